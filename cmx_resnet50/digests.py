@@ -1,0 +1,78 @@
+"""Digests of files: what is expected of a file, what it has, and the one pass that finds out."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+
+CHUNK = 1 << 20
+"""Bytes read at a time; larger reads gain nothing, smaller ones cost calls."""
+
+
+@dataclass(frozen=True)
+class Digests:
+    """What a file is: its digests as lower-case hexadecimal text, and its size in bytes."""
+
+    md5: str
+    sha256: str
+    size: int
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What is known of a file beforehand; None stands for unknown."""
+
+    md5: str | None = None
+    sha256: str | None = None
+    size: int | None = None
+
+    @property
+    def verifiable(self) -> bool:
+        """Whether a digest is known, so that the bytes can be trusted when it matches."""
+        return self.md5 is not None or self.sha256 is not None
+
+    def mismatch(self, actual: Digests) -> str | None:
+        """Say in words how `actual` differs from what is expected, or None if it does not."""
+        for name in ("sha256", "md5", "size"):
+            expected = getattr(self, name)
+            found = getattr(actual, name)
+            if expected is not None and expected != found:
+                return f"{name} is {found}, expected {expected}"
+        return None
+
+
+class Hasher:
+    """md5, sha256 and size of bytes that come in order, in one pass."""
+
+    def __init__(self) -> None:
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
+        self._size = 0
+
+    def update(self, data: bytes | bytearray | memoryview) -> None:
+        """Take the next bytes."""
+        self._md5.update(data)
+        self._sha256.update(data)
+        self._size += len(data)
+
+    @property
+    def digests(self) -> Digests:
+        """The digests of all bytes taken so far."""
+        return Digests(self._md5.hexdigest(), self._sha256.hexdigest(), self._size)
+
+
+def digest_file(path: Path) -> Digests:
+    """Read the file at `path` once and return its digests.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    hasher = Hasher()
+    buffer = memoryview(bytearray(CHUNK))
+    with open(path, "rb", buffering=0) as file:
+        while count := file.readinto(buffer):
+            hasher.update(buffer[:count])
+    return hasher.digests
