@@ -1,0 +1,392 @@
+"""Which file a request means: the table of artifacts, and the way from variations to one entry.
+
+The table is the key ``artifacts`` of ``_cm.json``. An artifact says in ``serves`` which
+requests it answers; nothing about single frameworks stands in this module.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cmx_resnet50.errors import Resnet50Error
+
+SCRIPT = Path(__file__).parent / "repo" / "script" / "get-ml-model-resnet50"
+ASKED = "CM_RESNET50_ASKED_"
+RUN = "cm run script --tags=get,ml-model,resnet50"
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
+_WEIGHTS = {"framework": 8, "precision": 4, "output": 2, "huggingface": 2, "from_tf": 2, "opset": 1}
+
+
+class Refusal(Resnet50Error):
+    """A request that no file answers; `nearest` are variation lists that do."""
+
+    def __init__(self, reason: str, nearest: Sequence[str] = ()) -> None:
+        self.reason = reason
+        self.nearest = tuple(nearest)
+        text = reason
+        if self.nearest:
+            commands = "\n".join(f"  {RUN},{variations}" for variations in self.nearest)
+            text += f"\nThe nearest requests that have a file:\n{commands}"
+        super().__init__(text)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for.
+
+    `explicit` holds the variations that were asked by name, without defaults; None where that
+    is not known any more, as on a cache hit. `url` and `checksum` are the user's own
+    (``--const.CM_PACKAGE_URL``, ``--const.CM_DOWNLOAD_CHECKSUM``), `local` the user's own file.
+    """
+
+    framework: str = "onnx"
+    precision: str = "fp32"
+    output: str = "argmax"
+    opset: str = "none"
+    from_tf: str = "no"
+    huggingface: str = "no"
+    batch: str = "dynamic"
+    fix_shape: str = "no"
+    weights: str = "pretrained"
+    url: str | None = None
+    checksum: str | None = None
+    local: str | None = None
+    explicit: frozenset[str] | None = None
+
+    @classmethod
+    def from_env(
+        cls,
+        env: Mapping[str, Any],
+        *,
+        url: str | None = None,
+        checksum: str | None = None,
+        local: str | None = None,
+        explicit: Sequence[str] | None = None,
+    ) -> Request:
+        """Read the request from the ``CM_RESNET50_ASKED_*`` keys that the variations set."""
+        asked = {
+            name: str(env[ASKED + name.upper()])
+            for name in cls.__dataclass_fields__
+            if ASKED + name.upper() in env
+        }
+        names = None if explicit is None else frozenset(explicit)
+        return cls(**asked, url=url, checksum=checksum, local=local, explicit=names)
+
+    @property
+    def variations(self) -> str:
+        """The request as CM's tags, without what is default anyway."""
+        parts = [self.framework, self.precision]
+        if self.output == "no-argmax" or self.asked("argmax"):
+            parts.append(self.output)
+        if self.opset == "8" or self.asked(f"opset-{self.opset}"):
+            parts.append(f"opset-{self.opset}")
+        if self.from_tf == "yes":
+            parts.append("from-tf")
+        if self.huggingface == "yes":
+            parts.append("huggingface_default")
+        if self.batch != "dynamic":
+            parts.append(f"batch_size.{self.batch}")
+        if self.fix_shape == "yes":
+            parts.append("fix-input-shape")
+        if self.weights == "dummy":
+            parts.append("dummy-weights")
+        left_out = sorted(name for name in self.explicit or () if name.startswith("-"))
+        return ",".join(f"_{part}" for part in [*parts, *left_out] if part != "none")
+
+    def asked(self, variation: str) -> bool:
+        """Whether `variation` was asked by name."""
+        return self.explicit is not None and variation in self.explicit
+
+
+@dataclass(frozen=True)
+class Artifact:
+    """One file that is publicly known, or one that the user named by URL; facts of ``_cm.json``."""
+
+    url: str
+    name: str
+    file: str
+    format: str
+    precision: str | None = None
+    layout: str | None = None
+    classes: int | None = None
+    opset: int | None = None
+    ir: int | None = None
+    inputs: Sequence[Mapping[str, Any]] | None = None
+    outputs: Sequence[Mapping[str, Any]] | None = None
+    md5: str | None = None
+    sha256: str | None = None
+    bytes: int | None = None
+    about_bytes: int | None = None
+    mirrors: Sequence[str] = ()
+    licence: str | None = None
+    top1: str | None = None
+    preprocessing: Mapping[str, Any] | None = None
+    archive: Mapping[str, Any] | None = None
+    companions: Sequence[str] = ()
+    companion_key: str | None = None
+    tool: str | None = None
+    dummy: Mapping[str, Any] | None = None
+    serves: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    exports: Mapping[str, str] = field(default_factory=dict)
+    known: bool = True
+
+    def answers(self, asked: Mapping[str, str]) -> bool:
+        """Whether this file is what a request with these fields means."""
+        return any(_matches(pattern, asked) for pattern in self.serves)
+
+    def mentions(self, name: str) -> bool:
+        """Whether the request's field `name` has a part in choosing this file."""
+        return any(name in pattern for pattern in self.serves)
+
+
+@dataclass(frozen=True)
+class Resolution:
+    """The one artifact that a request means, its sources in order, and what to tell the user."""
+
+    request: Request
+    artifact: Artifact
+    companions: tuple[Artifact, ...]
+    sources: tuple[str, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def file_precision(self) -> str:
+        """The precision of the delivered file, as far as it is known, else the one asked for."""
+        return self.artifact.precision or self.request.precision
+
+
+class Catalog:
+    """The table of artifacts, as read from a ``_cm.json``."""
+
+    def __init__(self, meta: Mapping[str, Any]) -> None:
+        self.meta = meta
+        self.artifacts = {
+            url: Artifact(url=url, **facts) for url, facts in meta["artifacts"].items()
+        }
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Catalog:
+        """Read the table from `path`, by default from the script that this package carries."""
+        return cls(json.loads((path or SCRIPT / "_cm.json").read_text(encoding="utf-8")))
+
+    def find_url(self, url: str) -> Artifact | None:
+        """Find the artifact that has `url` as its primary URL or as a mirror."""
+        for artifact in self.artifacts.values():
+            if url == artifact.url or url in artifact.mirrors:
+                return artifact
+        return None
+
+    def find_digest(self, *digests: str) -> Artifact | None:
+        """Find the artifact that one of `digests` (md5 or sha256) belongs to."""
+        for artifact in self.artifacts.values():
+            if {artifact.md5, artifact.sha256} & (set(digests) - {None}):
+                return artifact
+        return None
+
+    def resolve(self, request: Request, *, strict: bool = False) -> Resolution:
+        """Return the one artifact that `request` means.
+
+        Raises
+        ------
+        Refusal
+            If no file answers it, or, with `strict`, if one answers it only in part.
+        """
+        if request.url is not None:
+            resolution = self._resolve_url(request, request.url)
+        else:
+            artifact = self._serving(request)
+            if artifact is None:
+                raise Refusal(
+                    f"No ResNet-50 file exists for {request.variations}.",
+                    self.nearest(request),
+                )
+            resolution = Resolution(
+                request, artifact, self._companions(artifact), self._sources(request, artifact)
+            )
+        _check_checksum(resolution)
+        resolution = replace(resolution, notes=tuple(_notes(resolution)))
+        if strict and resolution.notes:
+            raise Refusal(
+                f"{' '.join(resolution.notes)} CM_RESNET50_STRICT=yes refuses that.",
+                self.nearest(request),
+            )
+        return resolution
+
+    def nearest(self, request: Request, count: int = 3) -> list[str]:
+        """Name the valid requests that differ least from `request`, as variation lists."""
+        found: dict[str, int] = {}
+        same = {name: getattr(request, name) for name in ("batch", "fix_shape", "weights")}
+        for candidate in self.requests():
+            distance = sum(
+                weight
+                for name, weight in _WEIGHTS.items()
+                if getattr(request, name) != getattr(candidate, name)
+                and (name != "opset" or "onnx" in (request.framework, candidate.framework))
+            )
+            if distance:
+                name = replace(candidate, **same).variations
+                found.setdefault(name, distance)
+        return sorted(found, key=lambda name: (found[name], name))[:count]
+
+    def requests(self) -> Iterator[Request]:
+        """All requests that one known file answers to the letter."""
+        groups: dict[str, list[str]] = {}
+        for name, variation in self.meta["variations"].items():
+            if "group" in variation:
+                groups.setdefault(variation["group"], []).append(name)
+        opsets = [name.removeprefix("opset-") for name in groups["opset-version"]]
+        for framework, precision, output, from_tf, huggingface in product(
+            groups["framework"],
+            groups["precision"],
+            groups["model-output"],
+            ("no", "yes"),
+            ("no", "yes"),
+        ):
+            choices = opsets if (framework, from_tf) == ("onnx", "no") else ["none"]
+            for opset in choices:
+                request = Request(
+                    framework, precision, output, opset, from_tf, huggingface, explicit=frozenset()
+                )
+                artifact = self._serving(replace(request, explicit=frozenset({output})))
+                if (
+                    artifact
+                    and artifact.precision == precision
+                    and (from_tf == "no" or artifact.mentions("from_tf"))
+                ):
+                    yield request
+
+    def _serving(self, request: Request) -> Artifact | None:
+        asked = {name: getattr(request, name) for name in _WEIGHTS}
+        relaxed = {name: value for name, value in asked.items() if name != "output"}
+        attempts = [asked]
+        if not request.asked(request.output) and request.output != "none":
+            # An explicit choice beats a default one: `_tflite,_int8` means the int8 file,
+            # though the default output, argmax, is not what that file has.
+            attempts.append({**relaxed, "output": "*"})
+        for attempt in attempts:
+            for artifact in self.artifacts.values():
+                if artifact.answers(attempt):
+                    return artifact
+        return None
+
+    def _companions(self, artifact: Artifact) -> tuple[Artifact, ...]:
+        return tuple(self.artifacts[url] for url in artifact.companions)
+
+    def _sources(self, request: Request, artifact: Artifact) -> tuple[str, ...]:
+        urls = [artifact.url, *artifact.mirrors]
+        if request.huggingface == "yes":
+            first = self.meta["variations"]["huggingface_default"]["env"]["CM_PACKAGE_URL"]
+            urls.sort(key=lambda url: url != first)
+        return tuple(urls)
+
+    def _resolve_url(self, request: Request, url: str) -> Resolution:
+        if request.huggingface == "yes":
+            raise Refusal(
+                "Two sources are asked for: _huggingface_default and --const.CM_PACKAGE_URL. "
+                "Leave one out."
+            )
+        if request.framework == "none":
+            raise Refusal(f"No framework is chosen for --const.CM_PACKAGE_URL={url}.")
+        artifact = self.find_url(url)
+        if artifact is None:
+            return Resolution(request, self._unknown(request, url), (), (url,))
+        if artifact.companion_key is not None:
+            raise Refusal(
+                f"--const.CM_PACKAGE_URL={url} is {artifact.file}, which comes with a model "
+                f"and is none. Ask _{artifact.format} without the URL."
+            )
+        if artifact.format != request.framework:
+            raise Refusal(
+                f"--const.CM_PACKAGE_URL={url} is {artifact.file} for {artifact.format}, "
+                f"but {request.framework} is asked for. Ask _{artifact.format} with it, "
+                "or leave the URL out."
+            )
+        others = (known for known in (artifact.url, *artifact.mirrors) if known != url)
+        return Resolution(request, artifact, self._companions(artifact), (url, *others))
+
+    def _unknown(self, request: Request, url: str) -> Artifact:
+        checksum = (request.checksum or "").lower()
+        if checksum and not re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{64}", checksum):
+            raise Refusal(
+                f"CM_DOWNLOAD_CHECKSUM={request.checksum} is no md5 (32 hexadecimal digits) "
+                "and no sha256 (64)."
+            )
+        name = posixpath.basename(urlsplit(url).path)
+        archive: dict[str, str | None] | None = None
+        if name.endswith(".gz"):
+            name = name.removesuffix(".gz")
+            archive = {"format": "gzip", "bytes": None}
+        if not _SAFE_NAME.fullmatch(name):
+            usual = self._serving(replace(request, precision="fp32"))
+            name = usual.file if usual else "resnet50"
+        md5 = checksum if len(checksum) == 32 else None
+        sha256 = checksum if len(checksum) == 64 else None
+        if archive is not None:
+            archive.update(md5=md5, sha256=sha256)
+            md5 = sha256 = None
+        return Artifact(
+            url=url,
+            name="custom",
+            file=name,
+            format=request.framework,
+            precision=request.precision,
+            archive=archive,
+            known=False,
+            exports={"CM_ML_MODEL_STARTING_WEIGHTS_FILENAME": "<<<url>>>"},
+            md5=md5,
+            sha256=sha256,
+        )
+
+
+def _check_checksum(resolution: Resolution) -> None:
+    """Refuse a checksum of the user's own that is not the file's."""
+    checksum, artifact = resolution.request.checksum, resolution.artifact
+    if checksum is None or not artifact.known:
+        return
+    archive = artifact.archive or {}
+    known = {artifact.md5, artifact.sha256, archive.get("md5"), archive.get("sha256")} - {None}
+    kin = {digest for digest in known if digest and len(digest) == len(checksum)}
+    if kin and checksum.lower() not in kin:
+        raise Refusal(
+            f"CM_DOWNLOAD_CHECKSUM={checksum} is not that of {artifact.file} "
+            f"({artifact.name}), which is {' or '.join(sorted(kin))}. Leave it out."
+        )
+
+
+def _matches(pattern: Mapping[str, Any], asked: Mapping[str, str]) -> bool:
+    for name, wanted in pattern.items():
+        allowed = [wanted] if isinstance(wanted, str) else wanted
+        if asked[name] != "*" and asked[name] not in allowed:
+            return False
+    return True
+
+
+def _notes(resolution: Resolution) -> Iterator[str]:
+    request, artifact = resolution.request, resolution.artifact
+    if not artifact.known:
+        return
+    if request.precision not in (artifact.precision, "none"):
+        reason = (
+            f"{artifact.file} is {artifact.precision}, not {request.precision} as asked"
+            if request.url is not None
+            else f"No {request.precision} file of ResNet-50 for {request.framework} exists: "
+            f"{artifact.file} is {artifact.precision}"
+        )
+        yield f"{reason}, and is exported as that."
+    if request.from_tf == "yes" and not artifact.mentions("from_tf"):
+        yield f"_from-tf has no effect on {artifact.file} ({artifact.name})."
+    # Only ONNX has a default opset, and that is not 8: any other was asked by name.
+    chosen = request.opset == "8" or (request.opset != "none" and request.framework != "onnx")
+    if chosen or request.asked(f"opset-{request.opset}"):
+        if not artifact.mentions("opset"):
+            yield f"_opset-{request.opset} has no effect on {artifact.file} ({artifact.name})."
+        elif str(artifact.opset) != request.opset:
+            yield f"{artifact.file} has opset {artifact.opset}, not {request.opset} as asked."
