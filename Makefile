@@ -1,0 +1,48 @@
+# Everyday commands; `make run` and `make test` need only Python 3.10 or newer and make.
+PYTHON ?= python3
+VENV ?= .venv
+VARIATIONS ?= _dummy-weights
+comma := ,
+
+RUN := $(VENV)/run
+TEST := $(VENV)/test
+
+.PHONY: run test test-full lint docs clean
+
+# Asks for VARIATIONS in a CM of its own, under $(VENV), and prints what it got.
+run: $(RUN)/.done
+	CM_REPOS="$(CURDIR)/$(RUN)/CM" $(RUN)/bin/cm run script --quiet \
+	  --tags=get,ml-model,resnet50$(if $(VARIATIONS),$(comma)$(VARIATIONS))
+
+test: $(TEST)/.done
+	$(TEST)/bin/python -m pytest -n auto -m "not full and not runtime"
+
+test-full: $(TEST)/.done
+	$(TEST)/bin/python -m pytest -n auto -m "not runtime"
+
+lint: $(TEST)/.lint
+	$(TEST)/bin/ruff check .
+	$(TEST)/bin/ruff format --check .
+	$(TEST)/bin/mypy
+
+docs: $(TEST)/.done
+	$(TEST)/bin/python -m cmx_resnet50 docs --output README.md
+
+$(RUN)/.done: pyproject.toml
+	$(PYTHON) -m venv $(RUN)
+	$(RUN)/bin/pip install --quiet --editable .
+	touch $@
+
+# The tests build and install the wheel themselves: here are only the packages it needs.
+$(TEST)/.done: pyproject.toml
+	$(PYTHON) -m venv $(TEST)
+	$(TEST)/bin/pip install --quiet ".[test]"
+	$(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
+	touch $@
+
+$(TEST)/.lint: $(TEST)/.done
+	$(TEST)/bin/pip install --quiet "mypy>=1.11" "ruff>=0.6" types-requests types-tqdm
+	touch $@
+
+clean:
+	rm -rf $(VENV) dist build

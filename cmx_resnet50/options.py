@@ -1,0 +1,96 @@
+"""The options that users set: ``CM_RESNET50_*``, from CM's env first, then from the process."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from cmx_resnet50.errors import Resnet50Error
+
+PREFIX = "CM_RESNET50_"
+_YES = {"yes", "true", "on", "1"}
+_NO = {"no", "false", "off", "0", ""}
+
+
+class OptionError(Resnet50Error):
+    """An option whose value means nothing; the text names the option and what it takes."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """What a user may set; each field is the option of the same name in capitals."""
+
+    store: Path
+    """Folder of the store; beside CM's cache by default."""
+    strict: bool = False
+    """Refuse what would be delivered with a warning."""
+    offline: bool = False
+    """Open no socket."""
+    accept_any: bool = False
+    """Take a given file whose digest is not known."""
+    mirror: tuple[str, ...] = ()
+    """A site's own copies, as URL prefixes, asked before all others."""
+    connections: int = 8
+    """How many connections one file may use."""
+    connect_timeout: float = 10.0
+    """Seconds to wait for a connection."""
+    read_timeout: float = 30.0
+    """Seconds to wait for the next bytes."""
+    retry_budget: float = 300.0
+    """Seconds that all retries for one file may take together."""
+
+    @classmethod
+    def read(cls, env: Mapping[str, Any], process: Mapping[str, str] = os.environ) -> Options:
+        """Read all options from `env`, then from `process`.
+
+        Raises
+        ------
+        OptionError
+            If a value means nothing.
+        """
+
+        def text(name: str) -> str:
+            for source in (env, process):
+                value = str(source.get(PREFIX + name, "")).strip()
+                if value:
+                    return value
+            return ""
+
+        def flag(name: str) -> bool:
+            value = text(name).lower()
+            if value not in _YES | _NO:
+                raise OptionError(f"{PREFIX}{name}={value}: give yes or no.")
+            return value in _YES
+
+        def number(name: str, default: float) -> float:
+            value = text(name)
+            try:
+                result = float(value) if value else default
+            except ValueError:
+                result = -1.0
+            if not 0 < result < float("inf"):
+                raise OptionError(f"{PREFIX}{name}={value}: give a number above 0.")
+            return result
+
+        store = text("STORE")
+        return cls(
+            store=Path(store).expanduser().absolute() if store else default_store(process),
+            strict=flag("STRICT"),
+            offline=flag("OFFLINE"),
+            accept_any=flag("ACCEPT_ANY"),
+            mirror=tuple(text("MIRROR").split()),
+            connections=max(1, int(number("CONNECTIONS", cls.connections))),
+            connect_timeout=number("CONNECT_TIMEOUT", cls.connect_timeout),
+            read_timeout=number("READ_TIMEOUT", cls.read_timeout),
+            retry_budget=number("RETRY_BUDGET", cls.retry_budget),
+        )
+
+
+def default_store(process: Mapping[str, str] = os.environ) -> Path:
+    """Return the folder beside CM's cache: under ``CM_REPOS``, outside what CM scans."""
+    home = process.get("CM_REPOS", "").strip()
+    root = Path(home).expanduser() if home else Path.home() / "CM"
+    return root.absolute() / "resnet50-store"

@@ -1,0 +1,333 @@
+"""From a resolution to files in place: the one module that joins catalog, fetch and store."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cmx_resnet50 import __version__
+from cmx_resnet50.catalog import Artifact, Catalog, Resolution
+from cmx_resnet50.digests import Digests, Expected
+from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.options import Options
+from cmx_resnet50.store import Store, StoredObject
+
+UNPACKED_LIMIT = 4 << 30
+"""Bytes that an archive of unknown origin may unpack to; known ones state their own bound."""
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The objects that a resolution came to, and where the bytes came from.
+
+    `origin` is ``fetched``, ``store``, ``local`` or ``dummy``.
+    """
+
+    resolution: Resolution
+    model: StoredObject
+    companions: tuple[StoredObject, ...]
+    origin: str
+    verified: bool
+    url: str
+
+    @property
+    def private(self) -> bool:
+        """Whether this must never answer another request: random weights, unknown local files."""
+        request = self.resolution.request
+        return request.weights == "dummy" or (request.local is not None and not self.verified)
+
+    def files(self) -> list[tuple[StoredObject, str]]:
+        """Every object with its file name, the model first."""
+        names = [self.resolution.artifact, *self.resolution.companions]
+        objects = [self.model, *self.companions]
+        return [(stored, artifact.file) for stored, artifact in zip(objects, names, strict=True)]
+
+
+class Pipeline:
+    """Obtains artifacts through one store with one set of options.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        The table of artifacts.
+    options : Options
+        What the user set.
+    silent : bool
+        Whether to print no progress.
+    """
+
+    def __init__(self, catalog: Catalog, options: Options, *, silent: bool = False) -> None:
+        self.catalog = catalog
+        self.options = options
+        self.silent = silent
+        self.store = Store(options.store)
+
+    def obtain(self, resolution: Resolution, extra_sources: Sequence[str] = ()) -> Delivery:
+        """Return the objects of `resolution`, fetched or made only where the store lacks them.
+
+        Parameters
+        ----------
+        resolution : Resolution
+            What to obtain.
+        extra_sources : sequence of str
+            The user's own further URLs (``CM_DOWNLOAD_URL1..4``), asked last.
+
+        Raises
+        ------
+        Resnet50Error
+            If no source gives the right bytes.
+        """
+        if resolution.request.weights == "dummy":
+            return self._dummies(resolution)
+        if resolution.request.local is not None:
+            return self._adopted(resolution, Path(resolution.request.local))
+        sources = [*resolution.sources, *extra_sources]
+        named = resolution.request.url is not None
+        model, made = self._fetched(resolution.artifact, sources, named_by_user=named)
+        others = []
+        for companion in resolution.companions:
+            stored, fetched = self._fetched(companion, [companion.url, *companion.mirrors])
+            others.append(stored)
+            made = made or fetched
+        return self._delivery(resolution, model, tuple(others), "fetched" if made else "store")
+
+    def recall(self, resolution: Resolution, sha256: str) -> Delivery | None:
+        """Return what the store holds whole of `resolution`, opening no socket; else None.
+
+        Parameters
+        ----------
+        resolution : Resolution
+            What the file must be.
+        sha256 : str
+            The digest of the file that was delivered before.
+        """
+        model = self._whole(f"sha256-{sha256}")
+        if model is None or not self._is(resolution, model):
+            return None
+        names = dummy_keys if resolution.request.weights == "dummy" else keys
+        others = [self._whole(*names(companion)) for companion in resolution.companions]
+        present = tuple(stored for stored in others if stored is not None)
+        if len(present) < len(others):
+            return None
+        return self._delivery(resolution, model, present, "store")
+
+    def place(self, delivery: Delivery, folder: Path) -> None:
+        """Fill `folder` with the model and its companions, under their own names."""
+        for stored, name in delivery.files():
+            self.store.place(stored, folder / name)
+
+    def _whole(self, *names: str) -> StoredObject | None:
+        stored = self.store.find(*names)
+        if stored is None or self.store.check(stored):
+            return stored
+        return self.store.salvage(stored.sha256)
+
+    @staticmethod
+    def _is(resolution: Resolution, model: StoredObject) -> bool:
+        artifact = resolution.artifact
+        known = {"md5": artifact.md5, "sha256": artifact.sha256}
+        if resolution.request.weights == "dummy":
+            known = dict(artifact.dummy or {})
+        return all(
+            known.get(name) in (None, actual)
+            for name, actual in (("md5", model.md5), ("sha256", model.sha256))
+        )
+
+    def _delivery(
+        self,
+        resolution: Resolution,
+        model: StoredObject,
+        companions: tuple[StoredObject, ...],
+        origin: str,
+    ) -> Delivery:
+        artifact = resolution.artifact
+        if resolution.request.weights == "dummy":
+            url = f"dummy:{artifact.name}"
+            return Delivery(resolution, model, companions, origin, True, url)
+        url = resolution.request.url or resolution.sources[0]
+        if not artifact.known:
+            found = self.catalog.find_digest(model.md5, model.sha256)
+            if found is not None:
+                if found.format != artifact.format:
+                    raise Resnet50Error(
+                        f"{url} is {found.file} ({found.name}), but {artifact.format} is asked "
+                        f"for. Ask _{found.format} with it."
+                    )
+                artifact = found
+                resolution = replace(resolution, artifact=found)
+        verified = artifact.known or expected(artifact).verifiable or archive_known(artifact)
+        return Delivery(resolution, model, companions, origin, verified, url)
+
+    def _fetched(
+        self, artifact: Artifact, urls: Sequence[str], *, named_by_user: bool = False
+    ) -> tuple[StoredObject, bool]:
+        def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
+            from cmx_resnet50.fetch import FetchOptions, Source, fetch
+            from cmx_resnet50.progress import progress_for
+
+            sources = [Source(url, named_by_user=True) for url in self._site_urls(artifact)]
+            sources += [
+                Source(url, named_by_user=named_by_user and index == 0)
+                for index, url in enumerate(urls)
+            ]
+            options = FetchOptions(
+                connections=self.options.connections,
+                connect_timeout=self.options.connect_timeout,
+                read_timeout=self.options.read_timeout,
+                retry_budget=self.options.retry_budget,
+                offline=self.options.offline,
+            )
+            archive = artifact.archive
+            target = partial if archive is None else partial.with_name(partial.name + ".archive")
+            download = fetch(
+                sources,
+                expected(artifact) if archive is None else expected_archive(artifact),
+                target,
+                name=artifact.file,
+                options=options,
+                progress=progress_for(self.silent),
+                place_hint=str(self.options.store),
+            )
+            record = self._record(artifact, download.url)
+            if archive is None:
+                return download.digests, record
+            from cmx_resnet50.unpack import gunzip
+
+            limit = archive.get("max_unpacked_bytes") or UNPACKED_LIMIT
+            digests = gunzip(target, partial, limit=limit)
+            target.unlink()
+            problem = expected(artifact).mismatch(digests)
+            if problem is not None:
+                raise Resnet50Error(f"{artifact.file}, unpacked from {download.url}: {problem}.")
+            record["archive"] = download.digests.__dict__
+            return digests, record
+
+        return self.store.obtain(keys(artifact), make, name=artifact.file)
+
+    def _site_urls(self, artifact: Artifact) -> list[str]:
+        what = artifact.archive or {"md5": artifact.md5, "sha256": artifact.sha256}
+        names = [f"{kind}/{what[kind]}" for kind in ("sha256", "md5") if what.get(kind)]
+        names.append(site_name(artifact))
+        return [f"{prefix.rstrip('/')}/{name}" for prefix in self.options.mirror for name in names]
+
+    def _adopted(self, resolution: Resolution, given: Path) -> Delivery:
+        artifact = resolution.artifact
+        path = given / artifact.file if given.is_dir() else given
+        if not path.is_file():
+            raise Resnet50Error(f"The given file {path} does not exist, or is no file.")
+        from cmx_resnet50.digests import digest_file
+
+        digests = digest_file(path)
+        problem = expected(artifact).mismatch(digests)
+        if problem is None and not expected(artifact).verifiable:
+            problem = "no digest of it is known"
+        if problem is not None and not self.options.accept_any:
+            raise Resnet50Error(
+                f"The given file {path} is not {artifact.file} ({artifact.name}): {problem}. "
+                "To use it all the same, unverified, set CM_RESNET50_ACCEPT_ANY=yes."
+            )
+        names = keys(artifact) if problem is None else [f"sha256-{digests.sha256}"]
+        stored = self.store.adopt(path, keys=names, record=self._record(artifact, path.as_uri()))
+        others = tuple(self._beside(companion, path.parent) for companion in resolution.companions)
+        if problem is not None:
+            unknown = replace(artifact, md5=None, sha256=None, bytes=None, top1=None, known=False)
+            resolution = replace(resolution, artifact=unknown)
+        return replace(
+            self._delivery(resolution, stored, others, "local"),
+            verified=problem is None,
+            url=path.as_uri(),
+        )
+
+    def _beside(self, companion: Artifact, folder: Path) -> StoredObject:
+        path = folder / companion.file
+        if path.is_file() and not self.options.accept_any:
+            return self._fetched(companion, [path.as_uri(), companion.url, *companion.mirrors])[0]
+        if path.is_file():
+            return self.store.adopt(path, record=self._record(companion, path.as_uri()))
+        return self._fetched(companion, [companion.url, *companion.mirrors])[0]
+
+    def _dummies(self, resolution: Resolution) -> Delivery:
+        artifact = resolution.artifact
+        if artifact.dummy is None:
+            raise Resnet50Error(
+                f"_dummy-weights: no random weights are made for {artifact.name}, only for "
+                + ", ".join(a.name for a in self.catalog.artifacts.values() if a.dummy)
+                + "."
+            )
+        model, made = self._dummy(artifact)
+        others = tuple(self._dummy(companion)[0] for companion in resolution.companions)
+        return self._delivery(resolution, model, others, "dummy" if made else "store")
+
+    def _dummy(self, artifact: Artifact) -> tuple[StoredObject, bool]:
+        facts = artifact.dummy
+        if facts is None:
+            raise Resnet50Error(f"_dummy-weights: none are made for {artifact.name}.")
+        wanted = Expected(facts["md5"], facts["sha256"], facts["bytes"])
+
+        def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
+            from cmx_resnet50.digests import digest_file
+            from cmx_resnet50.dummy import write
+
+            write(artifact.name, partial)
+            digests = digest_file(partial)
+            problem = wanted.mismatch(digests)
+            if problem is not None:
+                raise Resnet50Error(f"The random weights made here are not the usual: {problem}.")
+            return digests, self._record(artifact, f"dummy:{artifact.name}")
+
+        return self.store.obtain(dummy_keys(artifact), make, name=artifact.file)
+
+    def _record(self, artifact: Artifact, url: str) -> dict[str, Any]:
+        return {
+            "artifact": artifact.name,
+            "file": artifact.file,
+            "url": url,
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "plugin": __version__,
+            "licence": artifact.licence,
+        }
+
+
+def expected(artifact: Artifact) -> Expected:
+    """Return what is known of the delivered file."""
+    return Expected(artifact.md5, artifact.sha256, artifact.bytes)
+
+
+def expected_archive(artifact: Artifact) -> Expected:
+    """Return what is known of the archive that is fetched in place of the file."""
+    archive = artifact.archive or {}
+    return Expected(archive.get("md5"), archive.get("sha256"), archive.get("bytes"))
+
+
+def archive_known(artifact: Artifact) -> bool:
+    """Whether the archive's digest is known, so that what is inside can be trusted."""
+    return artifact.archive is not None and expected_archive(artifact).verifiable
+
+
+def keys(artifact: Artifact) -> list[str]:
+    """Return the names under which the store may hold the file, the surest first."""
+    names = []
+    for prefix, known in (("", expected(artifact)), ("archive-", expected_archive(artifact))):
+        if known.sha256:
+            names.append(f"{prefix}sha256-{known.sha256}")
+        if known.md5:
+            names.append(f"{prefix}md5-{known.md5}")
+    if not names:
+        names.append(f"url-{hashlib.sha256(artifact.url.encode()).hexdigest()}")
+    return names
+
+
+def dummy_keys(artifact: Artifact) -> list[str]:
+    """Return the name under which the store holds the random weights of `artifact`."""
+    return [f"sha256-{artifact.dummy['sha256']}"] if artifact.dummy else []
+
+
+def site_name(artifact: Artifact) -> str:
+    """Return the name of the fetched file at a site mirror: the archive's where there is one."""
+    name = urlsplit(artifact.url).path.rpartition("/")[2]
+    return name if artifact.archive is not None and name else artifact.file

@@ -1,0 +1,308 @@
+"""The steps of one run, on plain env dictionaries: check, resolve, prepare, finish, ensure.
+
+``customize.py`` and ``ensure/customize.py`` hand over CM's env and const; what is to be
+exported comes back in that env. Errors are raised, never printed.
+"""
+
+from __future__ import annotations
+
+import re
+import sys
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from dataclasses import replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any
+
+from cmx_resnet50 import exports
+from cmx_resnet50.catalog import Catalog, Refusal, Request, Resolution
+from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.options import Options
+from cmx_resnet50.pipeline import Delivery, Pipeline, expected, expected_archive, keys
+
+PLACE = "CM_RESNET50_PLACE"
+"""Where the entry's own copy shall lie; set by `prepare`, read by `finish`."""
+OUTPUT = "CM_RESNET50_OUTPUT"
+"""The output folder of this run, made absolute."""
+LOCAL = "CM_RESNET50_LOCAL_FILE"
+"""The user's own file, kept before the downloader's key for it is given the entry's copy."""
+CHECKSUM = "CM_RESNET50_CHECKSUM"
+"""The user's own checksum, kept before the downloader's key for it is emptied."""
+ORIGIN = "CM_RESNET50_ORIGIN"
+"""Where this run had the bytes from; set by `finish`, so that `ensure` does not say "store"."""
+SAID = "CM_RESNET50_SAID"
+"""Set once the notes of a request were printed, so that one run says them once."""
+_UNSAFE = re.compile(r'[$`\x00-\x1f\x7f]|(?<!\\)(?:\\\\)*"|(?<!\\)(?:\\\\)*\\\Z')
+"""What ends or acts inside a double-quoted word of a shell: also a quote after an even number
+of backslashes, and a last backslash that would swallow the closing quote."""
+
+_BATCH = re.compile(r"[1-9][0-9]{0,5}")
+
+Env = MutableMapping[str, Any]
+
+
+class UnsafeValue(Resnet50Error):
+    """A value that a shell would read as more than text."""
+
+
+def check_values(env: Mapping[str, Any], patterns: Iterable[str]) -> None:
+    """Refuse values that would act in the shell scripts into which the engine writes env.
+
+    Raises
+    ------
+    UnsafeValue
+        For a ``$``, a backtick, a control character or an unescaped quote in a key that one
+        of `patterns` matches.
+    """
+    patterns = tuple(patterns)
+    for key, value in env.items():
+        found = _UNSAFE.search(str(value))
+        if found and any(fnmatchcase(key, pattern) for pattern in patterns):
+            raise UnsafeValue(
+                f"{key} holds {found.group()!r}, which a shell would act on. "
+                "Give a value without $, backticks, quotes, control characters and a "
+                "backslash at its end."
+            )
+    batch = str(env.get("CM_ML_MODEL_BATCH_SIZE", "")).strip()
+    if batch and not _BATCH.fullmatch(batch):
+        raise UnsafeValue(
+            f"CM_ML_MODEL_BATCH_SIZE={batch}: a batch size is a positive integer of at most "
+            "6 digits, say _batch_size.8."
+        )
+    name = str(env.get("CM_DOWNLOAD_FILENAME", ""))
+    if "/" in name or "\\" in name or name in (".", ".."):
+        raise UnsafeValue(f"CM_DOWNLOAD_FILENAME={name} is no plain file name.")
+
+
+def request_of(
+    env: Mapping[str, Any], const: Mapping[str, Any], explicit: Sequence[str] | None
+) -> Request:
+    """Read the request from env, const and, where known, the variations asked by name.
+
+    Raises
+    ------
+    Refusal
+        For a batch size that is no positive integer, or for two of them.
+    """
+    batches = {v for v in explicit or () if v.startswith("batch_size.")}
+    if len(batches) > 1:
+        raise Refusal(f"Two batch sizes are asked for: {', '.join(sorted(batches))}. Ask one.")
+    request = Request.from_env(
+        env,
+        url=_text(const.get("CM_PACKAGE_URL")),
+        checksum=_text(env.get(CHECKSUM, env.get("CM_DOWNLOAD_CHECKSUM"))),
+        local=_text(env.get(LOCAL, local_file(env))),
+        explicit=explicit,
+    )
+    if request.batch != "dynamic" and not _BATCH.fullmatch(request.batch):
+        raise Refusal(
+            f"_batch_size.{request.batch}: a batch size is a positive integer of at most "
+            "6 digits, say _batch_size.8."
+        )
+    if "," in (request.url or ""):
+        raise Refusal(
+            f"CM_PACKAGE_URL={request.url}: CM cannot carry a comma there. Write it as %2C."
+        )
+    if request.fix_shape == "yes" and request.framework == "tensorflow":
+        raise Refusal(
+            "_tensorflow,_fix-input-shape is not built yet: it comes with the work on formats. "
+            "Ask _tensorflow, which takes any batch.",
+            ["_tensorflow"],
+        )
+    return request
+
+
+def resolve(request: Request, options: Options) -> Resolution:
+    """Return what `request` means, or raise its refusal."""
+    return Catalog.load().resolve(request, strict=options.strict)
+
+
+def say_notes(env: Env, resolution: Resolution) -> None:
+    """Print the notes on a request to stderr, once a run."""
+    if env.get(SAID) != "yes":
+        env[SAID] = "yes"
+        for note in resolution.notes:
+            print(f"CM ResNet-50: {note}", file=sys.stderr)
+        if resolution.request.weights == "dummy":
+            print(
+                "CM ResNet-50: the weights are random (_dummy-weights); predictions mean nothing.",
+                file=sys.stderr,
+            )
+
+
+def equal_variations(resolution: Resolution) -> list[str]:
+    """Name the variations that hold for this request, asked for or not.
+
+    A cache entry that carries them all answers every way to ask for the same thing, so that
+    two entries never compete for one request.
+    """
+    catalog, request = Catalog.load(), resolution.request
+    names = [request.framework, request.precision, request.output]
+    names += [] if request.opset == "none" else [f"opset-{request.opset}"]
+    equal = []
+    for name in names:
+        explicit = frozenset({*(request.explicit or ()), name})
+        try:
+            other = catalog.resolve(replace(request, explicit=explicit))
+        except Refusal:
+            continue
+        if other.artifact == resolution.artifact and other.notes == resolution.notes:
+            equal.append(name)
+    for name, variation in catalog.meta["variations"].items():
+        if variation.get("alias") in equal:
+            equal.append(name)
+    return [name for name in equal if name != "none"]
+
+
+def prepare(
+    env: Env, const: Env, resolution: Resolution, options: Options, *, silent: bool
+) -> Delivery:
+    """Obtain the objects, fill the entry's place, and hand it to the downloader as a local file.
+
+    Parameters
+    ----------
+    env, const
+        CM's env and const; what the downloader reads is changed in both. `PLACE` in env says
+        where the entry's own copy shall lie.
+    resolution, options
+        What is delivered, and how.
+    silent : bool
+        Whether to print no progress.
+    """
+    pipeline = Pipeline(Catalog.load(), options, silent=silent)
+    further = [str(env.get(f"CM_DOWNLOAD_URL{index}", "")) for index in range(1, 5)]
+    delivery = pipeline.obtain(resolution, [url for url in further if url])
+    folder = Path(env[PLACE]).parent
+    pipeline.place(delivery, folder)
+    env[PLACE] = str(folder / delivery.resolution.artifact.file)
+    wiring = {
+        "CM_DOWNLOAD_LOCAL_FILE_PATH": env[PLACE],
+        "CM_DOWNLOAD_CHECKSUM": "",
+        "CM_DAE_EXTRACT_DOWNLOADED": "no",
+        "CM_PACKAGE_URL": delivery.url,
+    }
+    env.update(wiring)
+    const.update({name: value for name, value in wiring.items() if name in const})
+    return delivery
+
+
+def fetches_itself(resolution: Resolution, tool: str, options: Options) -> bool:
+    """Whether the downloader shall fetch the file with another tool than ours.
+
+    It does where the user names a tool, or where only a tool can fetch the file, and neither
+    a local file nor the store has it.
+    """
+    request, artifact = resolution.request, resolution.artifact
+    if options.offline or request.weights == "dummy" or request.local:
+        return False
+    if not (tool or artifact.tool):
+        return False
+    pipeline = Pipeline(Catalog.load(), options)
+    return pipeline.store.find(*keys(artifact)) is None
+
+
+def for_downloader(resolution: Resolution) -> dict[str, str]:
+    """Return what the downloader needs to fetch the file that `resolution` means."""
+    artifact = resolution.artifact
+    known = expected(artifact) if artifact.archive is None else expected_archive(artifact)
+    return {
+        "CM_PACKAGE_URL": resolution.sources[0],
+        "CM_DOWNLOAD_CHECKSUM": known.md5 or "",
+        "CM_DOWNLOAD_FILENAME": "" if artifact.archive else artifact.file,
+        "CM_DAE_EXTRACT_DOWNLOADED": "yes" if artifact.archive else "no",
+        "CM_ML_MODEL_FILE": artifact.file,
+    }
+
+
+def adopt(env: Env, resolution: Resolution, options: Options) -> Delivery:
+    """Take what the downloader fetched with another tool, check it, and fill the place."""
+    path = str(env.get("CM_DOWNLOAD_DOWNLOADED_PATH") or env[exports.FILE_WITH_PATH])
+    pipeline = Pipeline(Catalog.load(), options)
+    try:
+        delivery = pipeline.obtain(replace(resolution, sources=(Path(path).as_uri(),)))
+    except Resnet50Error as error:
+        raise Resnet50Error(
+            f"{error}\nAnother download tool brought this file. Remove it and run again:\n"
+            f"  rm '{path}'"
+        ) from error
+    delivery = replace(delivery, url=resolution.sources[0], origin="fetched")
+    pipeline.place(delivery, Path(env[PLACE]).parent)
+    return delivery
+
+
+def finish(env: Env, delivery: Delivery) -> None:
+    """Export what `delivery` is, and where the entry's own copy lies."""
+    resolution, model = delivery.resolution, delivery.model
+    exported = exports.facts(
+        resolution,
+        md5=model.md5,
+        sha256=model.sha256,
+        size=model.size,
+        verified=delivery.verified,
+        url=delivery.url,
+    )
+    exported.update(
+        exports.locations(resolution.artifact, Path(env[PLACE]).parent, resolution.companions)
+    )
+    exported[exports.CACHED] = env[PLACE]
+    exported.update(exports.forget(env, exported))
+    env.update(exported)
+    env[ORIGIN] = delivery.origin
+
+
+def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> Delivery:
+    """Make sure that the object is whole and every place that this run asked for is filled.
+
+    Runs after a cold run and on every cache hit; env holds what the entry exported, and then
+    what this run exports.
+
+    Raises
+    ------
+    Resnet50Error
+        If the request is refused now, or a damaged file cannot be repaired.
+    """
+    options = Options.read(env)
+    resolution = resolve(request_of(env, const, None), options)
+    say_notes(env, resolution)
+    pipeline = Pipeline(Catalog.load(), options, silent=silent)
+    delivery = pipeline.recall(resolution, str(env.get(exports.PREFIX + "SHA256", "")))
+    if delivery is None:
+        delivery = pipeline.obtain(resolution)
+        env.setdefault(PLACE, env.get(exports.CACHED, ""))
+        finish(env, delivery)
+    artifact, companions = delivery.resolution.artifact, delivery.resolution.companions
+    place = Path(env[exports.CACHED]).parent
+    if not place.parent.is_dir():
+        place = options.store / "places" / delivery.model.sha256
+    folders = [place, *(Path(folder) for folder in (env.get(OUTPUT),) if folder)]
+    for folder in folders:
+        pipeline.place(delivery, folder)
+    env.update(exports.locations(artifact, folders[-1], companions))
+    return replace(delivery, origin=str(env.get(ORIGIN) or delivery.origin))
+
+
+def local_file(env: Mapping[str, Any]) -> str:
+    """Return the path of the user's own file, if one is given (``--checkpoint`` and the like)."""
+    return str(env.get("CM_RESNET50_CHECKPOINT") or env.get("CM_DOWNLOAD_LOCAL_FILE_PATH") or "")
+
+
+def output_folder(env: Mapping[str, Any], base: str) -> str:
+    """Return the output folder that this run asked for, absolute, or an empty text."""
+    for name in ("CM_OUTDIRNAME", "CM_RESNET50_TO"):
+        folder = str(env.get(name, "")).strip()
+        if folder:
+            return str(Path(base, Path(folder).expanduser()).absolute())
+    return ""
+
+
+def summary(env: Mapping[str, Any], delivery: Delivery) -> str:
+    """One line: the file, its bytes, its digest, and where it came from."""
+    return (
+        f"ResNet-50: {env[exports.FILE_WITH_PATH]} ({delivery.model.size:,} bytes, "
+        f"sha256 {delivery.model.sha256}, {delivery.origin})"
+    )
+
+
+def _text(value: object) -> str | None:
+    text = "" if value is None else str(value).strip()
+    return text or None

@@ -1,0 +1,108 @@
+"""CM's hooks of ``get-ml-model-resnet50``: they translate CM's dictionaries, and decide nothing."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cmx_resnet50 import steps
+from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.options import Options
+
+CmDict = dict[str, Any]
+DOWNLOADER = "model-downloader"
+
+
+def _answer(hook: Callable[[CmDict], CmDict]) -> Callable[[CmDict], CmDict]:
+    """Turn errors of the library into CM's way of saying them."""
+
+    def guarded(i: CmDict) -> CmDict:
+        try:
+            return hook(i)
+        except Resnet50Error as error:
+            return {"return": 1, "error": str(error)}
+
+    return guarded
+
+
+@_answer
+def predeps(i: CmDict) -> CmDict:
+    """Check values and the request before any shell script is written."""
+    env = i["env"]
+    const = i["run_script_input"].get("const", {})
+    seen = {**env, **const}
+    steps.check_values(seen, i["meta"]["checked_env_keys"])
+    options = Options.read(seen)
+    resolution = steps.resolve(steps.request_of(seen, const, i["variation_tags"]), options)
+    steps.say_notes(env, resolution)
+    env[steps.LOCAL] = steps.local_file(seen)
+    env[steps.CHECKSUM] = str(seen.get("CM_DOWNLOAD_CHECKSUM", ""))
+    env["CM_RESNET50_ENTRY"] = "" if _uncached(i) else str(Path.cwd())
+    return {"return": 0}
+
+
+@_answer
+def preprocess(i: CmDict) -> CmDict:
+    """Obtain the file, fill the entry's place, and let the downloader take it from there."""
+    env = i["env"]
+    const = i["run_script_input"].get("const", {})
+    options = Options.read({**env, **const})
+    resolution = steps.resolve(steps.request_of(env, const, i["variation_tags"]), options)
+    env[steps.OUTPUT] = steps.output_folder(env, env["CM_TMP_CURRENT_PATH"])
+    env.pop("CM_OUTDIRNAME", None)
+    entry = Path(env["CM_RESNET50_ENTRY"] or options.store / "places" / "uncached")
+    entry.mkdir(parents=True, exist_ok=True)
+    # Engine and downloader leave files of their own in the working folder: not in the
+    # user's output folder, where the engine has just gone.
+    os.chdir(entry)
+    if _silent(i):
+        env["CM_QUIET"] = "yes"
+    env[steps.PLACE] = str(entry / "model" / resolution.artifact.file)
+    if steps.fetches_itself(resolution, _tool(i), options):
+        env.update(steps.for_downloader(resolution))
+    else:
+        delivery = steps.prepare(env, const, resolution, options, silent=_silent(i))
+        i["run_script_input"]["cmx_resnet50"] = delivery
+    return {"return": 0}
+
+
+@_answer
+def postprocess(i: CmDict) -> CmDict:
+    """Check what another tool fetched, and export what the file is."""
+    env = i["env"]
+    run = i["run_script_input"]
+    delivery = run.pop("cmx_resnet50", None)
+    if delivery is None:
+        const = run.get("const", {})
+        options = Options.read({**env, **const})
+        resolution = steps.resolve(steps.request_of(env, const, i["variation_tags"]), options)
+        delivery = steps.adopt(env, resolution, options)
+    steps.finish(env, delivery)
+    # The entry itself is what must exist: a lost file inside is repaired, not a reason to
+    # leave this entry behind and make a second one.
+    env["CM_GET_DEPENDENT_CACHED_PATH"] = env["CM_RESNET50_ENTRY"]
+    env["CM_DOWNLOAD_PATH"] = str(Path(env[steps.PLACE]).parent)
+    tags = [f"_{name}" for name in steps.equal_variations(delivery.resolution)]
+    if delivery.private:
+        # An entry that stays unfinished answers nobody, also not the script that we replace.
+        tags.append("tmp")
+    return {"return": 0, "add_extra_cache_tags": tags}
+
+
+def _tool(i: CmDict) -> str:
+    """Name the download tool that the user or a variation asked for, or an empty text."""
+    asked = i["run_script_input"].get("add_deps_recursive", {}).get(DOWNLOADER, {})
+    tags = [tag for tag in str(asked.get("tags", "")).split(",") if tag.startswith("_")]
+    return tags[-1] if tags else ""
+
+
+def _uncached(i: CmDict) -> bool:
+    return bool(i["input"].get("skip_cache"))
+
+
+def _silent(i: CmDict) -> bool:
+    given = (str(i["input"].get(name, "")).lower() for name in ("silent", "s"))
+    return any(value in ("true", "yes", "on") for value in given) or not sys.stderr
