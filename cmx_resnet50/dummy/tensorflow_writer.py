@@ -1,0 +1,215 @@
+"""Writes the network as a TensorFlow frozen graph, in the names of TensorFlow's official model.
+
+Field numbers and enumerators: graph.proto, node_def.proto, attr_value.proto, tensor.proto and
+types.proto of TensorFlow.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, BinaryIO
+
+from cmx_resnet50.dummy.network import EPSILON, IMAGE, Conv
+from cmx_resnet50.dummy.protobuf import chunk, integer, number, opening, varint
+from cmx_resnet50.dummy.weights import Weights, sentence
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+_SCOPE = "resnet_model"
+_PRODUCER = 27
+"""Graph version of the TensorFlow releases of 2018, which knew every operator used here."""
+
+
+@dataclass(frozen=True)
+class _Type:
+    """A DataType enumerator."""
+
+    value: int
+
+
+_FLOAT, _INT32, _STRING, _INT64 = _Type(1), _Type(3), _Type(7), _Type(9)
+_NUMPY = {"f": _FLOAT, "i": _INT32}
+
+_Value = _Type | bool | int | float | str | list[int]
+
+
+def write(out: BinaryIO, weights: Weights) -> None:
+    """Write the whole graph to `out`, one node after the other."""
+    _Writer(out, weights).graph()
+
+
+def _numbered(name: str, index: int) -> str:
+    """TensorFlow's way to tell equal names apart: the first goes without a number."""
+    return f"{_SCOPE}/{name}_{index}" if index else f"{_SCOPE}/{name}"
+
+
+def _attribute(name: str, value: bytes) -> bytes:
+    """Return an entry of a node's map `attr`; `value` is an AttrValue message."""
+    return chunk(5, chunk(1, name) + chunk(2, value))
+
+
+def _attr_value(value: _Value) -> bytes:
+    """Return an AttrValue message."""
+    if isinstance(value, _Type):
+        return integer(6, value.value)
+    if isinstance(value, bool):
+        return integer(5, value)
+    if isinstance(value, int):
+        return integer(3, value)
+    if isinstance(value, float):
+        return number(4, value)
+    if isinstance(value, str):
+        return chunk(2, value)
+    return chunk(1, chunk(3, b"".join(varint(item) for item in value)))
+
+
+def _shape(lengths: tuple[int, ...]) -> bytes:
+    """Return a TensorShapeProto; -1 stands for an unknown length."""
+    return b"".join(chunk(2, integer(1, length)) for length in lengths)
+
+
+class _Writer:
+    """Writes nodes in order; an input is named before it is used."""
+
+    def __init__(self, out: BinaryIO, weights: Weights) -> None:
+        self._out = out
+        self._weights = weights
+        self._counts: dict[str, int] = {}
+
+    def graph(self) -> None:
+        """Write all nodes, then the graph's version."""
+        network = self._weights.network
+        self._text(
+            "dummy_weights", f"ResNet-50 v1.5 with random weights: {sentence(self._weights.seed)}"
+        )
+        value = self._placeholder("input_tensor", (-1, IMAGE, IMAGE, 3))
+        value = self._conv(network.stem, value)
+        value = self._relu(value)
+        value = self._node(
+            "MaxPool",
+            f"{_SCOPE}/max_pooling2d/MaxPool",
+            [value],
+            T=_FLOAT,
+            data_format="NHWC",
+            ksize=[1, 3, 3, 1],
+            padding="SAME",
+            strides=[1, 2, 2, 1],
+        )
+        for block in network.blocks:
+            shortcut = value
+            if block.shortcut is not None:
+                shortcut = self._conv(block.shortcut, value)
+            for conv in block.convs:
+                value = self._conv(conv, value)
+                if conv is not block.convs[2]:
+                    value = self._relu(value)
+            value = self._node("Add", self._next("add"), [value, shortcut], T=_FLOAT)
+            value = self._relu(value)
+        self._tail(value)
+        self._out.write(chunk(4, integer(1, _PRODUCER)))
+
+    def _conv(self, conv: Conv, value: str) -> str:
+        padding = "SAME"
+        if conv.stride > 1:
+            # The official model pads by hand where it strides, so that all sides get the same.
+            padding = "VALID"
+            if conv.padding:
+                value = self._pad(conv, value)
+        scope = _numbered("conv2d", conv.index)
+        kernel = self._weights.kernel(conv).transpose(2, 3, 1, 0)
+        value = self._node(
+            "Conv2D",
+            f"{scope}/Conv2D",
+            [value, self._constant(f"{scope}/kernel", kernel)],
+            T=_FLOAT,
+            data_format="NHWC",
+            dilations=[1, 1, 1, 1],
+            padding=padding,
+            strides=[1, conv.stride, conv.stride, 1],
+        )
+        scope = _numbered("batch_normalization", conv.index)
+        norm = self._weights.norm(conv)
+        inputs = [
+            value,
+            self._constant(f"{scope}/gamma", norm.gamma),
+            self._constant(f"{scope}/beta", norm.beta),
+            self._constant(f"{scope}/moving_mean", norm.mean),
+            self._constant(f"{scope}/moving_variance", norm.variance),
+        ]
+        return self._node(
+            "FusedBatchNorm",
+            f"{scope}/FusedBatchNorm",
+            inputs,
+            T=_FLOAT,
+            data_format="NHWC",
+            epsilon=EPSILON,
+            is_training=False,
+        )
+
+    def _pad(self, conv: Conv, value: str) -> str:
+        import numpy as np
+
+        name, side = self._next("Pad"), [conv.padding] * 2
+        pads = np.array([[0, 0], side, side, [0, 0]], "<i4")
+        inputs = [value, self._constant(f"{name}/paddings", pads)]
+        return self._node("Pad", name, inputs, T=_FLOAT, Tpaddings=_INT32)
+
+    def _relu(self, value: str) -> str:
+        return self._node("Relu", self._next("Relu"), [value], T=_FLOAT)
+
+    def _tail(self, value: str) -> None:
+        import numpy as np
+
+        axes = self._constant(f"{_SCOPE}/Mean/reduction_indices", np.array([1, 2], "<i4"))
+        name = f"{_SCOPE}/Mean"
+        value = self._node("Mean", name, [value, axes], T=_FLOAT, Tidx=_INT32, keep_dims=True)
+        value = self._node("Squeeze", f"{_SCOPE}/Squeeze", [value], T=_FLOAT, squeeze_dims=[1, 2])
+        matrix, bias = self._weights.dense()
+        scope = f"{_SCOPE}/dense"
+        inputs = [value, self._constant(f"{scope}/kernel", matrix.T)]
+        off = {"transpose_a": False, "transpose_b": False}
+        value = self._node("MatMul", f"{scope}/MatMul", inputs, T=_FLOAT, **off)
+        inputs = [value, self._constant(f"{scope}/bias", bias)]
+        value = self._node("BiasAdd", f"{scope}/BiasAdd", inputs, T=_FLOAT, data_format="NHWC")
+        value = self._node("Identity", f"{_SCOPE}/final_dense", [value], T=_FLOAT)
+        axis = self._constant("ArgMax/dimension", np.array(1, "<i4"))
+        types = {"T": _FLOAT, "Tidx": _INT32, "output_type": _INT64}
+        self._node("ArgMax", "ArgMax", [value, axis], **types)
+        self._node("Softmax", "softmax_tensor", [value], T=_FLOAT)
+
+    def _next(self, name: str) -> str:
+        """Return `name` in the model's scope with the number that it gets the next time."""
+        index = self._counts.get(name, 0)
+        self._counts[name] = index + 1
+        return _numbered(name, index)
+
+    def _placeholder(self, name: str, lengths: tuple[int, ...]) -> str:
+        attributes = _attribute("dtype", _attr_value(_FLOAT))
+        attributes += _attribute("shape", chunk(7, _shape(lengths)))
+        return self._emit("Placeholder", name, [], attributes)
+
+    def _text(self, name: str, text: str) -> str:
+        """Add a constant that nothing uses; the format has no other place for a note."""
+        tensor = integer(1, _STRING.value) + chunk(2, b"") + chunk(8, text)
+        attributes = _attribute("dtype", _attr_value(_STRING))
+        return self._emit("Const", name, [], attributes + _attribute("value", chunk(8, tensor)))
+
+    def _constant(self, name: str, values: NDArray[np.generic]) -> str:
+        kind = _NUMPY[values.dtype.kind]
+        data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+        tensor = integer(1, kind.value) + chunk(2, _shape(values.shape)) + chunk(4, data)
+        attributes = _attribute("dtype", _attr_value(kind))
+        return self._emit("Const", name, [], attributes + _attribute("value", chunk(8, tensor)))
+
+    def _node(self, op: str, name: str, inputs: list[str], **attributes: _Value) -> str:
+        entries = (_attribute(key, _attr_value(value)) for key, value in attributes.items())
+        return self._emit(op, name, inputs, b"".join(entries))
+
+    def _emit(self, op: str, name: str, inputs: list[str], attributes: bytes) -> str:
+        head = chunk(1, name) + chunk(2, op) + b"".join(chunk(3, item) for item in inputs)
+        self._out.write(opening(1, len(head) + len(attributes)))
+        self._out.write(head)
+        self._out.write(attributes)
+        return name
