@@ -1,0 +1,190 @@
+"""Fixtures for tests that run the real engine. Nothing here costs a test that asks for none.
+
+``ours``, ``upstream``
+    Two installations, made once a run (also under ``pytest -n``): the built wheel with its
+    declared dependencies, and ``cmx4mlops`` alone. Both expect the files of ``served``.
+``served``
+    Small files of the true formats, by artifact name.
+``origin``
+    A fresh local internet, which answers for every artifact at all its public addresses.
+``full_size``
+    The same with files of about 102 MB, one a framework; half a gigabyte on disk.
+``cm``, ``old_cm``
+    A fresh user of ``ours`` and of ``upstream``, each with a home and a cache, behind
+    ``origin``. ``new_cm`` makes more of them.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from filelock import FileLock
+
+from tests.harness import artifacts, build, models
+from tests.harness.authority import Authority
+from tests.harness.cm import CM
+from tests.harness.origin import Origin
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@dataclass(frozen=True)
+class Stage:
+    """A folder in which something was made once for all workers of a run."""
+
+    folder: Path
+
+    @classmethod
+    def once(cls, base: Path, name: str, make: Callable[[Path], None]) -> Stage:
+        """Call `make` on a new folder if no worker of this run has, and wait for one that does."""
+        folder = base / name
+        with FileLock(f"{folder}.lock"):
+            if not (folder / "done").exists():
+                shutil.rmtree(folder, ignore_errors=True)
+                folder.mkdir()
+                make(folder)
+                (folder / "done").touch()
+        return cls(folder)
+
+
+@pytest.fixture(scope="session")
+def _shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the folder that all workers of this run share."""
+    base = tmp_path_factory.getbasetemp()
+    return base.parent if hasattr(request.config, "workerinput") else base
+
+
+@pytest.fixture(scope="session")
+def _stage(_shared: Path) -> Path:
+    return Stage.once(_shared, "stage", _build).folder
+
+
+def _build(stage: Path) -> None:
+    served = models.write_all(stage / "served")
+    wheel = build.build_wheel(ROOT, stage / "wheel")
+    for name, package in (("ours", wheel), ("upstream", None)):
+        _install(stage / name, package, served)
+
+
+def _install(prefix: Path, package: Path | None, served: dict[str, Path]) -> None:
+    made = build.install(prefix, package)
+    artifacts.patch(made, served)
+    done = CM(made, prefix.with_name(f"{prefix.name}-home"), _indexed(made)).run("reindex", "repo")
+    assert done.ok, done.text
+
+
+def _indexed(installation: build.Installation) -> Path:
+    """Return the CM_REPOS that holds an index of `installation` and nothing else."""
+    return installation.prefix.with_name(f"{installation.prefix.name}-repos")
+
+
+@pytest.fixture(scope="session")
+def wheel(_stage: Path) -> Path:
+    """Return the wheel of the project, built once a run."""
+    (found,) = (_stage / "wheel").glob("*.whl")
+    return found
+
+
+@pytest.fixture(scope="session")
+def ours(_stage: Path) -> build.Installation:
+    """Return the environment of the wheel. Shared by all tests: not to be altered."""
+    return build.Installation(_stage / "ours", "cmx_resnet50")
+
+
+@pytest.fixture(scope="session")
+def upstream(_stage: Path) -> build.Installation:
+    """Return the environment of the old script alone. Shared by all tests: not to be altered."""
+    return build.Installation(_stage / "upstream", "cmx4mlops")
+
+
+@pytest.fixture(scope="session")
+def served(_stage: Path) -> dict[str, Path]:
+    """Return the served files by artifact name."""
+    return models.paths(_stage / "served")
+
+
+@dataclass(frozen=True)
+class FullSize:
+    """An installation of ours that expects files of the true size, and those files."""
+
+    ours: build.Installation
+    served: dict[str, Path]
+
+
+FULL_SIZE = ("onnx-opset-11", "tensorflow", "pytorch-fp32", "tflite-no-argmax", "ncnn")
+
+
+@pytest.fixture(scope="session")
+def full_size(_shared: Path, wheel: Path, served: dict[str, Path]) -> FullSize:
+    """Return one file of about 102 MB for each framework, and an environment for them.
+
+    The others, and ncnn's ``.param``, which belongs to its ``.bin``, come along.
+    """
+
+    def make(folder: Path) -> None:
+        for name in (*FULL_SIZE, "ncnn-param"):
+            path = models.paths(folder)[name]
+            path.parent.mkdir()
+            models.write(name, path, width=models.TRUE_WIDTH)
+        _install(folder / "ours", wheel, whole(folder))
+
+    def whole(folder: Path) -> dict[str, Path]:
+        large = models.paths(folder)
+        return served | {name: large[name] for name in (*FULL_SIZE, "ncnn-param")}
+
+    folder = Stage.once(_shared, "full-size", make).folder
+    return FullSize(build.Installation(folder / "ours", "cmx_resnet50"), whole(folder))
+
+
+@pytest.fixture(scope="session")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
+    """Return the certificate authority of this worker."""
+    return Authority(tmp_path_factory.mktemp("authority"))
+
+
+@pytest.fixture
+def empty_origin(authority: Authority) -> Iterator[Origin]:
+    """Return a local internet with nothing in it."""
+    with Origin(authority) as running:
+        yield running
+
+
+@pytest.fixture
+def origin(empty_origin: Origin, served: dict[str, Path]) -> Origin:
+    """Return a local internet that answers for every artifact at all its addresses."""
+    models.publish(empty_origin, served)
+    return empty_origin
+
+
+@pytest.fixture
+def new_cm(
+    tmp_path: Path,
+    ours: build.Installation,
+    origin: Origin,
+) -> Callable[..., CM]:
+    """Return a maker of users: ``new_cm("anna")``, ``new_cm("old", upstream)``.
+
+    With ``fresh=True`` CM was never started before, and makes its index on the first run.
+    """
+
+    def make(name: str, installation: build.Installation = ours, fresh: bool = False) -> CM:
+        template = None if fresh else _indexed(installation)
+        return CM(installation, tmp_path / name / "home", tmp_path / name / "CM", origin, template)
+
+    return make
+
+
+@pytest.fixture
+def cm(new_cm: Callable[..., CM]) -> CM:
+    """Return a user of ours with an empty cache."""
+    return new_cm("user")
+
+
+@pytest.fixture
+def old_cm(new_cm: Callable[..., CM], upstream: build.Installation) -> CM:
+    """Return a user of the old script with an empty cache."""
+    return new_cm("old-user", upstream)
