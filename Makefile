@@ -41,7 +41,7 @@ $(TEST)/.done: pyproject.toml
 	touch $@
 
 $(TEST)/.lint: $(TEST)/.done
-	$(TEST)/bin/pip install --quiet "mypy>=1.11" "ruff>=0.6" types-requests types-tqdm
+	$(TEST)/bin/pip install --quiet ".[lint]" && $(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
 	touch $@
 
 clean:

@@ -39,7 +39,6 @@ def predeps(i: CmDict) -> CmDict:
     resolution = steps.resolve(steps.request_of(seen, const, i["variation_tags"]), options)
     steps.say_notes(env, resolution)
     env[steps.LOCAL] = steps.local_file(seen)
-    env[steps.CHECKSUM] = str(seen.get("CM_DOWNLOAD_CHECKSUM", ""))
     env["CM_RESNET50_ENTRY"] = "" if _uncached(i) else str(Path.cwd())
     return {"return": 0}
 

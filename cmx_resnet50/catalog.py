@@ -11,6 +11,7 @@ import posixpath
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,15 @@ SCRIPT = Path(__file__).parent / "repo" / "script" / "get-ml-model-resnet50"
 ASKED = "CM_RESNET50_ASKED_"
 RUN = "cm run script --tags=get,ml-model,resnet50"
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
-_WEIGHTS = {"framework": 8, "precision": 4, "output": 2, "huggingface": 2, "from_tf": 2, "opset": 1}
+_WEIGHTS = {
+    "framework": 16,
+    "precision": 4,
+    "output": 2,
+    "huggingface": 2,
+    "from_tf": 2,
+    "opset": 1,
+}
+"""How far two requests are apart in each field; the framework outweighs all the rest."""
 
 
 class Refusal(Resnet50Error):
@@ -224,14 +233,14 @@ class Catalog:
         """Name the valid requests that differ least from `request`, as variation lists."""
         found: dict[str, int] = {}
         same = {name: getattr(request, name) for name in ("batch", "fix_shape", "weights")}
-        for candidate in self.requests():
+        for candidate in self._valid:
             distance = sum(
                 weight
                 for name, weight in _WEIGHTS.items()
                 if getattr(request, name) != getattr(candidate, name)
                 and (name != "opset" or "onnx" in (request.framework, candidate.framework))
             )
-            if distance:
+            if distance or request.url is not None:
                 name = replace(candidate, **same).variations
                 found.setdefault(name, distance)
         return sorted(found, key=lambda name: (found[name], name))[:count]
@@ -262,6 +271,10 @@ class Catalog:
                     and (from_tf == "no" or artifact.mentions("from_tf"))
                 ):
                     yield request
+
+    @cached_property
+    def _valid(self) -> tuple[Request, ...]:
+        return tuple(self.requests())
 
     def _serving(self, request: Request) -> Artifact | None:
         asked = {name: getattr(request, name) for name in _WEIGHTS}
@@ -319,7 +332,10 @@ class Catalog:
                 f"CM_DOWNLOAD_CHECKSUM={request.checksum} is no md5 (32 hexadecimal digits) "
                 "and no sha256 (64)."
             )
-        name = posixpath.basename(urlsplit(url).path)
+        try:
+            name = posixpath.basename(urlsplit(url).path)
+        except ValueError as error:
+            raise Refusal(f"CM_PACKAGE_URL={url} is no URL: {error}.") from error
         archive: dict[str, str | None] | None = None
         if name.endswith(".gz"):
             name = name.removesuffix(".gz")
@@ -337,7 +353,7 @@ class Catalog:
             name="custom",
             file=name,
             format=request.framework,
-            precision=request.precision,
+            precision=None if request.precision == "none" else request.precision,
             archive=archive,
             known=False,
             exports={"CM_ML_MODEL_STARTING_WEIGHTS_FILENAME": "<<<url>>>"},

@@ -48,9 +48,7 @@ def _parser() -> argparse.ArgumentParser:
     get.add_argument("-s", "--silent", action="store_true", help="print no progress")
     get.set_defaults(run=_get)
 
-    verify = commands.add_parser(
-        "verify", help="read every object and compare digests"
-    )
+    verify = commands.add_parser("verify", help="read every object and compare digests")
     verify.add_argument("--json", action="store_true", help="print JSON")
     verify.set_defaults(run=_verify)
 

@@ -30,10 +30,12 @@ def compose(meta: Mapping[str, Any], asked: Sequence[str]) -> dict[str, str]:
     chosen = [name.strip().lstrip("_").replace("-_", "-", 1) for name in asked]
     excluded = {name[1:] for name in chosen if name.startswith("-")}
     chosen = [name for name in chosen if not name.startswith("-")]
-    for name in chosen:
+    for name in [*chosen, *excluded]:
         if template(meta, name) is None:
             raise Refusal(f"_{name} is no variation.{_did_you_mean(meta, name)}")
     chosen += [variations[name]["alias"] for name in chosen if "alias" in variations.get(name, {})]
+    if both := sorted(excluded.intersection(chosen)):
+        raise Refusal(f"Asked for and left out at once: {', '.join(both)}.")
     for name in list(chosen):
         for base in variations[template(meta, name) or name].get("base", ()):
             if base not in chosen:

@@ -57,8 +57,9 @@ def facts(
         "ACCURACY": "" if dummy or artifact.top1 is None else artifact.top1,
     }
     precision = resolution.file_precision
-    for name in ("PRECISION", "INPUT_DATA_TYPES", "WEIGHT_DATA_TYPES"):
-        keys[name] = precision
+    if precision != "none":
+        for name in ("PRECISION", "INPUT_DATA_TYPES", "WEIGHT_DATA_TYPES"):
+            keys[name] = precision
     if request.precision not in (precision, "none"):
         keys["REQUESTED_PRECISION"] = request.precision
     if artifact.format == "onnx":

@@ -77,7 +77,7 @@ class Options:
 
         store = text("STORE")
         return cls(
-            store=Path(store).expanduser().absolute() if store else default_store(process),
+            store=absolute(PREFIX + "STORE", store) if store else default_store(process),
             strict=flag("STRICT"),
             offline=flag("OFFLINE"),
             accept_any=flag("ACCEPT_ANY"),
@@ -91,6 +91,19 @@ class Options:
 
 def default_store(process: Mapping[str, str] = os.environ) -> Path:
     """Return the folder beside CM's cache: under ``CM_REPOS``, outside what CM scans."""
-    home = process.get("CM_REPOS", "").strip()
-    root = Path(home).expanduser() if home else Path.home() / "CM"
-    return root.absolute() / "resnet50-store"
+    home = process.get("CM_REPOS", "").strip() or "~/CM"
+    return absolute("CM_REPOS", home) / "resnet50-store"
+
+
+def absolute(name: str, path: str, base: Path | None = None) -> Path:
+    """Return `path` absolute, from `base` or the working folder, with ``~`` resolved.
+
+    Raises
+    ------
+    OptionError
+        If ``~somebody`` is nobody here; the text names the option `name`.
+    """
+    try:
+        return Path(base or Path.cwd(), Path(path).expanduser())
+    except RuntimeError as error:
+        raise OptionError(f"{name}={path}: {error}") from error

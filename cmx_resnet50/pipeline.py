@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timezone
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cmx_resnet50 import __version__
 from cmx_resnet50.catalog import Artifact, Catalog, Resolution
-from cmx_resnet50.digests import Digests, Expected
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.options import Options
 from cmx_resnet50.store import Store, StoredObject
+
+if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
+    from cmx_resnet50.digests import Digests, Expected
 
 UNPACKED_LIMIT = 4 << 30
 """Bytes that an archive of unknown origin may unpack to; known ones state their own bound."""
@@ -160,8 +160,7 @@ class Pipeline:
                     )
                 artifact = found
                 resolution = replace(resolution, artifact=found)
-        verified = artifact.known or expected(artifact).verifiable or archive_known(artifact)
-        return Delivery(resolution, model, companions, origin, verified, url)
+        return Delivery(resolution, model, companions, origin, verifiable(artifact), url)
 
     def _fetched(
         self, artifact: Artifact, urls: Sequence[str], *, named_by_user: bool = False
@@ -267,11 +266,12 @@ class Pipeline:
         facts = artifact.dummy
         if facts is None:
             raise Resnet50Error(f"_dummy-weights: none are made for {artifact.name}.")
-        wanted = Expected(facts["md5"], facts["sha256"], facts["bytes"])
 
         def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
-            from cmx_resnet50.digests import digest_file
+            from cmx_resnet50.digests import Expected, digest_file
             from cmx_resnet50.dummy import write
+
+            wanted = Expected(facts["md5"], facts["sha256"], facts["bytes"])
 
             write(artifact.name, partial)
             digests = digest_file(partial)
@@ -283,6 +283,8 @@ class Pipeline:
         return self.store.obtain(dummy_keys(artifact), make, name=artifact.file)
 
     def _record(self, artifact: Artifact, url: str) -> dict[str, Any]:
+        from datetime import datetime, timezone
+
         return {
             "artifact": artifact.name,
             "file": artifact.file,
@@ -295,30 +297,43 @@ class Pipeline:
 
 def expected(artifact: Artifact) -> Expected:
     """Return what is known of the delivered file."""
+    from cmx_resnet50.digests import Expected
+
     return Expected(artifact.md5, artifact.sha256, artifact.bytes)
 
 
 def expected_archive(artifact: Artifact) -> Expected:
     """Return what is known of the archive that is fetched in place of the file."""
+    from cmx_resnet50.digests import Expected
+
     archive = artifact.archive or {}
     return Expected(archive.get("md5"), archive.get("sha256"), archive.get("bytes"))
 
 
-def archive_known(artifact: Artifact) -> bool:
-    """Whether the archive's digest is known, so that what is inside can be trusted."""
-    return artifact.archive is not None and expected_archive(artifact).verifiable
+def verifiable(artifact: Artifact) -> bool:
+    """Whether a digest of the file, or of the archive that it comes in, is known beforehand."""
+    archive = artifact.archive or {}
+    known = (artifact.md5, artifact.sha256, archive.get("md5"), archive.get("sha256"))
+    return any(known)
 
 
 def keys(artifact: Artifact) -> list[str]:
     """Return the names under which the store may hold the file, the surest first."""
-    names = []
-    for prefix, known in (("", expected(artifact)), ("archive-", expected_archive(artifact))):
-        if known.sha256:
-            names.append(f"{prefix}sha256-{known.sha256}")
-        if known.md5:
-            names.append(f"{prefix}md5-{known.md5}")
+    archive = artifact.archive or {}
+    names = [
+        f"{prefix}-{digest}"
+        for prefix, digest in (
+            ("sha256", artifact.sha256),
+            ("md5", artifact.md5),
+            ("archive-sha256", archive.get("sha256")),
+            ("archive-md5", archive.get("md5")),
+        )
+        if digest
+    ]
     if not names:
-        names.append(f"url-{hashlib.sha256(artifact.url.encode()).hexdigest()}")
+        from hashlib import sha256
+
+        names.append(f"url-{sha256(artifact.url.encode()).hexdigest()}")
     return names
 
 

@@ -17,7 +17,7 @@ from typing import Any
 from cmx_resnet50 import exports
 from cmx_resnet50.catalog import Catalog, Refusal, Request, Resolution
 from cmx_resnet50.errors import Resnet50Error
-from cmx_resnet50.options import Options
+from cmx_resnet50.options import Options, absolute
 from cmx_resnet50.pipeline import Delivery, Pipeline, expected, expected_archive, keys
 
 PLACE = "CM_RESNET50_PLACE"
@@ -90,7 +90,7 @@ def request_of(
     request = Request.from_env(
         env,
         url=_text(const.get("CM_PACKAGE_URL")),
-        checksum=_text(env.get(CHECKSUM, env.get("CM_DOWNLOAD_CHECKSUM"))),
+        checksum=_text(const.get(CHECKSUM) or const.get("CM_DOWNLOAD_CHECKSUM")),
         local=_text(env.get(LOCAL, local_file(env))),
         explicit=explicit,
     )
@@ -174,6 +174,8 @@ def prepare(
     delivery = pipeline.obtain(resolution, [url for url in further if url])
     folder = Path(env[PLACE]).parent
     pipeline.place(delivery, folder)
+    if "CM_DOWNLOAD_CHECKSUM" in const:
+        const[CHECKSUM] = const["CM_DOWNLOAD_CHECKSUM"]
     env[PLACE] = str(folder / delivery.resolution.artifact.file)
     wiring = {
         "CM_DOWNLOAD_LOCAL_FILE_PATH": env[PLACE],
@@ -291,7 +293,7 @@ def output_folder(env: Mapping[str, Any], base: str) -> str:
     for name in ("CM_OUTDIRNAME", "CM_RESNET50_TO"):
         folder = str(env.get(name, "")).strip()
         if folder:
-            return str(Path(base, Path(folder).expanduser()).absolute())
+            return str(absolute(name, folder, Path(base)))
     return ""
 
 

@@ -1,0 +1,116 @@
+"""The package's own composing of variations, for use without the engine, and "did you mean"."""
+
+from __future__ import annotations
+
+import json
+import random
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from cmx_resnet50.catalog import SCRIPT, Catalog, Refusal, Request, Resolution
+from cmx_resnet50.compose import compose
+from tests.catalog import engine
+
+META = json.loads((SCRIPT / "_cm.json").read_text(encoding="utf-8"))
+CATALOG = Catalog(META)
+NAMES = [name.replace("#", "8") for name in META["variations"] if "," not in name]
+ASKED = [name for name in META["env"] if name.startswith("CM_RESNET50_")]
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from(NAMES), max_size=6, unique=True),
+    st.lists(st.sampled_from(NAMES), max_size=2, unique=True),
+)
+def test_composes_as_the_engine_does(asked: list[str], excluded: list[str]) -> None:
+    tags = [f"_{name}" for name in asked]
+    tags += [f"_-{name}" for name in excluded if name not in asked]
+    try:
+        expected = engine.compose(META, tags).env
+    except engine.EngineError:
+        with pytest.raises(Refusal):
+            compose(META, tags)
+        return
+    found = compose(META, tags)
+    assert {key: found[key] for key in ASKED} == {key: expected[key] for key in ASKED}
+
+
+@pytest.mark.parametrize(
+    ("typed", "meant"),
+    [
+        ("onx", "onnx"),
+        ("tensorfow", "tensorflow"),
+        ("opset-9", "opset-8"),
+        ("opset11", "opset-11"),
+        ("noargmax", "no-argmax"),
+        ("from_tf", "from-tf"),
+        ("pytorh", "pytorch"),
+        ("unit8", "uint8"),
+        ("huggingface", "huggingface_default"),
+        ("batchsize.1", "batch_size.1"),
+        ("dummy", "dummy-weights"),
+    ],
+)
+def test_did_you_mean(typed: str, meant: str) -> None:
+    with pytest.raises(Refusal, match="Did you mean") as caught:
+        compose(META, ["_fp32", f"_{typed}"])
+    assert f"_{typed} is no variation" in str(caught.value)
+    assert f"_{meant}" in str(caught.value)
+    assert str(caught.value).count(" or ") <= 2
+
+
+@pytest.mark.parametrize("typed", ["zzzzzzzz", "", "."])
+def test_did_you_mean_nothing_when_nothing_is_near(typed: str) -> None:
+    with pytest.raises(Refusal) as caught:
+        compose(META, [f"_{typed}"])
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_two_of_one_group_are_refused_by_name() -> None:
+    with pytest.raises(Refusal, match="onnx, pytorch"):
+        compose(META, ["_onnx", "_pytorch"])
+
+
+@pytest.mark.parametrize("tags", [["_tf", "_-tensorflow"], ["_onnx", "_-onnx"], ["_-zzz"]])
+def test_what_is_asked_and_excluded_is_refused_as_by_the_engine(tags: list[str]) -> None:
+    with pytest.raises(engine.EngineError):
+        engine.compose(META, tags)
+    with pytest.raises(Refusal):
+        compose(META, tags)
+
+
+@settings(max_examples=400, deadline=None)
+@given(
+    st.lists(
+        st.sampled_from([*NAMES, *(f"-{name}" for name in NAMES), "batch_size.0", "onx"])
+        | st.text(max_size=8),
+        max_size=8,
+    ),
+    st.randoms(use_true_random=False),
+    st.booleans(),
+)
+def test_any_list_of_tags_comes_to_a_file_or_to_words(
+    tags: list[str], random_: random.Random, strict: bool
+) -> None:
+    shuffled = list(tags)
+    random_.shuffle(shuffled)
+    results = [whatever(tags, strict), whatever(shuffled, strict)]
+    assert isinstance(results[0], Resolution) is isinstance(results[1], Resolution)
+    for result in results:
+        if isinstance(result, Resolution):
+            assert result.artifact.url in META["artifacts"]
+            assert result.sources
+            assert not (strict and result.notes)
+        else:
+            assert len(result.reason) > 10
+            assert result.reason[-1] in ".?"
+
+
+def whatever(tags: list[str], strict: bool) -> Resolution | Refusal:
+    try:
+        env = compose(META, tags)
+        return CATALOG.resolve(Request.from_env(env, explicit=tags), strict=strict)
+    except Refusal as refusal:
+        return refusal
