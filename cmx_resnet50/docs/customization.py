@@ -1,0 +1,186 @@
+"""The README's sections on what can be asked and set: variations, env, flags, options."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import pairwise
+from typing import Any
+
+from cmx_resnet50 import options
+from cmx_resnet50.catalog import ASKED, RUN
+from cmx_resnet50.compose import groups
+from cmx_resnet50.docs.markdown import bullets, code, dependency, folded, table, tag
+
+Meta = Mapping[str, Any]
+
+PHASES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
+
+
+def variations(meta: Meta) -> str:
+    """Return every variation by group: default, aliases, env and dependencies."""
+    grouped = groups(meta)
+    members = {name for names in grouped.values() for name in names}
+    combined = [name for name in meta["variations"] if "," in name]
+    loose = [
+        name
+        for name, variation in meta["variations"].items()
+        if name not in members and name not in combined and "alias" not in variation
+    ]
+    rows = [
+        (code(group), _listed(meta, names), _listed(meta, _defaults(meta, names), alias=False))
+        for group, names in grouped.items()
+    ]
+    blocks = [
+        _block(meta, f"Group <code>{group}</code>", names) for group, names in grouped.items()
+    ]
+    blocks.append(_block(meta, "No group", loose))
+    blocks.append(_block(meta, "Combined: in force when all their parts are", combined))
+    details = "\n\n".join(blocks)
+    return f"""
+## Customization
+
+### Variations
+
+Append them to the tags, each with an underscore, of a group at most one:
+`{RUN},_pytorch,_int8`.
+
+{table(("group", "variations", "default"), rows)}
+
+Without a group: {_listed(meta, loose)}.
+
+Below is what each one sets. Where the delivered file says otherwise, the file is right: see
+[Script output](#script-output). Each variation also has a `const`, `{ASKED}*`. It tells the
+catalog what was asked, and makes a cache entry answer only the request that it was made for. It
+is not yours to set.
+
+{details}
+
+### Default variations
+
+{bullets(_default_lines(meta))}
+"""
+
+
+def _block(meta: Meta, title: str, names: Iterable[str]) -> str:
+    return folded(title, "\n".join(line for name in names for line in _lines(meta, name)))
+
+
+def _lines(meta: Meta, name: str) -> Iterator[str]:
+    variation = meta["variations"][name]
+    default = " (default)" if variation.get("default") else ""
+    yield f"- {tag(name)}{default}{_alias(meta, name)}"
+    for key, value in variation.get("env", {}).items():
+        yield f"  - {code(f'{key}={value}')}"
+    for phase in PHASES:
+        for dep in variation.get(phase, ()):
+            yield f"  - {phase}: {dependency(dep)}"
+    for target, change in variation.get("adr", {}).items():
+        yield f"  - adds to the dependency `{target}`: {code(change['tags'])}"
+    if "base" in variation:
+        yield f"  - brings along {', '.join(map(tag, variation['base']))}"
+
+
+def _default_lines(meta: Meta) -> Iterator[str]:
+    for group, names in groups(meta).items():
+        for name in _defaults(meta, names):
+            yield f"{tag(name)} of `{group}`"
+    for name, variation in meta["variations"].items():
+        for group, default in variation.get("default_variations", {}).items():
+            yield f"{tag(default)} of `{group}`, with {tag(name)}"
+
+
+def _listed(meta: Meta, names: Iterable[str], *, alias: bool = True) -> str:
+    return ", ".join(tag(name) + (_alias(meta, name) if alias else "") for name in names)
+
+
+def _alias(meta: Meta, name: str) -> str:
+    aliases = [other for other, v in meta["variations"].items() if v.get("alias") == name]
+    return f" (alias {', '.join(map(tag, aliases))})" if aliases else ""
+
+
+def _defaults(meta: Meta, names: Sequence[str]) -> list[str]:
+    return [name for name in names if meta["variations"][name].get("default")]
+
+
+def settings(meta: Meta) -> str:
+    """Return the env that all variations share, the input flags and the options."""
+    internal = {row["env"] for row in meta["extra_cache_tags_from_env"]}
+    common = (f"{key}={value}" for key, value in meta["env"].items() if key not in internal)
+    described = meta["input_description"]
+    flags = sorted(
+        {**meta["input_mapping"], **described},
+        key=lambda flag: described.get(flag, {}).get("sort", len(described) + 1),
+    )
+    return f"""
+### Default env
+
+{bullets(code(f"{key}={value}") for key, value in meta["default_env"].items())}
+
+Set for all variations:
+
+{bullets(map(code, common))}
+
+A variation beats `--env.KEY=VALUE`. For a file of your own say `--const.CM_PACKAGE_URL=URL`, and
+its md5 or sha256 with `--const.CM_DOWNLOAD_CHECKSUM=DIGEST`.
+
+### Input flags
+
+{table(("flag", "what it does", "sets"), (_flag(meta, flag) for flag in flags))}
+
+### Options
+
+Set them with `--env.NAME=VALUE` or in the process environment; the first wins. A value with a
+password in it belongs in the process environment.
+
+{table(("option", "default", "what it does"), _options())}
+"""
+
+
+def _flag(meta: Meta, flag: str) -> tuple[str, str, str]:
+    described = meta["input_description"].get(flag, {})
+    target = meta["input_mapping"].get(flag)
+    same = [
+        other
+        for other in meta["input_description"]
+        if target and meta["input_mapping"].get(other) == target
+    ]
+    texts = {name: text for name, _, text in _options()}
+    text = described.get("desc") or texts.get(code(str(target)), "")
+    if not text and same:
+        text = f"The same as --{same[0]}"
+    if "choices" in described:
+        text += f" ({' or '.join(map(code, described['choices']))})"
+    if "default" in described:
+        text += f"; default {code(described['default'])}"
+    return code(f"--{flag}"), text, code(target) if target else ""
+
+
+def _options() -> Iterator[tuple[str, str, str]]:
+    """Yield name, default and meaning of each option; the meaning stands under its field."""
+    tree = ast.parse(inspect.getsource(options))
+    body = next(
+        node.body
+        for node in tree.body
+        if isinstance(node, ast.ClassDef) and node.name == options.Options.__name__
+    )
+    texts = {
+        node.target.id: " ".join(str(text.value.value).split()).removesuffix(".")
+        for node, text in pairwise(body)
+        if isinstance(node, ast.AnnAssign)
+        and isinstance(node.target, ast.Name)
+        and isinstance(text, ast.Expr)
+        and isinstance(text.value, ast.Constant)
+    }
+    for field in dataclasses.fields(options.Options):
+        yield code(options.PREFIX + field.name.upper()), _usual(field.default), texts[field.name]
+
+
+def _usual(default: object) -> str:
+    if default is dataclasses.MISSING or default == ():
+        return ""
+    if isinstance(default, bool):
+        return code("yes" if default else "no")
+    return code(f"{default:g}" if isinstance(default, float) else str(default))

@@ -1,0 +1,78 @@
+"""The README's table "request, file, what is in it", from the catalog."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from cmx_resnet50.catalog import Artifact, Catalog, Request
+from cmx_resnet50.compose import compose
+from cmx_resnet50.docs.markdown import bullets, code, folded, table
+from cmx_resnet50.docs.usage import NOTES
+
+UNKNOWN = "unknown"
+
+
+def table_of_requests(catalog: Catalog) -> str:
+    """Return the files by the shortest request for each, and all requests that have one."""
+    asked: dict[str, list[str]] = {}
+    for request in catalog.requests():
+        asked.setdefault(catalog.resolve(request).artifact.url, []).append(request.variations)
+    requests = {url: code(min(names, key=len)) for url, names in asked.items()}
+    for url in asked:
+        for companion in catalog.artifacts[url].companions:
+            requests[companion] = f"with {requests[url]}"
+    plain = Request.from_env(compose(catalog.meta, ()), explicit=())
+    requests[catalog.resolve(plain).artifact.url] += " (default)"
+    known = [(requests[url], artifact) for url, artifact in catalog.artifacts.items()]
+    head = ("request", "file", "format", "precision", "layout", "opset", "top-1 %", "bytes")
+    every = (
+        f"{catalog.artifacts[url].file}: {', '.join(map(code, names))}"
+        for url, names in asked.items()
+    )
+    random = [request for request, model in known if model.dummy and model.serves]
+    dummies = f" `_dummy-weights` is made for {', '.join(random)}." if random else ""
+    return f"""
+## Which file a request means
+
+{table(head, ((request, *_facts(artifact)) for request, artifact in known))}
+
+{table(("request", "inputs", "outputs", "md5"), ((r, *_inside(a)) for r, a in known))}
+
+*{UNKNOWN.capitalize()}*: no public source says it.{dummies}
+
+{folded("Every request that has a file", bullets(every))}
+
+Any other request is refused, or gets the nearest file with a warning and the truth about it: see
+[{NOTES}]({NOTES}).
+"""
+
+
+def _facts(artifact: Artifact) -> tuple[str, ...]:
+    about = f"about {artifact.about_bytes:,}" if artifact.about_bytes else UNKNOWN
+    size = f"{artifact.bytes:,}" if artifact.bytes else about
+    facts = (artifact.precision, artifact.layout, artifact.opset, artifact.top1)
+    # Precision and the like belong to a model, opset to ONNX: elsewhere nothing is missing.
+    meant = (artifact.serves, artifact.serves, artifact.format == "onnx", artifact.serves)
+    texts = (
+        (UNKNOWN if fact is None else str(fact)) if means else ""
+        for fact, means in zip(facts, meant, strict=True)
+    )
+    return f"[{artifact.file}]({artifact.url})", artifact.format, *texts, size
+
+
+def _inside(artifact: Artifact) -> tuple[str, str, str]:
+    md5 = code(artifact.md5) if artifact.md5 else UNKNOWN
+    if artifact.md5 is None and artifact.archive is not None:
+        md5 = f"{code(artifact.archive['md5'])} (of the {artifact.archive['format']} archive)"
+    if not artifact.serves:
+        return "", "", md5
+    return _tensors(artifact.inputs), _tensors(artifact.outputs), md5
+
+
+def _tensors(tensors: Sequence[Mapping[str, Any]] | None) -> str:
+    texts = (
+        f"{tensor['name'] or ''} {tensor['dtype']}[{','.join(map(str, tensor['shape']))}]".strip()
+        for tensor in tensors or ()
+    )
+    return "<br>".join(map(code, texts)) or UNKNOWN

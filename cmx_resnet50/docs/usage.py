@@ -1,0 +1,170 @@
+"""The README's sections for whoever runs the script: first commands, summary, ways in, people."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from cmx_resnet50.catalog import RUN, SCRIPT
+from cmx_resnet50.docs.markdown import bash, bullets, code, table
+
+NOTES = "README-extra.md"
+_TAGS = RUN.partition("--tags=")[2]
+
+PICTURE = """
+## How it works
+
+```mermaid
+flowchart LR
+    request["request<br>tags of variations"] --> catalog
+    catalog -->|no such file| refusal["refusal<br>with the nearest requests"]
+    catalog -->|one artifact| store["store<br>objects by digest"]
+    mirrors["mirrors<br>in order"] --> fetch["fetch<br>and compare"] --> store
+    store --> place["place<br>cache entry, output folder"]
+    place --> keys["CM_ML_MODEL_* keys"]
+    hit["cache hit"] --> ensure["ensure<br>whole? in place?"]
+    ensure -->|check, repair| store
+```
+"""
+
+
+def start(meta: Mapping[str, Any]) -> str:
+    """Return the title and how to run, in two commands."""
+    return f"""
+<!-- Generated from _cm.json by `cmx-resnet50 docs`: change the source, then `make docs`. -->
+
+# {meta["alias"]}
+
+The ResNet-50 files of MLPerf for [CM](https://github.com/mlcommons/ck): say by tags which one,
+get that one, whole and checked.
+
+From a fresh clone, with Python 3.10 or newer and make:
+
+```bash
+make run
+make test
+```
+
+`make run` fetches no weights: it asks for `_dummy-weights`, the true graph with random weights.
+For real ones say which, as in `make run VARIATIONS=_onnx,_opset-8`.
+
+In an environment of your own:
+
+```bash
+pip install .
+{RUN}
+```
+
+Where CM was used before, its index must learn of the new script once: `cm reindex repo`.
+
+[Which file will I get?](#which-file-a-request-means) ·
+[How it differs from the old script, and troubleshooting]({NOTES})
+"""
+
+
+def summary(meta: Mapping[str, Any]) -> str:
+    """Return what the script is, in a few facts."""
+    cached = "yes; a later run finds the entry and checks what is in it" if meta["cache"] else "no"
+    rows = (
+        ("Category", meta["category"]),
+        ("Licence", f"{meta['licence']} for the script; the model files are their publishers'"),
+        ("Tags", code(",".join(meta["tags"]))),
+        ("UID", code(meta["uid"])),
+        ("Cached?", cached),
+    )
+    return f"""
+## Summary
+
+A request (tags) resolves to exactly one known file, or is refused before any network use. The
+file is fetched once into a store, compared with its published digest, placed in CM's cache and
+where you ask, and described by `CM_ML_MODEL_*` keys that say what the file is.
+
+{table(("", ""), rows)}
+"""
+
+
+def reuse(meta: Mapping[str, Any]) -> str:
+    """Return every way in: install, pull, help, command line, Python, GUI, Docker."""
+    words = _TAGS.replace(",", " ")
+    path = next(iter(meta["print_env_at_the_end"]))
+    gui = "It comes with a later release."
+    if (SCRIPT.parent / "gui").is_dir():
+        gui = bash(f'cmr "cm gui" --script="{_TAGS}"')
+    docker = "It comes with a later release."
+    if "docker" in meta:
+        docker = bash(f"cm docker script --tags={_TAGS}")
+    return f"""
+## Reuse this script
+
+### Install
+
+```bash
+pip install .
+cm reindex repo
+```
+
+The second line is needed only where CM has an index already. CM and its scripts (`cmind`,
+`cmx4mlops`) come along as dependencies.
+
+### Pull
+
+Nothing is to be pulled. CM finds the installed package by itself, before the copy of this script
+in `cmx4mlops`. For development: `pip install -e .`
+
+### Help
+
+```bash
+{RUN} --help
+cmx-resnet50 --help
+```
+
+### Command line
+
+```bash
+{RUN}
+cmr "{words} _pytorch"
+{RUN},_onnx,_opset-8 --outdirname=models
+```
+
+The same without CM:
+
+```bash
+cmx-resnet50 list
+cmx-resnet50 get _onnx,_opset-8 --to models
+```
+
+### Python
+
+```python
+import cmind
+
+result = cmind.access(
+    {{"action": "run", "automation": "script", "tags": "{_TAGS},_onnx", "quiet": True}}
+)
+if result["return"] > 0:
+    raise SystemExit(result["error"])
+print(result["new_env"]["{path}"])
+```
+
+### GUI
+
+{gui}
+
+### Docker
+
+{docker}
+"""
+
+
+def people(meta: Mapping[str, Any]) -> str:
+    """Return who maintains the script, and where more is written."""
+    return f"""
+## Maintainers
+
+{bullets(meta["maintainers"])}
+
+## Notes
+
+[{NOTES}]({NOTES}): how this script differs from the one it replaces, how to add a file,
+what is trusted, where files lie, troubleshooting.
+"""

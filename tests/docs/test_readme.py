@@ -1,0 +1,248 @@
+"""README.md: it is what its sources say, and it says all that they hold."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from fnmatch import fnmatchcase
+from typing import Any
+
+import pytest
+
+from cmx_resnet50.catalog import Catalog
+from cmx_resnet50.docs import render
+from cmx_resnet50.options import PREFIX, Options
+from tests.docs import pages
+
+PHASES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
+
+
+@pytest.fixture(scope="module")
+def meta() -> dict[str, Any]:
+    loaded: dict[str, Any] = json.loads((pages.ROOT / "_cm.json").read_text(encoding="utf-8"))
+    return loaded
+
+
+@pytest.fixture(scope="module")
+def text() -> str:
+    return pages.README.read_text(encoding="utf-8")
+
+
+def asked(name: str) -> str:
+    return ",".join(f"_{part}" for part in name.split(","))
+
+
+def dependencies(meta: dict[str, Any]) -> list[dict[str, Any]]:
+    owners = [meta, *meta["variations"].values()]
+    return [dep for phase in PHASES for owner in owners for dep in owner.get(phase, ())]
+
+
+def test_fresh(meta: dict[str, Any], text: str) -> None:
+    assert text == render(meta), "README.md is stale: run `make docs`"
+
+
+def test_starts_with_two_commands(text: str) -> None:
+    assert pages.blocks(text, "bash")[:2] == [
+        "make run\nmake test\n",
+        "pip install .\ncm run script --tags=get,ml-model,resnet50\n",
+    ]
+    assert text.index("cm reindex repo") < text.index("## Summary")
+
+
+def test_summary(meta: dict[str, Any], text: str) -> None:
+    facts = dict(pages.rows(pages.section(text, "Summary")))
+    assert facts["Category"] == meta["category"]
+    assert facts["Licence"].startswith(meta["licence"])
+    assert facts["Tags"] == f"`{','.join(meta['tags'])}`"
+    assert facts["Cached?"].startswith("yes")
+
+
+def test_variations_with_all_they_set(meta: dict[str, Any], text: str) -> None:
+    listed = pages.items(pages.section(text, "Variations"))
+    expected = {
+        asked(name): {f"`{key}={value}`" for key, value in variation.get("env", {}).items()}
+        for name, variation in meta["variations"].items()
+        if "alias" not in variation
+    }
+    assert listed.keys() == expected.keys()
+    for name, env in expected.items():
+        assert {line for line in listed[name] if line.startswith("`")} == env, name
+
+
+def test_variations_with_their_dependencies(meta: dict[str, Any], text: str) -> None:
+    listed = pages.items(pages.section(text, "Variations"))
+    for name, variation in meta["variations"].items():
+        for phase in PHASES:
+            for dep in variation.get(phase, ()):
+                assert any(
+                    line.startswith(f"{phase}: `{dep['tags']}`") for line in listed[asked(name)]
+                ), (name, dep["tags"])
+        for target, change in variation.get("adr", {}).items():
+            assert any(
+                f"`{target}`" in line and f"`{change['tags']}`" in line
+                for line in listed[asked(name)]
+            ), (name, target)
+
+
+def test_groups_with_defaults_and_aliases(meta: dict[str, Any], text: str) -> None:
+    table = {row[0]: row for row in pages.rows(pages.section(text, "Variations"))}
+    members: dict[str, set[str]] = {}
+    for name, variation in meta["variations"].items():
+        if "group" in variation:
+            members.setdefault(f"`{variation['group']}`", set()).add(name)
+    assert table.keys() == members.keys()
+    for group, (_, names, default) in table.items():
+        aliases = {n for n, v in meta["variations"].items() if v.get("alias") in members[group]}
+        assert pages.spans(names) == {asked(name) for name in members[group] | aliases}
+        defaults = {n for n in members[group] if meta["variations"][n].get("default")}
+        assert pages.spans(default) == {asked(name) for name in defaults}
+
+
+def test_default_variations(meta: dict[str, Any], text: str) -> None:
+    lines = pages.section(text, "Default variations").split("\n")
+    for name, variation in meta["variations"].items():
+        if variation.get("default"):
+            assert f"- `{asked(name)}` of `{variation['group']}`" in lines
+        for group, default in variation.get("default_variations", {}).items():
+            assert f"- `{asked(default)}` of `{group}`, with `{asked(name)}`" in lines
+
+
+def test_const_and_keys_of_identity_are_explained_not_listed(
+    meta: dict[str, Any], text: str
+) -> None:
+    shown = pages.section(text, "Customization")
+    assert "`const`" in shown
+    assert "`CM_RESNET50_ASKED_*`" in shown
+    for key in (row["env"] for row in meta["extra_cache_tags_from_env"]):
+        assert f"`{key}=" not in shown
+
+
+def test_default_env(meta: dict[str, Any], text: str) -> None:
+    shown = pages.spans(pages.section(text, "Default env"))
+    internal = {row["env"] for row in meta["extra_cache_tags_from_env"]}
+    expected = {**meta["default_env"], **meta["env"]}
+    for key, value in expected.items():
+        assert (f"{key}={value}" in shown) is (key not in internal)
+
+
+def test_flags(meta: dict[str, Any], text: str) -> None:
+    table = {row[0]: row for row in pages.rows(pages.section(text, "Input flags"))}
+    flags = {*meta["input_mapping"], *meta["input_description"]}
+    assert table.keys() == {f"`--{flag}`" for flag in flags}
+    for flag, key in meta["input_mapping"].items():
+        assert table[f"`--{flag}`"][2] == f"`{key}`"
+    for flag, described in meta["input_description"].items():
+        assert described["desc"] in table[f"`--{flag}`"][1]
+
+
+def test_options(text: str) -> None:
+    table = {row[0]: row for row in pages.rows(pages.section(text, "Options"))}
+    names = [f"`{PREFIX}{field.name.upper()}`" for field in dataclasses.fields(Options)]
+    assert list(table) == names
+    assert all(meaning for _, _, meaning in table.values())
+    assert table["`CM_RESNET50_STRICT`"][1:] == [
+        "`no`",
+        "Refuse what would be delivered with a warning",
+    ]
+    assert table["`CM_RESNET50_READ_TIMEOUT`"][1] == "`30`"
+
+
+def test_dependencies_in_order_of_work(meta: dict[str, Any], text: str) -> None:
+    shown = pages.section(text, "Dependencies")
+    lines = [line for line in shown.splitlines() if line[:1].isdigit()]
+    for dep in dependencies(meta):
+        line = next(line for line in lines if f" `{dep['tags']}`" in line)
+        for name in dep.get("names", ()):
+            assert f"`--adr.{name}.tags`" in line
+        assert ("dynamic" in line) is bool(dep.get("dynamic"))
+    downloader, ensure = "`--adr.model-downloader.tags`", "`ensure-ml-model-resnet50`"
+    words = ("`get,python3`", "`preprocess`", downloader, "`postprocess`", ensure)
+    order = [shown.index(word) for word in words]
+    assert order == sorted(order)
+
+
+def test_new_env_keys_those_of_the_hooks_marked(meta: dict[str, Any], text: str) -> None:
+    table = {row[0].strip("`"): row for row in pages.rows(pages.section(text, "Script output"))}
+    declared = {*meta["env"]}
+    for owner in (*meta["variations"].values(), *meta["artifacts"].values()):
+        declared.update(owner.get("env", {}), owner.get("exports", {}))
+    exported = {k for k in declared if any(fnmatchcase(k, p) for p in meta["new_env_keys"])}
+    assert exported <= table.keys()
+    assert all(meaning for _, _, meaning in table.values()), "a key whose meaning is missing"
+    by_hooks = (
+        "ACCURACY FILE FILE_WITH_PATH MD5 ONNX_OPSET PARAM_FILE_WITH_PATH PATH PRECISION "
+        "REQUESTED_PRECISION SHA256 SIZE STARTING_WEIGHTS_FILENAME VERIFIED WEIGHTS"
+    )
+    for name in by_hooks.split():
+        assert table[f"CM_ML_MODEL_{name}"][1] == "hooks"
+    for name in ("DATASET", "IMAGE_HEIGHT", "BATCH_SIZE", "RETRAINING"):
+        assert table[f"CM_ML_MODEL_{name}"][1] == ""
+    assert "CM_ML_MODEL" not in table
+
+
+def test_printed_env_and_maintainers(meta: dict[str, Any], text: str) -> None:
+    assert meta["print_env_at_the_end"].keys() <= pages.spans(pages.section(text, "Script output"))
+    for maintainer in meta["maintainers"]:
+        assert f"- {maintainer}" in pages.section(text, "Maintainers")
+
+
+def test_table_of_files(meta: dict[str, Any], text: str) -> None:
+    shown = pages.section(text, "Which file a request means")
+    table = pages.rows(shown)
+    for url, artifact in meta["artifacts"].items():
+        facts = [row for row in table if row[1] == f"[{artifact['file']}]({url})"]
+        assert len(facts) == 1, url
+        request, _, form, precision, layout, opset, top1, size = facts[0]
+        assert form == artifact["format"]
+        if artifact["serves"]:
+            assert precision == artifact["precision"]
+            assert layout == artifact["layout"]
+            assert top1 == (artifact["top1"] or "unknown")
+        if artifact["format"] == "onnx":
+            assert opset == str(artifact["opset"] or "unknown")
+        bytes_ = artifact["bytes"] or artifact["about_bytes"]
+        assert size.removeprefix("about ") == (f"{bytes_:,}" if bytes_ else "unknown")
+        assert size.startswith("about ") is (not artifact["bytes"] and bytes_ is not None)
+        (inside,) = [row for row in table if row[0] == request and row is not facts[0]]
+        for tensor in [*(artifact["inputs"] or ()), *(artifact["outputs"] or ())]:
+            assert f"[{','.join(map(str, tensor['shape']))}]" in inside[1] + inside[2]
+        digest = artifact["md5"] or artifact["archive"]["md5"]
+        assert f"`{digest}`" in inside[3]
+    for valid in Catalog(meta).requests():
+        assert valid.variations in pages.spans(shown)
+
+
+def test_default_request_is_named(text: str) -> None:
+    first_cells = {row[0] for row in pages.rows(pages.section(text, "Which file a request means"))}
+    assert {cell for cell in first_cells if "default" in cell} == {"`_onnx,_fp32` (default)"}
+
+
+def test_picture(text: str) -> None:
+    (picture,) = pages.blocks(text, "mermaid")
+    assert picture.startswith("flowchart LR\n")
+    for room in ("request", "catalog", "store", "fetch", "mirrors", "place", "keys"):
+        assert f" {room}" in picture
+    for opening, closing in ("[]", '""'):
+        assert picture.count(opening) == picture.count(closing)
+    assert picture.count('"') % 2 == 0
+
+
+def test_follows_its_source(meta: dict[str, Any]) -> None:
+    """A change of the meta is a change of the README: nothing of it stands in the generator."""
+    changed = json.loads(json.dumps(meta))
+    changed["variations"]["made-up"] = {"group": "precision", "env": {"CM_ML_MODEL_VER": "9|9"}}
+    changed["input_mapping"]["made_up_flag"] = "CM_RESNET50_TO"
+    changed["maintainers"] = ["somebody else"]
+    changed["docker"] = {}
+    made = render(changed)
+    assert pages.items(pages.section(made, "Variations"))["_made-up"] == {"`CM_ML_MODEL_VER=9|9`"}
+    flags = {row[0]: row for row in pages.rows(pages.section(made, "Input flags"))}
+    assert flags["`--made_up_flag`"][2] == "`CM_RESNET50_TO`"
+    assert "somebody else" in made
+    assert "cm docker script" in pages.section(made, "Docker")
+
+
+def test_a_promise_is_kept_or_named_as_one(meta: dict[str, Any], text: str) -> None:
+    scripts = pages.ROOT / "cmx_resnet50" / "repo" / "script"
+    assert ("later release" in pages.section(text, "Docker")) is ("docker" not in meta)
+    assert ("later release" in pages.section(text, "GUI")) is (not (scripts / "gui").is_dir())
