@@ -1,16 +1,15 @@
-"""CM's hooks of ``get-ml-model-resnet50``: they translate CM's dictionaries, and decide nothing."""
+"""CM's hooks of ``get-ml-model-resnet50``: they translate CM's dictionaries, and decide nothing.
+
+The engine imports this file on a hit too, and calls nothing in it: the library is imported by
+the hooks.
+"""
 
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
-
-from cmx_resnet50 import steps
-from cmx_resnet50.errors import Resnet50Error
-from cmx_resnet50.options import Options
 
 CmDict = dict[str, Any]
 DOWNLOADER = "model-downloader"
@@ -20,6 +19,8 @@ def _answer(hook: Callable[[CmDict], CmDict]) -> Callable[[CmDict], CmDict]:
     """Turn errors of the library into CM's way of saying them."""
 
     def guarded(i: CmDict) -> CmDict:
+        from cmx_resnet50.errors import Resnet50Error
+
         try:
             return hook(i)
         except Resnet50Error as error:
@@ -31,28 +32,30 @@ def _answer(hook: Callable[[CmDict], CmDict]) -> Callable[[CmDict], CmDict]:
 @_answer
 def predeps(i: CmDict) -> CmDict:
     """Check values and the request before any shell script is written."""
+    from cmx_resnet50 import steps
+    from cmx_resnet50.options import Options
+
     env = i["env"]
     const = i["run_script_input"].get("const", {})
     seen = {**env, **const}
     steps.check_values(seen, i["meta"]["checked_env_keys"])
     options = Options.read(seen)
     resolution = steps.resolve(steps.request_of(seen, const, i["variation_tags"]), options)
-    steps.say_notes(env, resolution)
+    steps.say_notes(env, resolution.notes)
     env[steps.LOCAL] = steps.local_file(seen)
-    env["CM_RESNET50_ENTRY"] = "" if _uncached(i) else str(Path.cwd())
+    env[steps.ENTRY] = "" if i["input"].get("skip_cache") else str(Path.cwd())
     return {"return": 0}
 
 
 @_answer
 def preprocess(i: CmDict) -> CmDict:
     """Obtain the file, fill the entry's place, and let the downloader take it from there."""
-    env = i["env"]
-    const = i["run_script_input"].get("const", {})
-    options = Options.read({**env, **const})
-    resolution = steps.resolve(steps.request_of(env, const, i["variation_tags"]), options)
+    from cmx_resnet50 import steps
+
+    env, const, options, resolution = _asked(i)
     env[steps.OUTPUT] = steps.output_folder(env, env["CM_TMP_CURRENT_PATH"])
     env.pop("CM_OUTDIRNAME", None)
-    entry = Path(env["CM_RESNET50_ENTRY"] or options.store / "places" / "uncached")
+    entry = Path(env[steps.ENTRY] or options.store / "places" / "uncached")
     entry.mkdir(parents=True, exist_ok=True)
     # Engine and downloader leave files of their own in the working folder: not in the
     # user's output folder, where the engine has just gone.
@@ -71,24 +74,35 @@ def preprocess(i: CmDict) -> CmDict:
 @_answer
 def postprocess(i: CmDict) -> CmDict:
     """Check what another tool fetched, and export what the file is."""
+    from cmx_resnet50 import steps
+
     env = i["env"]
-    run = i["run_script_input"]
-    delivery = run.pop("cmx_resnet50", None)
+    delivery = i["run_script_input"].pop("cmx_resnet50", None)
     if delivery is None:
-        const = run.get("const", {})
-        options = Options.read({**env, **const})
-        resolution = steps.resolve(steps.request_of(env, const, i["variation_tags"]), options)
+        env, _, options, resolution = _asked(i)
         delivery = steps.adopt(env, resolution, options)
     steps.finish(env, delivery)
     # The entry itself is what must exist: a lost file inside is repaired, not a reason to
     # leave this entry behind and make a second one.
-    env["CM_GET_DEPENDENT_CACHED_PATH"] = env["CM_RESNET50_ENTRY"]
+    env["CM_GET_DEPENDENT_CACHED_PATH"] = env[steps.ENTRY]
     env["CM_DOWNLOAD_PATH"] = str(Path(env[steps.PLACE]).parent)
     tags = [f"_{name}" for name in steps.equal_variations(delivery.resolution)]
     if delivery.private:
         # An entry that stays unfinished answers nobody, also not the script that we replace.
         tags.append("tmp")
     return {"return": 0, "add_extra_cache_tags": tags}
+
+
+def _asked(i: CmDict) -> tuple[CmDict, CmDict, Any, Any]:
+    """Return env, const, the options and what the request means."""
+    from cmx_resnet50 import steps
+    from cmx_resnet50.options import Options
+
+    env = i["env"]
+    const = i["run_script_input"].get("const", {})
+    options = Options.read({**env, **const})
+    request = steps.request_of(env, const, i["variation_tags"])
+    return env, const, options, steps.resolve(request, options)
 
 
 def _tool(i: CmDict) -> str:
@@ -98,10 +112,6 @@ def _tool(i: CmDict) -> str:
     return tags[-1] if tags else ""
 
 
-def _uncached(i: CmDict) -> bool:
-    return bool(i["input"].get("skip_cache"))
-
-
 def _silent(i: CmDict) -> bool:
     given = (str(i["input"].get(name, "")).lower() for name in ("silent", "s"))
-    return any(value in ("true", "yes", "on") for value in given) or not sys.stderr
+    return any(value in ("true", "yes", "on") for value in given)

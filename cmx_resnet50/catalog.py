@@ -22,6 +22,7 @@ from cmx_resnet50.errors import Resnet50Error
 SCRIPT = Path(__file__).parent / "repo" / "script" / "get-ml-model-resnet50"
 ASKED = "CM_RESNET50_ASKED_"
 RUN = "cm run script --tags=get,ml-model,resnet50"
+RANDOM = "The weights are random (_dummy-weights); predictions mean nothing."
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _WEIGHTS = {
     "framework": 16,
@@ -227,6 +228,8 @@ class Catalog:
                 f"{' '.join(resolution.notes)} CM_RESNET50_STRICT=yes refuses that.",
                 self.nearest(request),
             )
+        if request.weights == "dummy":
+            return replace(resolution, notes=(*resolution.notes, RANDOM))
         return resolution
 
     def nearest(self, request: Request, count: int = 3) -> list[str]:

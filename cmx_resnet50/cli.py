@@ -79,7 +79,7 @@ def _get(parsed: argparse.Namespace) -> None:
     options = Options.read({})
     explicit = [name.lstrip("_") for name in names]
     resolution = steps.resolve(steps.request_of(env, {}, explicit), options)
-    steps.say_notes(env, resolution)
+    steps.say_notes(env, resolution.notes)
     pipeline = Pipeline(catalog, options, silent=parsed.silent)
     delivery = pipeline.obtain(resolution)
     folder = parsed.to or options.store / "places" / delivery.model.sha256

@@ -9,8 +9,6 @@ from cmx_resnet50.catalog import Artifact, Resolution
 
 PREFIX = "CM_ML_MODEL_"
 FILE_WITH_PATH = PREFIX + "FILE_WITH_PATH"
-CACHED = PREFIX + "CACHE_FILE_WITH_PATH"
-"""Where this entry's own copy lies, whatever output folder a run asks for beside it."""
 SOMETIMES = (PREFIX + "REQUESTED_PRECISION", PREFIX + "PARAM_FILE_WITH_PATH")
 """Keys that only some files have: emptied where an earlier model in one caller left them."""
 

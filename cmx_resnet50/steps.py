@@ -14,23 +14,25 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from cmx_resnet50 import exports
+from cmx_resnet50 import exports, hit
 from cmx_resnet50.catalog import Catalog, Refusal, Request, Resolution
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.options import Options, absolute
 from cmx_resnet50.pipeline import Delivery, Pipeline, expected, expected_archive, keys
 
-PLACE = "CM_RESNET50_PLACE"
+PLACE = hit.RUN + "PLACE"
 """Where the entry's own copy shall lie; set by `prepare`, read by `finish`."""
-OUTPUT = "CM_RESNET50_OUTPUT"
+OUTPUT = hit.RUN + "OUTPUT"
 """The output folder of this run, made absolute."""
-LOCAL = "CM_RESNET50_LOCAL_FILE"
+LOCAL = hit.RUN + "LOCAL_FILE"
 """The user's own file, kept before the downloader's key for it is given the entry's copy."""
-CHECKSUM = "CM_RESNET50_CHECKSUM"
+CHECKSUM = hit.RUN + "CM_DOWNLOAD_CHECKSUM"
 """The user's own checksum, kept before the downloader's key for it is emptied."""
-ORIGIN = "CM_RESNET50_ORIGIN"
+ORIGIN = hit.RUN + "ORIGIN"
 """Where this run had the bytes from; set by `finish`, so that `ensure` does not say "store"."""
-SAID = "CM_RESNET50_SAID"
+ENTRY = hit.RUN + "ENTRY"
+"""The folder of the cache entry; empty where nothing is cached."""
+SAID = hit.RUN + "SAID"
 """Set once the notes of a request were printed, so that one run says them once."""
 _UNSAFE = re.compile(r'[$`\x00-\x1f\x7f]|(?<!\\)(?:\\\\)*"|(?<!\\)(?:\\\\)*\\\Z')
 """What ends or acts inside a double-quoted word of a shell: also a quote after an even number
@@ -117,17 +119,12 @@ def resolve(request: Request, options: Options) -> Resolution:
     return Catalog.load().resolve(request, strict=options.strict)
 
 
-def say_notes(env: Env, resolution: Resolution) -> None:
+def say_notes(env: Env, notes: Iterable[str]) -> None:
     """Print the notes on a request to stderr, once a run."""
     if env.get(SAID) != "yes":
         env[SAID] = "yes"
-        for note in resolution.notes:
+        for note in notes:
             print(f"CM ResNet-50: {note}", file=sys.stderr)
-        if resolution.request.weights == "dummy":
-            print(
-                "CM ResNet-50: the weights are random (_dummy-weights); predictions mean nothing.",
-                file=sys.stderr,
-            )
 
 
 def equal_variations(resolution: Resolution) -> list[str]:
@@ -246,17 +243,22 @@ def finish(env: Env, delivery: Delivery) -> None:
     exported.update(
         exports.locations(resolution.artifact, Path(env[PLACE]).parent, resolution.companions)
     )
-    exported[exports.CACHED] = env[PLACE]
+    exported[hit.CACHED] = env[PLACE]
     exported.update(exports.forget(env, exported))
     env.update(exported)
     env[ORIGIN] = delivery.origin
 
 
-def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> Delivery:
+def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> str:
     """Make sure that the object is whole and every place that this run asked for is filled.
 
     Runs after a cold run and on every cache hit; env holds what the entry exported, and then
     what this run exports.
+
+    Returns
+    -------
+    str
+        One line: the file, its bytes, its digest, and where it came from.
 
     Raises
     ------
@@ -265,22 +267,32 @@ def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> Delivery:
     """
     options = Options.read(env)
     resolution = resolve(request_of(env, const, None), options)
-    say_notes(env, resolution)
+    say_notes(env, resolution.notes)
     pipeline = Pipeline(Catalog.load(), options, silent=silent)
     delivery = pipeline.recall(resolution, str(env.get(exports.PREFIX + "SHA256", "")))
     if delivery is None:
         delivery = pipeline.obtain(resolution)
-        env.setdefault(PLACE, env.get(exports.CACHED, ""))
+        env.setdefault(PLACE, env.get(hit.CACHED, ""))
         finish(env, delivery)
-    artifact, companions = delivery.resolution.artifact, delivery.resolution.companions
-    place = Path(env[exports.CACHED]).parent
+    place = Path(env[hit.CACHED]).parent
     if not place.parent.is_dir():
         place = options.store / "places" / delivery.model.sha256
     folders = [place, *(Path(folder) for folder in (env.get(OUTPUT),) if folder)]
     for folder in folders:
         pipeline.place(delivery, folder)
-    env.update(exports.locations(artifact, folders[-1], companions))
-    return replace(delivery, origin=str(env.get(ORIGIN) or delivery.origin))
+    env.update(
+        exports.locations(delivery.resolution.artifact, folders[-1], delivery.resolution.companions)
+    )
+    if len(folders) == 1 and not delivery.private:
+        hit.record(
+            env,
+            const,
+            [(stored.sha256, str(place / name)) for stored, name in delivery.files()],
+            store=str(options.store),
+            notes=resolution.notes,
+            summary=summary(env, replace(delivery, origin="store")),
+        )
+    return summary(env, replace(delivery, origin=str(env.get(ORIGIN) or delivery.origin)))
 
 
 def local_file(env: Mapping[str, Any]) -> str:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
+import sys
 from typing import Any
 
-from cmx_resnet50 import steps
-from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50 import hit
 
 
 def preprocess(i: dict[str, Any]) -> dict[str, Any]:
@@ -16,13 +16,25 @@ def preprocess(i: dict[str, Any]) -> dict[str, Any]:
     const = i["run_script_input"].get("const", {})
     # The engine has gone into the output folder: it shall hold the model and nothing else.
     os.chdir(env["CM_TMP_CURRENT_PATH"])
-    try:
-        if not env.get(steps.OUTPUT):
-            env[steps.OUTPUT] = steps.output_folder(env, env["CM_TMP_CURRENT_PATH"])
-        delivery = steps.ensure(env, const, silent=silent)
-    except Resnet50Error as error:
-        return {"return": 1, "error": str(error)}
+    cold = hit.RUN + "ENTRY" in env
+    receipt = None
+    if not cold and not env.get("CM_OUTDIRNAME") and not env.get("CM_RESNET50_TO"):
+        receipt = hit.answer(env, const)
+    if receipt is not None:
+        notes, line = receipt
+        for note in notes:
+            print(f"CM ResNet-50: {note}", file=sys.stderr)
+    else:
+        from cmx_resnet50 import steps
+        from cmx_resnet50.errors import Resnet50Error
+
+        try:
+            if not cold:
+                env[steps.OUTPUT] = steps.output_folder(env, env["CM_TMP_CURRENT_PATH"])
+            line = steps.ensure(env, const, silent=silent)
+        except Resnet50Error as error:
+            return {"return": 1, "error": str(error)}
     if not silent:
-        print(steps.summary(env, delivery), flush=True)
+        print(line, flush=True)
     # Skipped, the engine writes no scripts and no state beside it: a hit changes nothing.
     return {"return": 0, "skip": True}

@@ -7,7 +7,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from cmx_resnet50 import exports
+from cmx_resnet50 import exports, hit
 from cmx_resnet50.catalog import Catalog
 from cmx_resnet50.docs.markdown import code, dependency, table, tag
 
@@ -110,7 +110,7 @@ def _meaning(key: str) -> str:
 
 
 def _set_by_hooks(catalog: Catalog) -> set[str]:
-    keys = {exports.CACHED, *exports.SOMETIMES}
+    keys = {hit.CACHED, *exports.SOMETIMES}
     for request in catalog.requests():
         found = catalog.resolve(request)
         keys.update(exports.facts(found, md5="", sha256="", size=0, verified=True, url=""))
