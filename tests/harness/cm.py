@@ -19,14 +19,17 @@ closed port, so that no test ever reaches the network.
 from __future__ import annotations
 
 import dataclasses
+import fcntl
 import json
 import os
 import pty
 import shutil
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
+import termios
 import threading
 import time
 from collections.abc import Mapping
@@ -368,6 +371,7 @@ class CM:
             streams: tuple[Any, Any, Any] = (subprocess.DEVNULL, out, err)
             if tty:
                 terminal, other = pty.openpty()
+                fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("4H", 24, 100, 0, 0))
                 streams = (other, other, other)
             process = subprocess.Popen(
                 [executable, *line[1:]],

@@ -1,0 +1,101 @@
+"""Reached through other scripts: as their dependency, under the names that callers use."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.harness.artifacts import delivered
+from tests.harness.build import Installation
+from tests.harness.cm import CM, Result
+
+ASKED = [
+    ("get,ml-model,resnet50", "ml-model", "onnx-opset-11"),
+    ("get,ml-model,resnet50,_fp32,_batch_size.8", "ml-model", "onnx-opset-11"),
+    ("get,ml-model,raw,resnet50,_onnx,_fp32", "original-model", "onnx-opset-11"),
+    ("get,ml-model,resnet50,_onnxruntime", "resnet50-model", "onnx-opset-11"),
+    ("get,ml-model,resnet50,_fp32,_onnx,_opset-8", "model-src", "onnx-opset-8"),
+    ("get,ml-model,resnet50,_fp32,_onnx,_from-tf", "ml-model", "onnx-from-tf"),
+    ("get,ml-model,image-classification,resnet50,_pytorch", "resnet50-model", "pytorch-fp32"),
+    ("get,ml-model,resnet50,_pytorch,_int8", "resnet50-model", "pytorch-int8"),
+    ("get,ml-model,resnet50,_tf", "resnet50-model", "tensorflow"),
+    ("get,ml-model,raw,resnet50,_tflite,_no-argmax", "tflite-model", "tflite-no-argmax"),
+    ("get,ml-model,raw,resnet50,_tflite,_no-argmax,_int8", "tflite-model", "tflite-edgetpu"),
+    ("get,ml-model,raw,resnet50,_tflite,_fp32", "tflite-model", "tflite-argmax"),
+    ("get,ml-model,raw,resnet50,_ncnn,_fp32", "ncnn-model", "ncnn"),
+    ("get,ml-model,resnet50,_onnx,_uint8", "ml-model", "onnx-opset-11"),
+    ("get,ml-model,resnet50,_tf,_int8", "ml-model", "tensorflow"),
+]
+
+
+def caller(cm: CM, dep: dict[str, object], **meta: object) -> None:
+    """Write a script that depends on ours into the user's local repository."""
+    folder = cm.repos / "repos" / "local" / "script" / "needs-a-model"
+    folder.mkdir(parents=True)
+    content = {
+        "alias": "needs-a-model",
+        "uid": "0123456789abcdef",
+        "automation_alias": "script",
+        "automation_uid": "5b4e0237da074764",
+        "cache": False,
+        "tags": ["needs-a-model"],
+        "deps": [dep],
+        "new_env_keys": ["CM_ML_MODEL_*", "CM_ML_MODEL", "CALLER_*"],
+        **meta,
+    }
+    (folder / "_cm.json").write_text(json.dumps(content))
+    assert cm.run("reindex", "repo").ok
+
+
+def ask(cm: CM, *options: str) -> Result:
+    result = cm.run("run", "script", "--tags=needs-a-model", "--quiet", *options)
+    assert result.ok, result.text
+    return result
+
+
+@pytest.mark.parametrize(("tags", "name", "artifact"), ASKED)
+def test_as_a_dependency(
+    cm: CM, served: dict[str, Path], tags: str, name: str, artifact: str
+) -> None:
+    caller(cm, {"tags": tags, "names": [name]})
+    for _ in range(2):
+        result = ask(cm)
+        assert result.path.read_bytes() == delivered(served[artifact])
+        assert "CM_ML_MODEL" not in result.env
+
+
+def test_tags_added_by_name_reach_us_and_nobody_inside(cm: CM, served: dict[str, Path]) -> None:
+    caller(cm, {"tags": "get,ml-model,resnet50", "names": ["ml-model", "model-src"]})
+    result = ask(cm, "--adr.ml-model.tags=_pytorch")
+    assert result.path.read_bytes() == delivered(served["pytorch-fp32"])
+    assert ask(cm).path.read_bytes() == delivered(served["onnx-opset-11"])
+
+
+def test_the_callers_own_keys_survive(cm: CM) -> None:
+    own = {"CALLER_DATA_TYPE": "int8", "CM_DOWNLOAD_CHECKSUM": "0" * 32}
+    caller(cm, {"tags": "get,ml-model,resnet50,_int8", "names": ["ml-model"]}, env=own)
+    for _ in range(2):
+        result = ask(cm)
+        assert result.env["CALLER_DATA_TYPE"] == "int8"
+        assert result.env["CM_ML_MODEL_PRECISION"] == "fp32"
+
+
+def test_the_line_of_a_shipped_app(cm: CM, ours: Installation, served: dict[str, Path]) -> None:
+    app = ours.site_packages / "cmx4mlops/repo/script/app-image-classification-onnx-py/_cm.yaml"
+    deps = yaml.safe_load(app.read_text(encoding="utf-8"))["deps"]
+    (line,) = (dep for dep in deps if "resnet50" in dep["tags"])
+    caller(cm, line)
+    assert ask(cm).path.read_bytes() == delivered(served["onnx-opset-11"])
+
+
+def test_a_second_model_in_one_caller_leaves_nothing_of_the_first(cm: CM) -> None:
+    first = {"tags": "get,ml-model,resnet50,_ncnn", "names": ["first"]}
+    second = {"tags": "get,ml-model,resnet50,_onnx", "names": ["second"]}
+    caller(cm, first, post_deps=[second])
+    for _ in range(2):
+        result = ask(cm)
+        assert result.env["CM_ML_MODEL_FILE"] == "resnet50_v1.onnx"
+        assert result.env["CM_ML_MODEL_PARAM_FILE_WITH_PATH"] == ""

@@ -1,0 +1,121 @@
+"""Every documented way to call the script, and how it behaves on a terminal and without one."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.harness import faults
+from tests.harness.artifacts import ARTIFACTS, delivered
+from tests.harness.build import Installation
+from tests.harness.cm import CM
+from tests.harness.origin import Origin
+
+UID = "56203e4e998b4bc0"
+FORMS = {
+    "tags": ("cm", "run", "script", "--tags=get,ml-model,resnet50,_pytorch"),
+    "alias": ("cm", "run", "script", "get-ml-model-resnet50", "--tags=_pytorch"),
+    "uid": ("cm", "run", "script", UID, "--tags=_pytorch"),
+    "cmr": ("cmr", "get raw ml-model resnet50 ml-model-resnet50 image-classification _pytorch"),
+    "cmr quiet": ("cmr", "get ml-model resnet50 _pytorch", "--quiet"),
+    "json": ("cm", "run", "script", "--tags=get,ml-model,resnet50,_pytorch", "-j"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_form(cm: CM, served: dict[str, Path], form: str) -> None:
+    program, *arguments = FORMS[form]
+    for _ in range(2):
+        result = cm.command(program, *arguments)
+        assert result.ok, result.text
+        assert result.path.read_bytes() == delivered(served["pytorch-fp32"])
+
+
+def test_python(cm: CM, served: dict[str, Path]) -> None:
+    answer = cm.access(
+        {
+            "action": "run",
+            "automation": "script",
+            "tags": "get,ml-model,resnet50,_pytorch",
+            "out": "con",
+        }
+    )
+    assert answer["return"] == 0
+    path = Path(answer["new_env"]["CM_ML_MODEL_FILE_WITH_PATH"])
+    assert path.read_bytes() == delivered(served["pytorch-fp32"])
+
+
+def test_json_output_holds_the_exported_keys(cm: CM) -> None:
+    result = cm.run("run", "script", "--tags=get,ml-model,resnet50", "-j")
+    text = result.err[result.err.index("{") :]
+    printed, _ = json.JSONDecoder().raw_decode(text.replace("INFO:root:", ""))
+    assert printed["new_env"]["CM_ML_MODEL_FILE"] == "resnet50_v1.onnx"
+
+
+def test_help_lists_variations_and_inputs(cm: CM) -> None:
+    result = cm.run("run", "script", "--tags=get,ml-model,resnet50", "--help", tty=False)
+    for text in ("_dummy-weights", "_huggingface_default", "--to", "--outdirname"):
+        assert text in result.out
+
+
+@pytest.mark.parametrize("flag", ["--silent", "-s"])
+def test_silent_prints_nothing_of_ours(cm: CM, flag: str) -> None:
+    for _ in range(2):
+        result = cm.run("run", "script", "--tags=get,ml-model,resnet50", flag)
+        assert result.ok, result.text
+        assert result.out.strip() == ""
+        assert "%" not in result.err
+
+
+def test_stdout_has_one_line_with_file_bytes_digest_and_source(cm: CM) -> None:
+    lines = []
+    for _ in range(2):
+        result = cm.get("onnx")
+        (line,) = (text for text in result.out.splitlines() if text.startswith("ResNet-50: "))
+        assert result.env["CM_ML_MODEL_FILE_WITH_PATH"] in line
+        assert result.env["CM_ML_MODEL_SHA256"] in line
+        lines.append(line)
+    assert lines[0].endswith("fetched)")
+    assert lines[1].endswith("store)")
+
+
+def test_terminal_shows_a_bar(cm: CM, origin: Origin) -> None:
+    origin.fail(ARTIFACTS["onnx-opset-11"].url, faults.Trickle(200_000))
+    result = cm.get("onnx", tty=True)
+    assert result.ok, result.text
+    assert re.search(r"resnet50_v1.onnx: +[0-9]+%\|", result.out), result.text
+
+
+def test_entry_can_be_found_as_documented(cm: CM) -> None:
+    assert cm.get("onnx").ok
+    assert cm.get("pytorch").ok
+    assert len(cm.cache_entries("download,file,ml-model,resnet50,_onnx")) == 1
+    assert len(cm.cache_entries("get,ml-model,resnet50,_pytorch")) == 1
+    assert cm.run("rm", "cache", "--tags=ml-model,resnet50", "-f").ok
+    assert not cm.cache_entries("ml-model,resnet50")
+    result = cm.get("onnx")
+    assert result.ok, result.text
+    assert result.out.strip().endswith("store)")
+
+
+@pytest.mark.parametrize("name", ["with a space", "Gerät-日本"])
+def test_any_path_as_cm_repos(
+    new_cm: Callable[..., CM], ours: Installation, name: str, served: dict[str, Path]
+) -> None:
+    cm = new_cm(name, fresh=True)
+    for names in (("onnx",), ("ncnn",), ("tflite",), ("onnx",)):
+        result = cm.get(*names)
+        assert result.ok, result.text
+        assert name in str(result.path)
+
+
+def test_skip_cache_leaves_the_users_folder_alone(cm: CM, served: dict[str, Path]) -> None:
+    for _ in range(2):
+        result = cm.get("pytorch", skip_cache=True)
+        assert result.ok, result.text
+        assert result.path.read_bytes() == delivered(served["pytorch-fp32"])
+        assert not list(cm.cwd.iterdir())

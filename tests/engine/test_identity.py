@@ -1,0 +1,160 @@
+"""What is in the cache never answers a request that means something else."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.harness.artifacts import ARTIFACTS, delivered
+from tests.harness.build import Installation
+from tests.harness.cm import CM
+from tests.harness.origin import Origin
+
+PLAIN: tuple[str, ...] = ()
+SEQUENCES = [
+    (("onnx", "opset-8"), ("onnx",), "onnx-opset-11", {"ONNX_OPSET": "11", "PRECISION": "fp32"}),
+    (("onnx", "int8"), ("onnx",), "onnx-opset-11", {"PRECISION": "fp32"}),
+    (("pytorch", "int8"), ("pytorch",), "pytorch-fp32", {"PRECISION": "fp32"}),
+    (("pytorch",), PLAIN, "onnx-opset-11", {"FRAMEWORK": "onnx"}),
+    (
+        ("tflite", "no-argmax"),
+        ("tflite",),
+        "tflite-argmax",
+        {"OUTPUT_LAYER_ARGMAX": "yes", "FILE": "resnet50_v1.tflite"},
+    ),
+    (("onnx", "from-tf"), ("onnx",), "onnx-opset-11", {"DATA_LAYOUT": "NCHW"}),
+    (("batch_size.1",), PLAIN, "onnx-opset-11", {"BATCH_SIZE": None}),
+    (("huggingface_default",), PLAIN, "onnx-opset-11", {}),
+    (("dummy-weights",), PLAIN, "onnx-opset-11", {"WEIGHTS": "pretrained"}),
+    (("no-argmax",), PLAIN, "onnx-opset-11", {"OUTPUT_LAYER_ARGMAX": "yes"}),
+    (("tflite", "int8"), ("tflite",), "tflite-argmax", {"PRECISION": "fp32"}),
+]
+
+
+def exported(env: dict[str, str], name: str) -> str | None:
+    return env.get(f"CM_ML_MODEL_{name}")
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "artifact", "keys"),
+    SEQUENCES,
+    ids=[
+        ",".join(first) + "-then-" + (",".join(second) or "nothing")
+        for first, second, *_ in SEQUENCES
+    ],
+)
+def test_second_request_gets_its_own_file(
+    cm: CM,
+    served: dict[str, Path],
+    first: tuple[str, ...],
+    second: tuple[str, ...],
+    artifact: str,
+    keys: dict[str, str | None],
+) -> None:
+    before = cm.get(*first)
+    assert before.ok, before.text
+    result = cm.get(*second)
+    assert result.ok, result.text
+    assert result.path.read_bytes() == delivered(served[artifact])
+    assert {name: exported(result.env, name) for name in keys} == keys
+
+
+def test_uint8_of_pytorch_is_refused_with_fp32_cached(cm: CM, origin: Origin) -> None:
+    assert cm.get("pytorch", "fp32").ok
+    requests = len(origin.requests)
+    result = cm.get("pytorch", "uint8")
+    assert result.code == 1
+    assert "No ResNet-50 file exists for _pytorch,_uint8" in result.err
+    assert "_pytorch,_int8" in result.err
+    assert len(origin.requests) == requests
+
+
+def test_same_request_transfers_once(cm: CM, origin: Origin) -> None:
+    assert cm.get("onnx").ok
+    sent = origin.bytes_sent()
+    for again in (("onnx",), ("onnx", "fp32"), PLAIN, ("fp32", "onnxruntime"), ("onnx", "int8")):
+        result = cm.get(*again)
+        assert result.ok, result.text
+    assert origin.bytes_sent() == sent
+
+
+def test_equal_requests_share_one_entry(cm: CM) -> None:
+    for request in (PLAIN, ("onnx", "fp32"), ("onnxruntime",), ("opset-11", "argmax"), PLAIN):
+        result = cm.get(*request, quiet=False)
+        assert result.ok, result.text
+    entries = cm.cache_entries("-tmp,get,ml-model,resnet50")
+    assert len(entries) == 1
+
+
+def test_user_url_is_not_answered_by_the_cache(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    other = "https://models.example.org/mine/resnet50_other.onnx"
+    origin.serve(other, b"other bytes")
+    for framework, known in (("onnx", "onnx-opset-11"), ("tensorflow", "tensorflow")):
+        assert cm.get(framework).ok
+        result = cm.get(framework, **{"const.CM_PACKAGE_URL": other})
+        assert result.ok, result.text
+        assert result.path.read_bytes() == b"other bytes"
+        assert exported(result.env, "VERIFIED") == "no"
+        back = cm.get(framework)
+        assert back.path.read_bytes() == delivered(served[known])
+        assert exported(back.env, "VERIFIED") == "yes"
+
+
+def test_output_folder_is_filled_each_time_and_never_answers_a_plain_request(
+    cm: CM, tmp_path: Path, served: dict[str, Path], origin: Origin
+) -> None:
+    expected = delivered(served["onnx-opset-11"])
+    first, second = tmp_path / "first folder", tmp_path / "zweiter Ordner ü"
+    for folder in (first, second, first):
+        result = cm.get(outdirname=str(folder))
+        assert result.ok, result.text
+        assert result.path == folder / "resnet50_v1.onnx"
+        assert result.path.read_bytes() == expected
+        assert [path.name for path in folder.iterdir()] == ["resnet50_v1.onnx"]
+    plain = cm.get()
+    assert plain.path.read_bytes() == expected
+    assert cm.repos in plain.path.parents
+    assert origin.bytes_sent() == len(expected)
+
+
+@pytest.mark.parametrize("option", ["to", "download_path", "outdirname"])
+def test_relative_output_folder(cm: CM, option: str) -> None:
+    for _ in range(2):
+        result = cm.get(**{option: "models/here"})
+        assert result.ok, result.text
+        assert result.path == cm.cwd / "models" / "here" / "resnet50_v1.onnx"
+        assert result.path.is_file()
+
+
+def test_old_entries_do_not_answer(
+    new_cm: Callable[..., CM], upstream: Installation, ours: Installation, origin: Origin
+) -> None:
+    old = new_cm("anna", upstream)
+    origin.serve(ARTIFACTS["onnx-opset-8"].url, b"the old script takes anything")
+    assert old.get("onnx").ok
+    new = old.also(installation=ours)
+    assert new.run("reindex", "repo").ok
+    result = new.get("onnx")
+    assert result.ok, result.text
+    assert exported(result.env, "VERIFIED") == "yes"
+
+
+@pytest.mark.parametrize("request_", [PLAIN, ("onnx",)], ids=["nothing", "onnx"])
+def test_dummy_answers_nobody_after_uninstall(
+    new_cm: Callable[..., CM],
+    upstream: Installation,
+    served: dict[str, Path],
+    request_: tuple[str, ...],
+) -> None:
+    cm = new_cm("bob")
+    dummy = cm.get(*request_, "dummy-weights")
+    assert dummy.ok, dummy.text
+    old = cm.also(installation=upstream)
+    assert old.run("reindex", "repo").ok
+    result = old.get(*request_)
+    assert result.ok, result.text
+    assert result.path.read_bytes() == served["onnx-opset-11"].read_bytes()

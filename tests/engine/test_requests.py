@@ -1,0 +1,151 @@
+"""Every request of the contract: the right file, and the truth about it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.engine.test_identity import exported
+from tests.harness.artifacts import delivered
+from tests.harness.cm import CM
+from tests.harness.origin import Origin
+
+CONSUMERS = [
+    ("", "onnx-opset-11", "fp32"),
+    ("fp32", "onnx-opset-11", "fp32"),
+    ("batch_size.4", "onnx-opset-11", "fp32"),
+    ("onnx", "onnx-opset-11", "fp32"),
+    ("onnxruntime", "onnx-opset-11", "fp32"),
+    ("onnx,opset-11", "onnx-opset-11", "fp32"),
+    ("fp32,onnx,opset-8", "onnx-opset-8", "fp32"),
+    ("fp32,onnx,from-tf", "onnx-from-tf", "fp32"),
+    ("pytorch", "pytorch-fp32", "fp32"),
+    ("pytorch,fp32,batch_size.2", "pytorch-fp32", "fp32"),
+    ("pytorch,int8", "pytorch-int8", "int8"),
+    ("tensorflow", "tensorflow", "fp32"),
+    ("tf", "tensorflow", "fp32"),
+    ("tf,fp32", "tensorflow", "fp32"),
+    ("tflite,no-argmax,fp32", "tflite-no-argmax", "fp32"),
+    ("tflite,no-argmax,int8", "tflite-edgetpu", "int8"),
+    ("tflite,no-argmax,uint8", "tflite-no-argmax", "fp32"),
+    ("tflite,fp32", "tflite-argmax", "fp32"),
+    ("ncnn,fp32", "ncnn", "fp32"),
+    ("onnx,int8", "onnx-opset-11", "fp32"),
+    ("onnx,uint8", "onnx-opset-11", "fp32"),
+    ("tf,int8", "tensorflow", "fp32"),
+    ("tflite,int8", "tflite-edgetpu", "int8"),
+    ("tflite,uint8", "tflite-argmax", "fp32"),
+    ("onnx,from-tf,int8", "onnx-from-tf", "fp32"),
+    ("onnx,huggingface_default", "onnx-opset-11", "fp32"),
+]
+REFUSED = [
+    ("pytorch,uint8", "_pytorch,_int8"),
+    ("ncnn,int8", "_ncnn,_fp32"),
+    ("ncnn,uint8", "_ncnn,_fp32"),
+    ("tflite,int8,argmax", "_tflite,_int8,_no-argmax"),
+    ("tflite,-argmax", "_tflite,_fp32"),
+    ("huggingface_default,opset-8", "_onnx,_fp32"),
+    ("huggingface_default,from-tf", "_onnx,_fp32"),
+    ("huggingface_default,tf", "_tensorflow,_fp32"),
+    ("batch_size.1,batch_size.2", "Ask one"),
+    ("batch_size.0", "positive integer"),
+    ("batch_size.-3", "positive integer"),
+    ("batch_size.two", "positive integer"),
+]
+
+
+@pytest.mark.parametrize(("variations", "artifact", "precision"), CONSUMERS)
+def test_consumer_request(
+    cm: CM, served: dict[str, Path], variations: str, artifact: str, precision: str
+) -> None:
+    names = [name for name in variations.split(",") if name]
+    result = cm.get(*names)
+    assert result.ok, result.text
+    assert result.path.read_bytes() == delivered(served[artifact])
+    assert result.path.name == served[artifact].name.removesuffix(".gz")
+    for key in ("PRECISION", "INPUT_DATA_TYPES", "WEIGHT_DATA_TYPES"):
+        assert exported(result.env, key) == precision
+    asked = next((name for name in names if name in ("int8", "uint8")), "fp32")
+    assert exported(result.env, "REQUESTED_PRECISION") == (asked if asked != precision else None)
+    assert ("exported as that" in result.err) == (asked != precision)
+    assert exported(result.env, "PATH") == str(result.path.parent)
+    assert exported(result.env, "FILE") == result.path.name
+    assert exported(result.env, "SIZE") == str(result.path.stat().st_size)
+    assert exported(result.env, "VERIFIED") == "yes"
+    assert str(result.path) in result.out
+    again = cm.get(*names)
+    assert again.env == result.env
+
+
+@pytest.mark.parametrize(("variations", "hint"), REFUSED)
+def test_refused(cm: CM, origin: Origin, variations: str, hint: str) -> None:
+    names = variations.split(",")
+    tags = ",".join(f"_{name}" for name in names)
+    result = cm.run("run", "script", f"--tags=get,ml-model,resnet50,{tags}", "--quiet")
+    assert result.code == 1, result.text
+    assert hint in result.err
+    assert "Traceback" not in result.err
+    assert not origin.requests
+
+
+def test_ncnn_pair(cm: CM, served: dict[str, Path], tmp_path: Path) -> None:
+    for options in ({}, {"outdirname": str(tmp_path / "pair")}, {}):
+        result = cm.get("ncnn", **options)
+        assert result.ok, result.text
+        assert result.path.name == "resnet50_v1.bin"
+        param = Path(result.env["CM_ML_MODEL_PARAM_FILE_WITH_PATH"])
+        assert param == result.path.with_name("resnet50_v1.param")
+        assert param.read_bytes() == served["ncnn-param"].read_bytes()
+        assert sorted(p.name for p in param.parent.iterdir()) == [
+            "resnet50_v1.bin",
+            "resnet50_v1.param",
+        ]
+
+
+def test_strict_refuses_what_is_delivered_with_a_warning(cm: CM, origin: Origin) -> None:
+    assert cm.get("onnx", "int8").ok
+    sent = len(origin.requests)
+    for given in ({"strict": "yes"}, {"env.CM_RESNET50_STRICT": "yes"}):
+        result = cm.get("onnx", "int8", **given)
+        assert result.code == 1, result.text
+        assert "CM_RESNET50_STRICT=yes refuses" in result.err
+    result = cm.get("onnx", "int8", env={"CM_RESNET50_STRICT": "yes"})
+    assert result.code == 1, result.text
+    assert len(origin.requests) == sent
+    assert cm.get("onnx", "fp32", env={"CM_RESNET50_STRICT": "yes"}).ok
+
+
+@pytest.mark.parametrize("names", [("pytorch", "opset-8"), ("tf", "from-tf")])
+def test_variations_without_effect_are_said(cm: CM, names: tuple[str, ...]) -> None:
+    result = cm.get(*names)
+    assert result.ok, result.text
+    assert f"_{names[1]} has no effect" in result.err
+
+
+HOSTILE = ["$(touch pwned)", "`touch pwned`", 'a"; touch pwned; "', "a\ntouch pwned", "a\x07b"]
+
+
+@pytest.mark.parametrize("value", HOSTILE)
+@pytest.mark.parametrize(
+    "key",
+    [
+        "const.CM_PACKAGE_URL",
+        "outdirname",
+        "env.CM_ML_MODEL_BATCH_SIZE",
+        "env.CM_DOWNLOAD_FILENAME",
+    ],
+)
+def test_hostile_value_is_refused_and_not_run(cm: CM, origin: Origin, key: str, value: str) -> None:
+    text = f"https://example.org/{value}" if key.endswith("URL") else value
+    result = cm.get("pytorch", **{key: text})
+    assert result.code == 1, result.text
+    assert "which a shell would act on" in result.err, result.text
+    assert not list(cm.home.rglob("pwned")) and not list(cm.repos.rglob("pwned"))
+    assert not origin.requests
+
+
+def test_file_name_with_a_separator_is_refused(cm: CM) -> None:
+    result = cm.get("pytorch", **{"env.CM_DOWNLOAD_FILENAME": "../../evil"})
+    assert result.code == 1
+    assert "no plain file name" in result.err
