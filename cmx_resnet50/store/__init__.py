@@ -1,0 +1,24 @@
+"""The store: model files by digest, each fetched once, checked on every use, shared by links.
+
+Names are imported when they are first used: a cached run only takes a `glance`.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from cmx_resnet50.store.copying import require_space
+    from cmx_resnet50.store.model import Placement, Pruned, StoredObject, StoreError
+    from cmx_resnet50.store.store import Store
+
+__all__ = ["Placement", "Pruned", "Store", "StoreError", "StoredObject", "require_space"]
+
+_HOMES = {"require_space": "copying", "Store": "store"}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in __all__:
+        raise AttributeError(name)
+    return getattr(import_module(f"{__name__}.{_HOMES.get(name, 'model')}"), name)

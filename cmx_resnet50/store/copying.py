@@ -1,0 +1,151 @@
+"""Bytes from one file to a new one: reflink, hard link or copy, under a temporary name."""
+
+from __future__ import annotations
+
+import errno
+import os
+import re
+import zlib
+from contextlib import suppress
+from pathlib import Path
+
+from cmx_resnet50.store.layout import children
+from cmx_resnet50.store.model import StoreError
+
+_FICLONE = 0x40049409
+"""ioctl number of FICLONE, linux/fs.h: ``_IOW(0x94, 9, int)``."""
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+
+
+def require_space(folder: Path, need: int, what: str) -> None:
+    """Make sure that `need` bytes are free in `folder`.
+
+    Raises
+    ------
+    StoreError
+        If they are not; the text has the figures.
+    """
+    from shutil import disk_usage
+
+    existing = next((path for path in (folder, *folder.parents) if path.is_dir()), folder)
+    free = disk_usage(existing).free
+    if free < need:
+        raise StoreError(
+            f"No room for {what} in {folder}: it needs {need:,} bytes, {free:,} are free. "
+            "Free some space (cmx-resnet50 prune shows what nothing uses), or name a store on "
+            "another disk with CM_RESNET50_STORE."
+        )
+
+
+def room_error(error: OSError, folder: Path, need: int | None, what: str) -> StoreError | None:
+    """Return the error to raise where `error` says that the disk is full, else None."""
+    if error.errno not in _FULL:
+        return None
+    from shutil import disk_usage
+
+    try:
+        free = f"{disk_usage(folder).free:,} bytes are free"
+    except OSError:
+        free = "the free space is not known"
+    size = "" if need is None else f"it has {need:,} bytes, "
+    return StoreError(
+        f"The disk is full, or a quota is used up, while {what} was written to {folder}: "
+        f"{size}{free}. Free some space and run again; what is there is kept."
+    )
+
+
+def reflink(source: Path, target: Path) -> bool:
+    """Make `target` share the blocks of `source`, each to be changed by itself.
+
+    Returns False, and leaves nothing, where the system or the file system cannot.
+    """
+    try:
+        from fcntl import ioctl
+    except ImportError:
+        return False
+    with open(source, "rb") as file:
+        descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        try:
+            ioctl(descriptor, _FICLONE, file.fileno())
+            os.fsync(descriptor)
+        except OSError:
+            target.unlink()
+            return False
+        finally:
+            os.close(descriptor)
+    return True
+
+
+def copy(source: Path, target: Path, size: int) -> None:
+    """Write the bytes of `source` to the new file `target`, and to the disk.
+
+    Raises
+    ------
+    StoreError
+        If there is no room.
+    """
+    from shutil import copyfileobj
+
+    require_space(target.parent, size, source.name)
+    with open(source, "rb") as reader, open(target, "xb") as writer:
+        copyfileobj(reader, writer, 1 << 20)
+        writer.flush()
+        os.fsync(writer.fileno())
+
+
+def clone(source: Path, target: Path, size: int) -> str:
+    """Make `target` a file of its own with the bytes of `source`; returns the method."""
+    if reflink(source, target):
+        return "reflink"
+    copy(source, target, size)
+    return "copy"
+
+
+def sync_folder(folder: Path) -> None:
+    """Write the names in `folder` to the disk, where the system can."""
+    with suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def neighbour(path: Path) -> Path:
+    """Return a fresh temporary name beside `path`, which `sweep` knows again."""
+    return path.with_name(f"{_prefix(path)}{os.getpid()}-{os.urandom(4).hex()}")
+
+
+def sweep(path: Path) -> None:
+    """Remove what ended processes of this host left beside `path` under temporary names."""
+    pattern = re.compile(re.escape(_prefix(path)) + r"(\d+)-[0-9a-f]{8}")
+    for other in children(path.parent):
+        match = pattern.fullmatch(other.name)
+        if match and not _alive(int(match[1])):
+            with suppress(OSError):
+                other.unlink()
+
+
+def _prefix(path: Path) -> str:
+    from socket import gethostname
+
+    # A sum in place of the name, which may fill all of its 255 bytes; the host and the
+    # namespace of its process numbers, so that a process of another machine or container is
+    # not taken for a dead one of ours.
+    host = re.sub(r"[^A-Za-z0-9]", "_", gethostname())[:64]
+    space = 0
+    with suppress(OSError):
+        space = Path("/proc/self/ns/pid").stat().st_ino
+    return f".cmx-{zlib.crc32(os.fsencode(path.name)):08x}-{host}-{space}-"
+
+
+def _alive(pid: int) -> bool:
+    if os.name == "nt":
+        return True
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (PermissionError, OverflowError):
+        return True
+    return True

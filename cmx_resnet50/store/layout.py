@@ -1,0 +1,244 @@
+"""Where things lie in a store, and how its small files are written whole.
+
+::
+
+    objects/<aa>/<sha256>/data         the bytes, mode 0444
+    objects/<aa>/<sha256>/record.json  provenance
+    objects/<aa>/<sha256>/stamp        see ``stamps``
+    aliases/<key>                      the sha256 that a key stands for
+    views/<sha256>/<id>.json           a place that was filled, see ``views``
+    incoming/<key>/partial             what is being made, and the maker's own files beside it
+    locks/<name>.lock, .holder         see ``locking``
+    temporary/                         small files on their way, never read
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+from cmx_resnet50.store.model import StoreError
+
+_KEY = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,158}[a-z0-9])?")
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_DIGEST_KEY = re.compile(r"(?:sha256-[0-9a-f]{64}|md5-[0-9a-f]{32})")
+SMALL = 1 << 20
+"""Bound in bytes on every small file that the store reads."""
+
+OWN_FOLDERS = ("objects", "aliases", "views", "incoming", "locks", "temporary")
+
+
+def checked_key(key: str) -> str:
+    """Return `key` if it can name an object on every file system.
+
+    Raises
+    ------
+    StoreError
+        If it is not 1 to 160 of ``a-z 0-9 . _ -`` between letters or digits, or if it claims
+        to be a digest and is none.
+    """
+    if not _KEY.fullmatch(key):
+        raise StoreError(
+            f"{key!r} is no key of the store: 1 to 160 of a-z, 0-9, '.', '_' and '-', "
+            "that begin and end with a letter or digit."
+        )
+    if is_digest(key) and not _DIGEST_KEY.fullmatch(key):
+        raise StoreError(f"{key!r} is no key of the store: its digest has the wrong length.")
+    return key
+
+
+def is_digest(key: str) -> bool:
+    """Whether `key` is a digest of the object itself, which every object is compared with."""
+    return key.startswith(("sha256-", "md5-"))
+
+
+def is_sha256(text: str) -> bool:
+    """Whether `text` is a sha256 in lower-case hexadecimal."""
+    return _SHA256.fullmatch(text) is not None
+
+
+def contradiction(keys: tuple[str, ...], sha256: str, md5: str) -> str | None:
+    """Return the first digest key in `keys` that is not of these digests, or None."""
+    own = {"sha256": sha256, "md5": md5}
+    for key in keys:
+        kind, _, value = key.partition("-")
+        if own.get(kind, value) != value:
+            return key
+    return None
+
+
+def plain(path: Path) -> Path:
+    """Return `path` absolute and without ``..``; unlike resolve(), a link at its end stays."""
+    return Path(os.path.abspath(path))  # noqa: PTH100
+
+
+class Layout:
+    """The paths of one store, and its small files.
+
+    Parameters
+    ----------
+    root : Path
+        The store's folder; it need not exist.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = plain(root)
+
+    def folder(self, sha256: str) -> Path:
+        """Folder of an object."""
+        return self.root / "objects" / sha256[:2] / sha256
+
+    def data(self, sha256: str) -> Path:
+        """File of an object's bytes."""
+        return self.folder(sha256) / "data"
+
+    def views(self, sha256: str) -> Path:
+        """Folder of the records of the places that an object fills."""
+        return self.root / "views" / sha256
+
+    def partial(self, key: str) -> Path:
+        """File in which the object of `key` is made; the same for every attempt."""
+        return self.root / "incoming" / key / "partial"
+
+    def lock(self, name: str) -> Path:
+        """Lock file of that name."""
+        return self.root / "locks" / f"{name}.lock"
+
+    def temporary(self) -> Path:
+        """Return a fresh name on the store's file system, in an existing folder."""
+        folder = self.root / "temporary"
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder / f"{os.getpid()}-{os.urandom(6).hex()}"
+
+    def write(self, path: Path, text: str) -> None:
+        """Put `text` at `path` in one step, whatever stands there."""
+        temporary = self.temporary()
+        try:
+            temporary.write_text(text, encoding="utf-8")
+            self.move(temporary, path)
+        finally:
+            with suppress(OSError):
+                temporary.unlink(missing_ok=True)
+
+    def move(self, source: Path, path: Path) -> None:
+        """Put the file `source` at `path` in one step; folders in the way are cleared away."""
+        try:
+            self.make_folder(path.parent)
+            source.replace(path)
+        except (IsADirectoryError, PermissionError):
+            if not path.is_dir() or path.is_symlink():
+                raise
+            self.clear(path)
+            source.replace(path)
+
+    def make_folder(self, folder: Path) -> None:
+        """Make `folder`; a file or a dead link in its way, below our own folders, is removed."""
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except (FileExistsError, NotADirectoryError):
+            for path in (folder, *folder.parents):
+                # What lies directly in the root may be the user's, if the root is no store.
+                if path.parent == self.root or not path.is_relative_to(self.root):
+                    break
+                if os.path.lexists(path) and not path.is_dir():
+                    path.unlink()
+            folder.mkdir(parents=True, exist_ok=True)
+
+    def clear(self, path: Path) -> None:
+        """Remove a file or a whole folder of the store, from its name in one step."""
+        temporary = self.temporary()
+        try:
+            path.rename(temporary)
+        except FileNotFoundError:
+            return
+        remove(temporary)
+
+    def alias(self, key: str) -> str | None:
+        """Return the sha256 that `key` stands for, if it is known."""
+        kind, _, value = key.partition("-")
+        if kind == "sha256":
+            return value
+        text = (read_small(self.root / "aliases" / key) or "").strip()
+        return text if is_sha256(text) else None
+
+    def bind(self, key: str, sha256: str) -> None:
+        """Let `key` stand for an object."""
+        if not key.startswith("sha256-") and self.alias(key) != sha256:
+            self.write(self.root / "aliases" / key, sha256 + "\n")
+
+    def aliases(self) -> Iterator[tuple[str, str]]:
+        """Every key but the sha256 ones, with the sha256 that it stands for."""
+        for path in children(self.root / "aliases"):
+            sha256 = self.alias(path.name) if _KEY.fullmatch(path.name) else None
+            if sha256 is not None:
+                yield path.name, sha256
+
+    def digests(self) -> Iterator[str]:
+        """The sha256 of every object folder."""
+        for group in children(self.root / "objects"):
+            for folder in children(group):
+                if is_sha256(folder.name) and folder.name[:2] == group.name:
+                    yield folder.name
+
+
+def children(folder: Path) -> list[Path]:
+    """What lies in `folder`, sorted; nothing where there is no such folder."""
+    try:
+        return sorted(folder.iterdir())
+    except (FileNotFoundError, NotADirectoryError):
+        return []
+
+
+def read_small(path: Path) -> str | None:
+    """Return the text of a small file, or None where there is none or it cannot be one.
+
+    Raises
+    ------
+    StoreError
+        If it is there and may not be read.
+    """
+    try:
+        with open(path, "rb") as file:
+            content = file.read(SMALL + 1)
+        return content.decode("utf-8") if len(content) <= SMALL else None
+    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnicodeDecodeError):
+        return None
+    except OSError as error:
+        if path.is_symlink():
+            return None
+        raise StoreError(
+            f"The store cannot read {path} ({error.strerror}). Make it readable for this user, "
+            "or name another store with CM_RESNET50_STORE."
+        ) from error
+
+
+def read_json(path: Path) -> dict[str, Any] | None:
+    """Return the object of a small JSON file, or None where there is none."""
+    text = read_small(path)
+    if text is None:
+        return None
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
+def to_json(content: Mapping[str, Any]) -> str:
+    """Return `content` as the text of a small JSON file."""
+    return json.dumps(content, indent=1) + "\n"
+
+
+def remove(path: Path) -> None:
+    """Remove a file, a link or a whole folder; nothing there is as good."""
+    if path.is_dir() and not path.is_symlink():
+        from shutil import rmtree
+
+        rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,153 @@
+"""One lock a name, held by at most one process on all hosts that share the store.
+
+The lock is the kernel's (``flock``, through filelock), so it ends with the process that holds
+it, however that ends. On NFS, Linux passes ``flock`` to the server: the folder must be mounted
+with locking (NFSv4, or NFSv3 with lockd running) and without ``nolock`` or
+``local_lock=flock``, which keep locks on the host. Where a file system knows no locks at all,
+filelock falls back to a lock by existence of a file. The side file ``.holder`` says who holds
+the lock; it is only for messages.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from cmx_resnet50.store.layout import Layout, read_json
+from cmx_resnet50.store.model import StoreError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
+
+LOOK_AGAIN = 1.0
+"""Seconds after which a waiting process looks again who holds the lock."""
+
+
+class Unwritable(StoreError):
+    """The store may be read, but not written."""
+
+
+class Locks:
+    """The locks of one store.
+
+    Parameters
+    ----------
+    layout : Layout
+        Whose locks.
+    timeout : float
+        Seconds to wait for a lock that another process holds.
+    say : callable
+        Takes the line that says on whom we wait.
+    """
+
+    def __init__(self, layout: Layout, timeout: float, say: Callable[[str], None]) -> None:
+        self._layout = layout
+        self._timeout = timeout
+        self._say = say
+
+    @contextmanager
+    def hold(self, name: str, purpose: str) -> Iterator[str | None]:
+        """Hold the lock `name`; yields who was waited for, or None.
+
+        Parameters
+        ----------
+        purpose : str
+            What the lock is held for, as others read it: "prepares resnet50_v1.onnx".
+
+        Raises
+        ------
+        Unwritable
+            If the lock file cannot be made or locked.
+        StoreError
+            If another process holds the lock for too long.
+        """
+        from filelock import FileLock
+
+        path = self._layout.lock(name)
+        holder = path.with_suffix(".holder")
+        lock = FileLock(path)
+        try:
+            self._layout.make_folder(path.parent)
+            waited = self._acquire(lock, holder)
+        except OSError as error:
+            raise unwritable(self._layout.root, error) from error
+        try:
+            with suppress(OSError):
+                from socket import gethostname
+
+                who = {"pid": os.getpid(), "host": gethostname(), "purpose": purpose}
+                holder.write_text(json.dumps(who), encoding="utf-8")
+            yield waited
+        finally:
+            with suppress(OSError):
+                holder.unlink(missing_ok=True)
+            lock.release()
+
+    @contextmanager
+    def free(self, name: str) -> Iterator[bool]:
+        """Hold the lock `name` if nobody else does; yields whether it is held."""
+        from filelock import FileLock, Timeout
+
+        lock = FileLock(self._layout.lock(name))
+        try:
+            self._layout.make_folder(self._layout.lock(name).parent)
+            lock.acquire(timeout=0)
+        except Timeout:
+            yield False
+            return
+        except OSError as error:
+            raise unwritable(self._layout.root, error) from error
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    def _acquire(self, lock: BaseFileLock, holder: Path) -> str | None:
+        from filelock import Timeout
+
+        deadline = time.monotonic() + self._timeout
+        waited: str | None = None
+        # The first wait is short, and long enough for a holder to write its side file.
+        wait = 0.2
+        while True:
+            left = max(0.0, deadline - time.monotonic())
+            try:
+                lock.acquire(timeout=min(wait, left))
+            except Timeout as error:
+                other = _holder(holder)
+                if left <= wait:
+                    raise StoreError(
+                        f"Waited {self._timeout:g} s for {other}, which holds "
+                        f"{lock.lock_file}. End that process, or run again later."
+                    ) from error
+                if other != waited:
+                    self._say(f"waiting for {other}")
+                    waited = other
+                wait = LOOK_AGAIN
+            else:
+                return waited
+
+
+def unwritable(root: Path, error: OSError) -> Unwritable:
+    """Return the error for a store that cannot be written."""
+    reason = error.strerror or str(error)
+    if error.filename:
+        reason += f": {error.filename}"
+    return Unwritable(
+        f"The store {root} cannot be written or locked ({reason}). Make it "
+        "writable for this user, name another with CM_RESNET50_STORE, or fill it once where it "
+        "can be written: cmx-resnet50 prefetch."
+    )
+
+
+def _holder(path: Path) -> str:
+    who = read_json(path) or {}
+    if not who:
+        return "another process"
+    text = f"process {who.get('pid')} on {who.get('host')}, which {who.get('purpose')}"
+    return "".join(character for character in text if character.isprintable())

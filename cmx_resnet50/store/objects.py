@@ -1,0 +1,200 @@
+"""Objects: found by digest or alias, checked, published whole, rebuilt from their views."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmx_resnet50.store.copying import clone, sync_folder
+from cmx_resnet50.store.layout import Layout, contradiction, read_json, read_small, to_json
+from cmx_resnet50.store.model import StoredObject, StoreError
+from cmx_resnet50.store.stamps import Stamp, regular, whole
+from cmx_resnet50.store.views import Views
+
+if TYPE_CHECKING:
+    from cmx_resnet50.digests import Digests
+
+
+class Objects:
+    """The objects of one store.
+
+    Whatever changes one is called with the lock ``object-<sha256>`` held, but for the stamp:
+    one is only written for bytes that were right between two equal looks at the inode, so a
+    lost race costs a digest and no more.
+    """
+
+    def __init__(self, layout: Layout, views: Views) -> None:
+        self.layout = layout
+        self.views = views
+
+    def load(self, sha256: str) -> StoredObject | None:
+        """Return the object of that digest, whole or not, if the store has a record of it."""
+        folder = self.layout.folder(sha256)
+        record = read_json(folder / "record.json")
+        if record is None or not _consistent(record, sha256):
+            record = self._rebuilt(sha256)
+        if record is None:
+            return None
+        return StoredObject(sha256, record["md5"], record["bytes"], folder / "data", record)
+
+    def find(self, keys: Sequence[str]) -> StoredObject | None:
+        """Return the first object of `keys` that no digest among them contradicts."""
+        for key in keys:
+            sha256 = self.layout.alias(key)
+            found = self.load(sha256) if sha256 else None
+            if found and contradiction(tuple(keys), found.sha256, found.md5) is None:
+                return found
+        return None
+
+    def status(self, stored: StoredObject, *, read: bool = False) -> os.stat_result | None:
+        """Return the inode of an intact object; None if the object is damaged or missing.
+
+        Parameters
+        ----------
+        read : bool
+            Whether to read the bytes also where the stamp is as recorded.
+        """
+        status = regular(stored.path)
+        if status is None:
+            return None
+        if not read and Stamp.of(status) == self._stamp(stored):
+            return status
+        right, settled = whole(stored.path, stored.size, stored.sha256, seal=True)
+        if right and settled is not None:
+            self.stamp(stored, settled)
+        return (settled or regular(stored.path)) if right else None
+
+    def stamp(self, stored: StoredObject, status: os.stat_result) -> None:
+        """Record that the bytes are right in this state of the inode, if the store lets us."""
+        with suppress(OSError):
+            self.layout.write(stored.path.with_name("stamp"), Stamp.of(status).text)
+
+    def relinked(self, stored: StoredObject, before: os.stat_result) -> None:
+        """Take the stamp again after a link of ours moved the ctime and nothing else did."""
+        now = regular(stored.path)
+        if now and Stamp.of(now)._replace(ctime=0) == Stamp.of(before)._replace(ctime=0):
+            self.stamp(stored, now)
+
+    def publish(
+        self, source: Path, digests: Digests, record: Mapping[str, Any], keys: Iterable[str]
+    ) -> StoredObject:
+        """Make the complete file `source` the object, in one step; `source` is gone then.
+
+        The record and the keys come first: whoever finds them before the bytes finds an
+        object that fails its check, and no kill leaves bytes that nothing leads to.
+        """
+        sha256 = digests.sha256
+        text = _record_text(digests, record)
+        source.chmod(0o444)
+        with open(source, "rb") as file:
+            os.fsync(file.fileno())
+        folder = self.layout.folder(sha256)
+        self.layout.make_folder(folder)
+        self.layout.write(folder / "record.json", text)
+        self.bind(sha256, digests.md5, keys)
+        data = folder / "data"
+        self.layout.move(source, data)
+        sync_folder(folder)
+        stored = StoredObject(sha256, digests.md5, digests.size, data, json.loads(text))
+        status = regular(data)
+        if status is not None:
+            self.stamp(stored, status)
+        return stored
+
+    def bind(self, sha256: str, md5: str, keys: Iterable[str]) -> None:
+        """Let `keys`, and the object's md5, stand for the object."""
+        for key in {*keys, f"md5-{md5}"}:
+            self.layout.bind(key, sha256)
+
+    def salvage(
+        self, sha256: str, candidates: Iterable[Path] = ()
+    ) -> tuple[StoredObject, Path] | None:
+        """Rebuild an object from one of its views, or of `candidates`, that has its bytes.
+
+        Returns the object and the file that it was rebuilt from.
+        """
+        known = self.load(sha256)
+        record = dict(known.record) if known else {"source": "rebuilt from a place"}
+        recorded = [(view.path, view.method) for _, view in self.views.of(sha256)]
+        for path, method in [*recorded, *((path, "unknown") for path in candidates)]:
+            status = regular(path)
+            if status is None or (known and status.st_size != known.size):
+                continue
+            try:
+                digests = self._take(path, method, status, sha256)
+            except OSError:
+                continue
+            if digests is not None:
+                temporary, taken = digests
+                try:
+                    return self.publish(temporary, taken, record, ()), path
+                finally:
+                    temporary.unlink(missing_ok=True)
+        return None
+
+    def _take(
+        self, path: Path, method: str, status: os.stat_result, sha256: str
+    ) -> tuple[Path, Digests] | None:
+        from cmx_resnet50.digests import digest_file
+
+        if digest_file(path).sha256 != sha256:
+            return None
+        temporary = self.layout.temporary()
+        # A link that we made to the old object, still read-only, is that object's inode. Any
+        # other file is somebody's own and must stay free to change.
+        if method == "hardlink" and not status.st_mode & 0o222:
+            with suppress(OSError):
+                os.link(path, temporary)
+        if not temporary.exists():
+            clone(path, temporary, status.st_size)
+        digests = digest_file(temporary)
+        if digests.sha256 == sha256:
+            return temporary, digests
+        temporary.unlink()
+        return None
+
+    def _stamp(self, stored: StoredObject) -> Stamp | None:
+        return Stamp.parse(read_small(stored.path.with_name("stamp")))
+
+    def _rebuilt(self, sha256: str) -> dict[str, Any] | None:
+        """Return a record for bytes whose own record is lost."""
+        data = self.layout.data(sha256)
+        if regular(data) is None:
+            return None
+        from cmx_resnet50.digests import digest_file
+
+        digests = digest_file(data)
+        if digests.sha256 != sha256:
+            return None
+        text = _record_text(digests, {"source": "unknown, the record was lost"})
+        with suppress(OSError):
+            self.layout.write(data.with_name("record.json"), text)
+        record: dict[str, Any] = json.loads(text)
+        return record
+
+
+def _consistent(record: Mapping[str, Any], sha256: str) -> bool:
+    md5, size = record.get("md5"), record.get("bytes")
+    return (
+        record.get("sha256") == sha256 and isinstance(md5, str) and type(size) is int and size >= 0
+    )
+
+
+def _record_text(digests: Digests, record: Mapping[str, Any]) -> str:
+    from datetime import datetime, timezone
+
+    content = {
+        "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        **record,
+        "sha256": digests.sha256,
+        "md5": digests.md5,
+        "bytes": digests.size,
+    }
+    try:
+        return to_json(content)
+    except (TypeError, ValueError) as error:
+        raise StoreError(f"A record of provenance must be plain JSON: {error}.") from error

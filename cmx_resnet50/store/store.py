@@ -1,0 +1,391 @@
+"""The store as its users see it: obtain, adopt, place, check, salvage, prune, bundle."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmx_resnet50.store.copying import clone, room_error
+from cmx_resnet50.store.layout import Layout, checked_key, contradiction, is_digest, remove
+from cmx_resnet50.store.locking import Locks, Unwritable, unwritable
+from cmx_resnet50.store.model import Placement, Pruned, StoredObject, StoreError
+from cmx_resnet50.store.objects import Objects
+from cmx_resnet50.store.placing import Places, destination
+from cmx_resnet50.store.stamps import regular, whole
+from cmx_resnet50.store.views import Views
+
+if TYPE_CHECKING:
+    from cmx_resnet50.digests import Digests
+
+Make = Callable[[Path], "tuple[Digests, dict[str, Any]]"]
+"""Leaves the complete, verified file at the path given and returns its digests and provenance."""
+
+LOCK_TIMEOUT = 4 * 3600.0
+"""Seconds to wait for another process that makes the same object; it has limits of its own."""
+
+
+def _to_stderr(line: str) -> None:
+    sys.stderr.write(f"cmx-resnet50: {line}\n")
+    sys.stderr.flush()
+
+
+class Store:
+    """A folder of immutable files, each named by its sha256 and by any number of keys.
+
+    Any number of processes and hosts may use one store at the same time (``locking`` says what
+    a network file system must offer). No lock is held after a call returns. Keys are
+    ``sha256-<hex>``, ``md5-<hex>`` or aliases such as ``url-<hex>``; a digest key is never
+    answered by an object that contradicts it. A store that can only be read serves hits.
+
+    Parameters
+    ----------
+    root : Path
+        The store's folder; made when the first object comes.
+    lock_timeout : float
+        Seconds to wait for another process.
+    say : callable
+        Takes one line at a time for the user: on whom we wait, what was repaired.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        *,
+        lock_timeout: float = LOCK_TIMEOUT,
+        say: Callable[[str], None] = _to_stderr,
+    ) -> None:
+        self.layout = Layout(root)
+        self.root = self.layout.root
+        self._say = say
+        self._locks = Locks(self.layout, lock_timeout, say)
+        self._views = Views(self.layout)
+        self._objects = Objects(self.layout, self._views)
+        self._places = Places(self._objects)
+
+    def find(self, *keys: str) -> StoredObject | None:
+        """Return the object that one of `keys` names, or None; its bytes are not looked at."""
+        return self._objects.find([checked_key(key) for key in keys])
+
+    def check(self, stored: StoredObject) -> bool:
+        """Whether the object is there and whole: by its stamp, by its digest where that differs."""
+        return self._objects.status(stored) is not None
+
+    def obtain(self, keys: Sequence[str], make: Make, *, name: str) -> tuple[StoredObject, bool]:
+        """Return the object of `keys`; if the store has none that is whole, let `make` make it.
+
+        Of all processes that ask with the same first key, one makes and the others wait. The
+        path that `make` is given is the same on each attempt and may hold what an earlier one
+        left; `make` may keep files of its own beside it.
+
+        Returns
+        -------
+        StoredObject
+            The object.
+        bool
+            Whether `make` was called.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be written, the disk is full, or what was made is not what a
+            digest among `keys` says.
+        """
+        wanted = [checked_key(key) for key in keys]
+        if not wanted:
+            raise StoreError(f"{name}: an object needs at least one key.")
+        found = self._intact(wanted)
+        if found is not None:
+            return found, False
+        with (
+            self._locks.hold(f"obtain-{wanted[0]}", f"prepares {name}") as waited,
+            self._writing(name, None),
+        ):
+            found = self._intact(wanted)
+            if found is None:
+                if waited:
+                    self._say(f"{name}: {waited}, ended without it; taking over")
+                found = self._recover(wanted, name)
+            if found is not None:
+                self._objects.bind(found.sha256, found.md5, wanted)
+                return found, False
+            return self._made(wanted, make, name), True
+
+    def adopt(
+        self,
+        source: Path,
+        *,
+        keys: Iterable[str] = (),
+        record: Mapping[str, Any],
+        move: bool = False,
+    ) -> StoredObject:
+        """Take the user's file `source` into the store; it stays as it is unless `move`.
+
+        Raises
+        ------
+        StoreError
+            If it cannot be read, or is not what a digest among `keys` says.
+        """
+        from cmx_resnet50.digests import digest_file
+
+        wanted = tuple(checked_key(key) for key in keys)
+        try:
+            if not source.is_file():
+                raise StoreError(f"{source} is no file that could be taken into the store.")
+            digests = digest_file(source)
+        except OSError as error:
+            raise StoreError(f"{source} cannot be read ({error.strerror or error}).") from error
+        self._must_agree(wanted, digests, str(source))
+        provenance = {"name": source.name, **record}
+        with self._writing(source.name, digests.size):
+            there = self._intact([f"sha256-{digests.sha256}"])
+            if there is not None:
+                self._objects.bind(there.sha256, there.md5, wanted)
+            else:
+                there = self._taken(source, digests, provenance, wanted, move=move)
+        if move:
+            source.unlink(missing_ok=True)
+        return there
+
+    def place(self, stored: StoredObject, dest: Path) -> Placement:
+        """Make sure that `dest` is a regular file with the object's bytes.
+
+        A good place costs a look at two inodes. Anything but a folder with something in it, a
+        device or the like is replaced, in one step.
+
+        Raises
+        ------
+        StoreError
+            If the object is damaged and no view has its bytes, or `dest` cannot be written.
+        """
+        dest = destination(dest, self.root)
+        status = self._objects.status(stored)
+        if status is not None:
+            seen = self._places.look(stored, status, dest)
+            if isinstance(seen, Placement):
+                return seen
+        try:
+            with self._locks.hold(f"object-{stored.sha256}", f"places {stored.name}"):
+                status = self._objects.status(stored)
+                if status is None:
+                    self._salvage(stored.sha256, (dest,))
+                    status = self._objects.status(stored)
+                if status is None:
+                    raise self._damaged(stored)
+                seen = self._places.look(stored, status, dest)
+                if isinstance(seen, Placement):
+                    return seen
+                return self._places.fill(stored, status, dest, seen, link=True)
+        except Unwritable:
+            if status is None:
+                raise self._damaged(stored) from None
+            seen = self._places.look(stored, status, dest)
+            if isinstance(seen, Placement):
+                return seen
+            return self._places.fill(stored, status, dest, seen, link=False)
+
+    def views(self, stored: StoredObject) -> list[Path]:
+        """Return the recorded places of the object at which a file still stands."""
+        paths = (view.path for _, view in self._views.of(stored.sha256))
+        return sorted(path for path in paths if regular(path) is not None)
+
+    def salvage(self, sha256: str) -> StoredObject | None:
+        """Return the object whole, rebuilt from one of its views if need be; None if none is good.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be written.
+        """
+        checked_key(f"sha256-{sha256}")
+        with self._locks.hold(f"object-{sha256}", f"repairs {sha256}"):
+            return self._salvage(sha256)
+
+    def objects(self) -> Iterator[StoredObject]:
+        """Every object that the store has a record of, whole or not."""
+        for sha256 in self.layout.digests():
+            stored = self._objects.load(sha256)
+            if stored is not None:
+                yield stored
+
+    def verify(self) -> Iterator[tuple[StoredObject, bool]]:
+        """Read every object and say whether it is whole."""
+        for stored in self.objects():
+            yield stored, self._objects.status(stored, read=True) is not None
+
+    def prune(self, used: Callable[[StoredObject], bool], *, dry_run: bool) -> list[Pruned]:
+        """Remove the objects that are not `used`, and what killed processes left long ago.
+
+        Returns
+        -------
+        list of Pruned
+            What was removed, or with `dry_run` would be.
+        """
+        from cmx_resnet50.store.prune import prune
+
+        return prune(self.layout, self._objects, self._locks, self.objects(), used, dry_run)
+
+    def export(self, objects: Iterable[StoredObject], target: Path) -> Path:
+        """Write a bundle to the folder or ``.tar`` file `target`; see ``bundle``."""
+        from cmx_resnet50.store.bundle import export
+
+        sound = []
+        for stored in objects:
+            if not self.check(stored):
+                raise self._damaged(stored)
+            sound.append(stored)
+        return export(sound, list(self.layout.aliases()), target)
+
+    def import_(self, source: Path) -> list[StoredObject]:
+        """Take every object of the bundle `source`, a folder or a ``.tar`` file.
+
+        Each is compared with its digest. Keys that are no digests are the bundle's word: they
+        are taken where the store knows no whole object by that key.
+
+        Raises
+        ------
+        StoreError
+            If it is no bundle, or anything in it is not what its manifest says.
+        """
+        from cmx_resnet50.store.bundle import opened
+
+        taken = []
+        with self._writing(str(source), None), opened(source, self.layout) as items:
+            for item in items:
+                new = [k for k in item.keys if is_digest(k) or self._intact([k]) is None]
+                taken.append(self.adopt(item.path, keys=new, record=item.record, move=item.own))
+        return taken
+
+    def _intact(self, keys: Sequence[str]) -> StoredObject | None:
+        found = self._objects.find(keys)
+        return found if found is not None and self.check(found) else None
+
+    def _recover(self, keys: Sequence[str], name: str) -> StoredObject | None:
+        """Return the damaged or missing object of `keys`, rebuilt from a view, if one is good."""
+        for sha256 in dict.fromkeys(self.layout.alias(key) for key in keys):
+            if sha256 is None:
+                continue
+            with self._locks.hold(f"object-{sha256}", f"repairs {name}"):
+                found = self._salvage(sha256)
+            if found and contradiction(tuple(keys), found.sha256, found.md5) is None:
+                return found
+        return None
+
+    def _made(self, keys: Sequence[str], make: Make, name: str) -> StoredObject:
+        partial = self.layout.partial(keys[0])
+        self.layout.make_folder(partial.parent)
+        digests, record = make(partial)
+        status = regular(partial)
+        if status is None or status.st_size != digests.size:
+            found = "no file" if status is None else f"{status.st_size:,} bytes"
+            raise StoreError(f"{name}: {found} made at {partial}, expected {digests.size:,}.")
+        self._must_agree(tuple(keys), digests, name)
+        if status.st_nlink > 1:
+            # Somebody else could write the object by the other name.
+            self._separate(partial, digests.size)
+        stored = self._publish(partial, digests, {"name": name, **record}, keys)
+        remove(partial.parent)
+        return stored
+
+    @contextmanager
+    def _writing(self, name: str, size: int | None) -> Iterator[None]:
+        """Turn a full disk and a store that cannot be written into errors that say so."""
+        try:
+            yield
+        except OSError as error:
+            explained = room_error(error, self.root, size, name)
+            if explained is None and str(error.filename or "").startswith(str(self.root)):
+                explained = unwritable(self.root, error)
+            if explained is None:
+                raise
+            raise explained from error
+
+    def _publish(
+        self, source: Path, digests: Digests, record: Mapping[str, Any], keys: Iterable[str]
+    ) -> StoredObject:
+        with self._locks.hold(f"object-{digests.sha256}", "publishes a file"):
+            there = self._objects.load(digests.sha256)
+            if there is not None and self.check(there):
+                self._objects.bind(there.sha256, there.md5, keys)
+                return there
+            old = regular(self.layout.data(digests.sha256))
+            state = self._state(digests.sha256)
+            stored = self._objects.publish(source, digests, record, keys)
+            if there is not None:
+                self._replaced(stored, old, f"was {state} in the store; made again")
+            return stored
+
+    def _salvage(self, sha256: str, candidates: Iterable[Path] = ()) -> StoredObject | None:
+        """As `salvage`, with the object's lock held."""
+        stored = self._objects.load(sha256)
+        if stored is not None and self.check(stored):
+            return stored
+        old = regular(self.layout.data(sha256))
+        state = self._state(sha256)
+        with self._writing(sha256, None):
+            rebuilt = self._objects.salvage(sha256, candidates)
+        if rebuilt is None:
+            return None
+        self._replaced(rebuilt[0], old, f"was {state} in the store; rebuilt from {rebuilt[1]}")
+        return rebuilt[0]
+
+    def _replaced(self, stored: StoredObject, old: os.stat_result | None, what: str) -> None:
+        """Give the links to the inode `old` the new object, and say in one line what was done."""
+        places = self._places.refill(stored, old) if old is not None else []
+        line = f"{stored.name} ({stored.sha256[:12]}) {what}"
+        self._say(line + "".join(f"; replaced in {path}" for path in places))
+
+    def _state(self, sha256: str) -> str:
+        return "damaged" if os.path.lexists(self.layout.data(sha256)) else "missing"
+
+    def _taken(
+        self,
+        source: Path,
+        digests: Digests,
+        record: Mapping[str, Any],
+        keys: Iterable[str],
+        *,
+        move: bool,
+    ) -> StoredObject:
+        """Take a file whose bytes the store has not; a copy, so that nobody else can write it."""
+        status = regular(source)
+        temporary = self.layout.temporary()
+        try:
+            if move and status is not None and status.st_nlink == 1:
+                # Where a link can be made, a rename can; until it is done, the file stays.
+                with suppress(OSError):
+                    os.link(source, temporary)
+                    temporary.unlink()
+                    return self._publish(source, digests, record, keys)
+            clone(source, temporary, digests.size)
+            if not whole(temporary, digests.size, digests.sha256)[0]:
+                raise StoreError(f"{source} changed while it was taken into the store. Run again.")
+            return self._publish(temporary, digests, record, keys)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _separate(self, path: Path, size: int) -> None:
+        temporary = self.layout.temporary()
+        clone(path, temporary, size)
+        temporary.replace(path)
+
+    @staticmethod
+    def _must_agree(keys: tuple[str, ...], digests: Digests, name: str) -> None:
+        wrong = contradiction(keys, digests.sha256, digests.md5)
+        if wrong is not None:
+            kind, _, expected = wrong.partition("-")
+            raise StoreError(
+                f"{name}: {kind} is {getattr(digests, kind)}, expected {expected}. "
+                "It is not taken into the store."
+            )
+
+    def _damaged(self, stored: StoredObject) -> StoreError:
+        state = self._state(stored.sha256)
+        return StoreError(
+            f"{stored.name} is {state} in the store ({stored.path}, {stored.size:,} bytes, "
+            f"sha256 {stored.sha256}, md5 {stored.md5}) and no place has its bytes. Ask for it "
+            "again with the network, or import a bundle that holds it."
+        )

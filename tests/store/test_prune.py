@@ -1,0 +1,100 @@
+"""Pruning: what is not used, what was left behind, and nothing that is alive."""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from cmx_resnet50.store import Store, StoredObject, StoreError
+from tests.store.helpers import (
+    DATA,
+    MAKE_SLOWLY,
+    maker,
+    never,
+    put,
+    python,
+    until,
+)
+
+
+def test_prune_removes_what_is_not_used_and_only_that(store: Store, tmp_path: Path) -> None:
+    kept, gone = put(store, DATA, "url-kept"), put(store, b"gone" * 99, "url-gone")
+    store.place(gone, tmp_path / "view")
+    dry = store.prune(lambda stored: stored == kept, dry_run=True)
+    assert [(item.kind, item.stored, item.size) for item in dry] == [("object", gone, 396)]
+    assert store.check(gone)
+    done = store.prune(lambda stored: stored == kept, dry_run=False)
+    assert [item for item in done if item.kind == "object"] == dry
+    assert list(store.objects()) == [kept]
+    assert store.find("url-gone", f"md5-{gone.md5}", f"sha256-{gone.sha256}") is None
+    assert store.check(kept)
+    assert (tmp_path / "view").read_bytes() == b"gone" * 99
+    assert not any(gone.sha256 in str(p) for p in store.root.rglob("*") if p.suffix != ".lock")
+
+
+def test_prune_clears_old_leftovers_but_no_live_ones(tmp_path: Path) -> None:
+    root, log = tmp_path / "store", tmp_path / "log"
+    store = Store(root, say=lambda _: None)
+    alive = python(MAKE_SLOWLY, root, log, 60)
+    until(alive, "making")
+    try:
+        with pytest.raises(OSError, match="stop"):
+            store.obtain(["url-dead"], _stop, name="a")
+        young = store.prune(lambda _: True, dry_run=False)
+        assert young == []
+        (root / "temporary").mkdir()
+        (root / "temporary" / "1-a").write_text("x")
+        (root / "aliases").mkdir()
+        (root / "aliases" / "url-x").write_text("0" * 64 + "\n")
+        (root / "objects" / "00" / ("0" * 64)).mkdir(parents=True)
+        _age(root)
+        dry = store.prune(lambda _: True, dry_run=True)
+        assert {item.kind for item in dry} == {"partial", "lock", "leftover", "alias"}
+        assert (root / "incoming" / "url-dead" / "partial").exists()
+        removed = {
+            str(i.path.relative_to(root)) for i in store.prune(lambda _: True, dry_run=False)
+        }
+        assert {"incoming/url-dead", "temporary/1-a", "aliases/url-x"} <= removed
+        assert not removed & {"incoming/url-a", "locks/obtain-url-a.lock"}
+        assert (root / "incoming" / "url-a" / "partial").exists()
+        waiting = Store(root, lock_timeout=0.3, say=lambda _: None)
+        with pytest.raises(StoreError, match="Waited"):
+            waiting.obtain(["url-a"], never, name="a")
+    finally:
+        alive.kill()
+        alive.communicate()
+    assert put(store, DATA, "url-dead").path.exists()
+
+
+def _stop(partial: Path) -> None:  # type: ignore[return]
+    partial.write_bytes(b"half")
+    raise OSError("stop")
+
+
+def _age(root: Path) -> None:
+    past = time.time() - 30 * 24 * 3600
+    for path in sorted(root.rglob("*"), reverse=True):
+        os.utime(path, (past, past))
+
+
+def test_an_object_in_use_by_another_process_is_not_pruned(store: Store) -> None:
+    stored = put(store)
+    code = """
+        import sys, time
+        from filelock import FileLock
+        with FileLock(sys.argv[1]):
+            print("held", flush=True)
+            time.sleep(60)
+    """
+    holder = python(code, store.root / "locks" / f"object-{stored.sha256}.lock")
+    until(holder, "held")
+    try:
+        assert store.prune(lambda _: False, dry_run=False) == []
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert isinstance(store.find(f"sha256-{stored.sha256}"), StoredObject)
+    assert store.obtain([f"md5-{stored.md5}"], maker(), name="a")[1] is False
