@@ -1,0 +1,401 @@
+"""The reader of ONNX files: walks the protobuf around the weights; `check_onnx` asks the library.
+
+Parsing the whole file with the ``onnx`` package takes a third of a second for the import alone
+and five times the file's size in memory. The numbers of fields and types below are those of
+``onnx.proto3`` (https://github.com/onnx/onnx, IR versions 3 to 13).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from cmx_resnet50.formats.facts import Damaged, ModelFacts, TensorInfo
+from cmx_resnet50.formats.tensors import Shape, classes_of, layout_of, precision_of
+from cmx_resnet50.formats.wire import FIXED32, LENGTH, VARINT, Document, Field, map_file, peek
+
+_MODEL_FIELDS = {
+    1: VARINT,  # ir_version
+    2: LENGTH,  # producer_name
+    3: LENGTH,  # producer_version
+    4: LENGTH,  # domain
+    5: VARINT,  # model_version
+    6: LENGTH,  # doc_string
+    7: LENGTH,  # graph
+    8: LENGTH,  # opset_import
+    14: LENGTH,  # metadata_props
+    20: LENGTH,  # training_info
+    25: LENGTH,  # functions
+    26: LENGTH,  # configuration
+}
+
+DTYPES: dict[int, tuple[str, int | None]] = {
+    1: ("float32", 32),
+    2: ("uint8", 8),
+    3: ("int8", 8),
+    4: ("uint16", 16),
+    5: ("int16", 16),
+    6: ("int32", 32),
+    7: ("int64", 64),
+    8: ("object", None),
+    9: ("bool", 8),
+    10: ("float16", 16),
+    11: ("float64", 64),
+    12: ("uint32", 32),
+    13: ("uint64", 64),
+    14: ("complex64", 64),
+    15: ("complex128", 128),
+    16: ("bfloat16", 16),
+    17: ("float8_e4m3fn", 8),
+    18: ("float8_e4m3fnuz", 8),
+    19: ("float8_e5m2", 8),
+    20: ("float8_e5m2fnuz", 8),
+    21: ("uint4", 4),
+    22: ("int4", 4),
+    23: ("float4_e2m1fn", 4),
+    24: ("float8_e8m0fnu", 8),
+    25: ("uint2", 2),
+    26: ("int2", 2),
+    27: ("float6_e2m3fn", None),
+    28: ("float6_e3m2fn", None),
+}
+"""TensorProto.DataType: NumPy's name, and bits an element in raw_data (None: not fixed)."""
+
+_EXTERNAL = 1
+_MAX_RANK = 64
+
+# The first constant of this rank that is met on the way back from the scores is the last layer's:
+# its length along this axis is the number of classes.
+_LAST_LAYERS = {"Add": (1, 0), "Gemm": (1, 0), "MatMul": (2, 1), "Conv": (4, 0)}
+
+
+class Tensor(NamedTuple):
+    """An initializer's record, without its data."""
+
+    name: str
+    dtype: int
+    dims: tuple[int, ...]
+    external: bool
+
+    @property
+    def elements(self) -> int:
+        """The number of elements."""
+        return math.prod(self.dims)
+
+    @property
+    def size(self) -> int:
+        """Bytes of all elements, packed; 0 for text, whose length the record does not tell."""
+        bits = DTYPES[self.dtype][1]
+        return 0 if bits is None else (self.elements * bits + 7) // 8
+
+
+class _Node(NamedTuple):
+    op: str
+    inputs: tuple[str, ...]
+
+
+@dataclass
+class _Graph:
+    parameters: dict[str, Tensor] = field(default_factory=dict)
+    initializers: set[str] = field(default_factory=set)
+    inputs: list[TensorInfo] = field(default_factory=list)
+    outputs: list[TensorInfo] = field(default_factory=list)
+    makers: dict[str, _Node] = field(default_factory=dict)
+
+
+def sniff(head: bytes) -> bool:
+    """Tell from the first bytes of a file whether it is meant as an ONNX model."""
+    fields = peek(head)
+    if not fields or any(_MODEL_FIELDS.get(found.number) != found.wire for found in fields):
+        return False
+    numbers = {found.number for found in fields}
+    # Writers put ir_version first. Other orders are legal, but one field is no proof: bzip2 data
+    # begins like an opset_import.
+    if fields[0].number != 1:
+        return {7, 8} <= numbers
+    # A TensorFlow SavedModel begins likewise, but its field 2 is a message that opens with field 1.
+    return not any(
+        found.number == 2 and head[found.value : found.value + 1] == b"\n" for found in fields
+    )
+
+
+def read_facts(path: Path) -> ModelFacts:
+    """Read what an ONNX file says of itself, without its weights.
+
+    Raises
+    ------
+    NotAModel
+        If there is no file with content at `path`.
+    Damaged
+        If the file contradicts the format: cut, altered or hostile.
+    OSError
+        If the file cannot be read.
+    """
+    with map_file(path) as document:
+        return _read_model(document)
+
+
+def read_tensor(document: Document, record: Field) -> Tensor:
+    """Read the record of a tensor (TensorProto), and hold the length of its data against its shape.
+
+    Raises
+    ------
+    Damaged
+        If it has an unknown type, an impossible shape, or data of another length.
+    """
+    name = ""
+    dtype = 0
+    dims: list[int] = []
+    external = False
+    raw: int | None = None
+    floats = doubles = others = 0
+    for item in document.fields(record):
+        if item.number == 1:
+            dims += document.integers(item)
+        elif item.number == 2:
+            dtype = document.integer(item)
+        elif item.number == 8:
+            name = document.text(item)
+        elif item.number == 9:
+            raw = document.payload(item)
+        elif item.number == 4:
+            floats += 4 if item.wire == FIXED32 else document.payload(item)
+        elif item.number == 10:
+            doubles += item.end - item.value
+        elif item.number in (5, 6, 7, 11):
+            others += 1
+        elif item.number == 14:
+            external = document.integer(item) == _EXTERNAL
+    where = f"the tensor {name!r}"
+    if dtype not in DTYPES:
+        raise Damaged(f"{where} has the unknown type {dtype}", record.at)
+    if len(dims) > _MAX_RANK or min(dims, default=0) < 0 or math.prod(dims) >> 63:
+        raise Damaged(f"{where} has an impossible shape", record.at)
+    tensor = Tensor(name, dtype, tuple(dims), external)
+    numpy_name, bits = DTYPES[dtype]
+    if external:
+        return tensor
+    if raw is not None:
+        if bits is not None and raw != tensor.size:
+            raise Damaged(
+                f"{where} holds {raw:,} bytes, its shape {list(dims)} and type {numpy_name} need"
+                f" {tensor.size:,}",
+                record.at,
+            )
+    elif (numpy_name == "float32" and floats != tensor.size) or (
+        numpy_name == "float64" and doubles != tensor.size
+    ):
+        raise Damaged(
+            f"{where} holds {floats + doubles:,} bytes, its shape {list(dims)} needs"
+            f" {tensor.size:,}",
+            record.at,
+        )
+    elif tensor.elements and not (floats or doubles or others):
+        raise Damaged(f"{where} has no data", record.at)
+    return tensor
+
+
+def check_onnx(path: Path) -> None:
+    """Run the ``onnx`` package's full checker, with strict shape inference, on the file.
+
+    Raises
+    ------
+    Damaged
+        If the checker refuses the file; the text holds its reason.
+    """
+    import onnx.checker
+    import onnx.shape_inference
+
+    try:
+        onnx.checker.check_model(str(path), full_check=True)
+    except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
+        reason = " ".join(str(error).split())[:1000]
+        raise Damaged(f"the checker of the onnx package refuses it: {reason}") from None
+
+
+def _read_model(document: Document) -> ModelFacts:
+    version: dict[str, int | str] = {}
+    metadata: dict[str, str] = {}
+    producer = ["", ""]
+    graph: _Graph | None = None
+    opsets = 0
+    for item in document.fields():
+        if item.number == 1:
+            version["ir"] = document.integer(item)
+        elif item.number in (2, 3):
+            producer[item.number - 2] = document.text(item)
+        elif item.number == 7:
+            if graph is not None:
+                raise Damaged("holds two graphs", item.at)
+            graph = _read_graph(document, item)
+        elif item.number == 8:
+            opsets += 1
+            domain, number = _read_opset(document, item)
+            if domain in ("", "ai.onnx"):
+                version["opset"] = number
+        elif item.number == 14:
+            key, value = _read_pair(document, item)
+            metadata[key] = value
+    if "ir" not in version or graph is None:
+        raise Damaged(
+            "begins as an ONNX model and ends without a graph: the file is cut", document.size
+        )
+    # IR version 3 made the list of operator sets obligatory; it follows the weights.
+    if int(version["ir"]) >= 3 and not opsets:
+        raise Damaged(
+            "ends without the version of its operator set: the file is cut", document.size
+        )
+
+    sizes: Counter[str] = Counter()
+    for tensor in graph.parameters.values():
+        sizes[DTYPES[tensor.dtype][0]] += tensor.size
+    inputs = [info for info in graph.inputs if info.name not in graph.initializers]
+    return ModelFacts(
+        format="onnx",
+        version=version,
+        producer=" ".join(part for part in producer if part) or None,
+        inputs=tuple(inputs),
+        outputs=tuple(graph.outputs),
+        layout=layout_of([info.shape for info in inputs]),
+        weight_precision=precision_of(sizes),
+        classes=_count_classes(graph),
+        parameter_count=sum(tensor.elements for tensor in graph.parameters.values()),
+        parameter_bytes=sum(tensor.size for tensor in graph.parameters.values()),
+        metadata=metadata,
+    )
+
+
+def _read_graph(document: Document, record: Field) -> _Graph:
+    graph = _Graph()
+    for item in document.fields(record):
+        if item.number == 1:
+            _read_node(document, item, graph)
+        elif item.number == 5:
+            tensor = read_tensor(document, item)
+            graph.parameters[tensor.name] = tensor
+            graph.initializers.add(tensor.name)
+        elif item.number == 15:
+            values = document.only(item, 1)
+            if values is not None:
+                tensor = read_tensor(document, values)
+                graph.parameters[tensor.name] = tensor
+                graph.initializers.add(tensor.name)
+        elif item.number == 11:
+            graph.inputs.append(read_value_info(document, item))
+        elif item.number == 12:
+            graph.outputs.append(read_value_info(document, item))
+    return graph
+
+
+def _read_node(document: Document, record: Field, graph: _Graph) -> None:
+    inputs = []
+    outputs = []
+    attributes = []
+    op = ""
+    for item in document.fields(record):
+        if item.number == 1:
+            inputs.append(document.text(item))
+        elif item.number == 2:
+            outputs.append(document.text(item))
+        elif item.number == 4:
+            op = document.text(item)
+        elif item.number == 5:
+            attributes.append(item)
+    if op == "Constant" and len(outputs) == 1:
+        for attribute in attributes:
+            value = document.only(attribute, 5)
+            if value is not None:
+                graph.parameters[outputs[0]] = read_tensor(document, value)
+    else:
+        node = _Node(op, tuple(inputs))
+        for output in outputs:
+            graph.makers[output] = node
+
+
+def read_value_info(document: Document, record: Field) -> TensorInfo:
+    """Read the name, shape and type of a value (ValueInfoProto) of a graph.
+
+    A value that is no tensor (a sequence, a map) has neither shape nor dtype.
+    """
+    name_field = document.only(record, 1)
+    name = "" if name_field is None else document.text(name_field)
+    kind = document.only(record, 2)
+    tensor = None if kind is None else document.only(kind, 1)
+    if tensor is None:
+        return TensorInfo(name, None, None)
+    shape: Shape | None = None
+    dtype = None
+    for item in document.fields(tensor):
+        if item.number == 1:
+            known = DTYPES.get(document.integer(item))
+            if known is None:
+                raise Damaged(f"the value {name!r} has an unknown type", item.at)
+            dtype = known[0]
+        elif item.number == 2:
+            shape = tuple(
+                _read_dimension(document, dimension)
+                for dimension in document.fields(item)
+                if dimension.number == 1
+            )
+            if len(shape) > _MAX_RANK:
+                raise Damaged(f"the value {name!r} has {len(shape):,} dimensions", item.at)
+    return TensorInfo(name, shape, dtype)
+
+
+def _read_dimension(document: Document, record: Field) -> int | str | None:
+    size: int | str | None = None
+    for item in document.fields(record):
+        if item.number == 1:
+            size = document.integer(item)
+            # Some exporters write -1 for a size that they do not know.
+            if size < 0:
+                size = None
+        elif item.number == 2:
+            size = document.text(item) or None
+    return size
+
+
+def _read_opset(document: Document, record: Field) -> tuple[str, int]:
+    domain = ""
+    number = 0
+    for item in document.fields(record):
+        if item.number == 1:
+            domain = document.text(item)
+        elif item.number == 2:
+            number = document.integer(item)
+    return domain, number
+
+
+def _read_pair(document: Document, record: Field) -> tuple[str, str]:
+    key = document.only(record, 1)
+    value = document.only(record, 2)
+    return "" if key is None else document.text(key), "" if value is None else document.text(value)
+
+
+def _count_classes(graph: _Graph) -> int | None:
+    """Count classes by the shape of the scores or, where that is not told, by the last layer."""
+    for output in graph.outputs:
+        if output.dtype is not None and "float" in output.dtype:
+            classes = classes_of(output.shape)
+            if classes is not None:
+                return classes
+    waiting = deque(output.name for output in graph.outputs)
+    seen = set(waiting)
+    while waiting:
+        node = graph.makers.get(waiting.popleft())
+        if node is None:
+            continue
+        if node.op in _LAST_LAYERS:
+            rank, axis = _LAST_LAYERS[node.op]
+            for name in node.inputs:
+                tensor = graph.parameters.get(name)
+                if tensor is not None and len(tensor.dims) == rank:
+                    return tensor.dims[axis]
+        for name in node.inputs:
+            if name not in seen:
+                seen.add(name)
+                waiting.append(name)
+    return None

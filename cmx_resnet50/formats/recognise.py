@@ -1,0 +1,92 @@
+"""What a file is by its first bytes, not by its name; and, if no model, what it looks like."""
+
+from __future__ import annotations
+
+import re
+
+HEAD = 4096
+"""Bytes from the start of a file that are enough to recognise it."""
+
+_ARCHIVES = {
+    b"\x1f\x8b": "gzip data",
+    b"BZh": "bzip2 data",
+    b"\xfd7zXZ\x00": "xz data",
+    b"7z\xbc\xaf\x27\x1c": "a 7z archive",
+    b"\x28\xb5\x2f\xfd": "Zstandard data",
+    b"Rar!": "a RAR archive",
+    b"\x89HDF": "an HDF5 file, as Keras writes",
+    b"\x93NUMPY": "a NumPy array",
+    b"GGUF": "a GGUF file",
+    b"\x7fELF": "a program",
+    b"%PDF": "a PDF document",
+    b"\x89PNG": "a PNG image",
+    b"\xff\xd8\xff": "a JPEG image",
+}
+_LFS_POINTER = b"version https://git-lfs"
+_TITLE = re.compile(rb"<title[^>]*>\s*(.*?)\s*</title", re.IGNORECASE | re.DOTALL)
+_TEXT_CONTROLS = frozenset(b"\t\n\r\f")
+
+
+def recognise(head: bytes) -> str | None:
+    """Return the format of a model (`ModelFacts.format`) by a file's first `HEAD` bytes, or None.
+
+    Only the readers that may be meant are imported.
+    """
+    if head[4:8] == b"TFL3":
+        return "tflite"
+    if head.startswith(b"7767517"):
+        return "ncnn"
+    is_pickle = head[:1] == b"\x80" and head[1:2] in (b"\x01", b"\x02", b"\x03", b"\x04", b"\x05")
+    if is_pickle or head.startswith(b"PK\x03\x04") or head[257:262] == b"ustar":
+        return "pytorch"
+    from cmx_resnet50.formats import onnx
+
+    if onnx.sniff(head):
+        return "onnx"
+    from cmx_resnet50.formats import tensorflow
+
+    return "tensorflow" if tensorflow.sniff(head) else None
+
+
+def describe(head: bytes) -> str:
+    """Say in words what a file looks like that no reader recognises."""
+    if not head:
+        return "an empty file"
+    text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
+    opening = text[:256].lower()
+    if opening.startswith((b"<!doctype html", b"<html")) or b"<html" in opening:
+        return _html(head)
+    if opening.startswith(b"<?xml"):
+        return "an XML document" + _quote(text)
+    if text[:1] in (b"{", b"["):
+        return "JSON" + _quote(text)
+    if head.startswith(_LFS_POINTER):
+        return "a Git LFS pointer, which stands for the file"
+    for magic, name in _ARCHIVES.items():
+        if head.startswith(magic):
+            return name
+    if head[8:10] == b'{"':
+        return "a safetensors file"
+    if head[:2] == b"\x08\x01" and head[2:3] == b"\x12":
+        return "a TensorFlow SavedModel"
+    if not head.strip(b"\0"):
+        return "a file of zeros"
+    if all(byte >= 0x20 or byte in _TEXT_CONTROLS for byte in head):
+        return "text" + _quote(text)
+    return f"unknown data, which begins with the bytes {head[:8].hex(' ')}"
+
+
+def _html(head: bytes) -> str:
+    title = _TITLE.search(head)
+    return "an HTML page" + (f" titled {_printable(title[1])!r}" if title and title[1] else "")
+
+
+def _quote(text: bytes) -> str:
+    shown = _printable(text)
+    return f" that begins with {shown!r}" if shown else ""
+
+
+def _printable(text: bytes) -> str:
+    return "".join(
+        letter if letter.isprintable() else " " for letter in text[:80].decode("utf-8", "replace")
+    ).strip()

@@ -1,0 +1,352 @@
+"""The reader of TensorFlow frozen graphs (a GraphDef in one file), without TensorFlow.
+
+A frozen graph is a list of nodes; the weights lie in the attribute ``value`` of its Const nodes
+and are stepped over. The numbers of fields and types are those of TensorFlow's ``graph.proto``,
+``node_def.proto``, ``attr_value.proto``, ``tensor.proto``, ``tensor_shape.proto``,
+``types.proto`` and ``versions.proto`` (https://github.com/tensorflow/tensorflow).
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections import Counter, deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import NamedTuple
+
+from cmx_resnet50.formats.facts import Damaged, ModelFacts, TensorInfo
+from cmx_resnet50.formats.tensors import classes_of, layout_of, precision_of
+from cmx_resnet50.formats.wire import LENGTH, VARINT, Document, Field, map_file, peek
+
+_GRAPH_FIELDS = {
+    1: LENGTH,  # node
+    2: LENGTH,  # library
+    3: VARINT,  # version, of before VersionDef
+    4: LENGTH,  # versions
+    5: LENGTH,  # debug_info
+}
+
+_DTYPES: dict[int, tuple[str, int | None]] = {
+    1: ("float32", 4),
+    2: ("float64", 8),
+    3: ("int32", 4),
+    4: ("uint8", 1),
+    5: ("int16", 2),
+    6: ("int8", 1),
+    7: ("object", None),
+    8: ("complex64", 8),
+    9: ("int64", 8),
+    10: ("bool", 1),
+    11: ("int8", 1),  # qint8
+    12: ("uint8", 1),  # quint8
+    13: ("int32", 4),  # qint32
+    14: ("bfloat16", 2),
+    15: ("int16", 2),  # qint16
+    16: ("uint16", 2),  # quint16
+    17: ("uint16", 2),
+    18: ("complex128", 16),
+    19: ("float16", 2),
+    22: ("uint32", 4),
+    23: ("uint64", 8),
+}
+
+_NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
+_OP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.>]*")
+_MAX_RANK = 254
+
+INPUT_OPS = frozenset({"Placeholder", "PlaceholderV2"})
+_NO_RESULT = INPUT_OPS | {"Const", "NoOp"}
+_RESULTS = frozenset({"ArgMax", "softmax_tensor"})
+"""The outputs by name of the MLPerf graph, which stay outputs where another node reads them."""
+
+# The first constant of this rank that is met on the way back from the scores is the last layer's:
+# its length along this axis is the number of classes.
+_LAST_LAYERS = {
+    "BiasAdd": (1, 0),
+    "Add": (1, 0),
+    "AddV2": (1, 0),
+    "MatMul": (2, 1),
+    "Conv2D": (4, 3),
+}
+
+
+class Constant(NamedTuple):
+    """The record of a Const node's tensor, without its data."""
+
+    dtype: int
+    dims: tuple[int, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all elements; 0 for text."""
+        return math.prod(self.dims) * (_DTYPES[self.dtype][1] or 0)
+
+
+class Node(NamedTuple):
+    """A node of the graph; its attributes are the fields that hold them."""
+
+    name: str
+    op: str
+    inputs: tuple[str, ...]
+    attributes: tuple[Field, ...]
+
+
+@dataclass
+class _Graph:
+    nodes: dict[str, Node] = field(default_factory=dict)
+    constants: dict[str, Constant] = field(default_factory=dict)
+    version: dict[str, int | str] = field(default_factory=dict)
+
+
+def sniff(head: bytes) -> bool:
+    """Tell from the first bytes of a file whether it is meant as a TensorFlow graph."""
+    fields = peek(head)
+    if not fields or any(_GRAPH_FIELDS.get(found.number) != found.wire for found in fields):
+        return False
+    node = next((found for found in fields if found.number == 1), None)
+    if node is None:
+        return False
+    # Many a protobuf message begins with a length-delimited field 1: a node has a name and an op.
+    inner = peek(head[node.value : node.end])
+    name = next((found for found in inner if found.number == 1), None)
+    op = next((found for found in inner if found.number == 2), None)
+    return (
+        name is not None
+        and _looks_like(_NODE_NAME, head, node, name)
+        and (op is None or _looks_like(_OP_NAME, head, node, op))
+    )
+
+
+def read_facts(path: Path) -> ModelFacts:
+    """Read what a frozen graph says of itself, without its weights.
+
+    Raises
+    ------
+    NotAModel
+        If there is no file with content at `path`.
+    Damaged
+        If the file contradicts the format: cut, altered or hostile.
+    OSError
+        If the file cannot be read.
+    """
+    with map_file(path) as document:
+        graph = _read_graph(document)
+        consumed = {producer_of(name)[0] for node in graph.nodes.values() for name in node.inputs}
+        inputs = [
+            _describe(document, node) for node in graph.nodes.values() if node.op in INPUT_OPS
+        ]
+        results = [
+            node
+            for node in graph.nodes.values()
+            if node.op not in _NO_RESULT and (node.name not in consumed or node.name in _RESULTS)
+        ]
+        outputs = [_describe(document, node) for node in results]
+
+    sizes: Counter[str] = Counter()
+    for constant in graph.constants.values():
+        sizes[_DTYPES[constant.dtype][0]] += constant.size
+    return ModelFacts(
+        format="tensorflow",
+        version=graph.version,
+        inputs=tuple(inputs),
+        outputs=tuple(outputs),
+        layout=layout_of([info.shape for info in inputs]),
+        weight_precision=precision_of(sizes),
+        classes=_count_classes(graph, outputs),
+        parameter_count=sum(math.prod(item.dims) for item in graph.constants.values()),
+        parameter_bytes=sum(item.size for item in graph.constants.values()),
+    )
+
+
+def producer_of(edge: str) -> tuple[str, int | None]:
+    """Split a node's input into the node that makes it and the port, None for mere control."""
+    if edge.startswith("^"):
+        return edge[1:], None
+    name, colon, port = edge.rpartition(":")
+    return (name, int(port)) if colon and port.isdecimal() and len(port) < 10 else (edge, 0)
+
+
+def read_node(document: Document, record: Field) -> Node:
+    """Read a node (NodeDef).
+
+    Raises
+    ------
+    Damaged
+        If it has no name or no operation.
+    """
+    name = op = ""
+    inputs = []
+    attributes = []
+    for item in document.fields(record):
+        if item.number == 1:
+            name = document.text(item)
+        elif item.number == 2:
+            op = document.text(item)
+        elif item.number == 3:
+            inputs.append(document.text(item))
+        elif item.number == 5:
+            attributes.append(item)
+    if not _NODE_NAME.fullmatch(name) or not _OP_NAME.fullmatch(op):
+        raise Damaged(f"a node has the name {name[:80]!r} and the operation {op[:80]!r}", record.at)
+    return Node(name, op, tuple(inputs), tuple(attributes))
+
+
+def read_attributes(document: Document, node: Node) -> Mapping[str, Field]:
+    """Return the values (AttrValue) of a node's attributes by their names."""
+    values: dict[str, Field] = {}
+    for entry in node.attributes:
+        key = document.only(entry, 1)
+        value = document.only(entry, 2)
+        if key is not None and value is not None:
+            values[document.text(key)] = value
+    return values
+
+
+def read_shape(document: Document, record: Field) -> tuple[int | None, ...] | None:
+    """Read a TensorShapeProto; None stands for an unknown rank or, inside, for an unknown size."""
+    sizes: list[int | None] = []
+    unknown = False
+    for item in document.fields(record):
+        if item.number == 2:
+            size = document.only(item, 1)
+            number = 0 if size is None else document.integer(size)
+            if number < -1:
+                raise Damaged("a shape has a negative size", item.at)
+            sizes.append(None if number == -1 else number)
+        elif item.number == 3:
+            unknown = bool(document.integer(item))
+    if len(sizes) > _MAX_RANK:
+        raise Damaged(f"a shape has {len(sizes):,} dimensions", record.at)
+    return None if unknown else tuple(sizes)
+
+
+def read_constant(document: Document, node: Node, value: Field) -> Constant:
+    """Read the record of a Const node's tensor, and hold the length of its data against its shape.
+
+    Raises
+    ------
+    Damaged
+        If it has an unknown type, no shape, or data of another length.
+    """
+    tensor = document.only(value, 8)
+    if tensor is None:
+        raise Damaged(f"the constant {node.name!r} holds no tensor", value.at)
+    dtype = 0
+    dims: tuple[int | None, ...] | None = ()
+    content: int | None = None
+    for item in document.fields(tensor):
+        if item.number == 1:
+            dtype = document.integer(item)
+        elif item.number == 2:
+            dims = read_shape(document, item)
+        elif item.number == 4:
+            content = document.payload(item)
+    if dtype not in _DTYPES:
+        raise Damaged(f"the constant {node.name!r} has the unknown type {dtype}", tensor.at)
+    if dims is None:
+        raise Damaged(f"the constant {node.name!r} has no full shape", tensor.at)
+    sizes = tuple(size for size in dims if size is not None)
+    if len(sizes) != len(dims) or math.prod(sizes) >> 63:
+        raise Damaged(f"the constant {node.name!r} has an impossible shape", tensor.at)
+    constant = Constant(dtype, sizes)
+    # Without tensor_content the values stand in lists, where the last one repeats to the end.
+    if content and _DTYPES[dtype][1] and content != constant.size:
+        raise Damaged(
+            f"the constant {node.name!r} holds {content:,} bytes, its shape {list(sizes)} and type"
+            f" {_DTYPES[dtype][0]} need {constant.size:,}",
+            tensor.at,
+        )
+    return constant
+
+
+def _looks_like(pattern: re.Pattern[str], head: bytes, node: Field, part: Field) -> bool:
+    """Whether the text `part` inside `node` matches, as far as `head` holds it."""
+    if part.wire != LENGTH:
+        return False
+    text = head[node.value + part.value : node.value + part.end]
+    return bool(text) and pattern.fullmatch(text.decode("latin-1")) is not None
+
+
+def _read_graph(document: Document) -> _Graph:
+    graph = _Graph()
+    for item in document.fields():
+        if item.number == 1:
+            node = read_node(document, item)
+            if node.name in graph.nodes:
+                raise Damaged(f"two nodes have the name {node.name!r}", item.at)
+            if node.op == "Const":
+                value = read_attributes(document, node).get("value")
+                if value is None:
+                    raise Damaged(f"the constant {node.name!r} has no value", item.at)
+                graph.constants[node.name] = read_constant(document, node, value)
+            graph.nodes[node.name] = node
+        elif item.number == 3:
+            graph.version.setdefault("producer", document.integer(item))
+        elif item.number == 4:
+            for entry in document.fields(item):
+                if entry.number in (1, 2):
+                    key = "producer" if entry.number == 1 else "min_consumer"
+                    graph.version[key] = document.integer(entry)
+    if "producer" not in graph.version:
+        # Writers put the version last, so a graph that was cut between two nodes has none.
+        raise Damaged("ends without the version of its graph: the file is cut", document.size)
+    for node in graph.nodes.values():
+        for edge in node.inputs:
+            if producer_of(edge)[0] not in graph.nodes:
+                raise Damaged(f"the node {node.name!r} reads {edge!r}, which does not exist")
+    return graph
+
+
+def _describe(document: Document, node: Node) -> TensorInfo:
+    """Return what a node's attributes tell of its first result."""
+    attributes = read_attributes(document, node)
+    record = None
+    if "_output_shapes" in attributes:
+        shapes = document.only(attributes["_output_shapes"], 1)
+        if shapes is not None:
+            record = next((item for item in document.fields(shapes) if item.number == 7), None)
+    elif node.op in INPUT_OPS and "shape" in attributes:
+        record = document.only(attributes["shape"], 7)
+    shape = None if record is None else read_shape(document, record)
+    return TensorInfo(node.name, shape, _read_dtype(document, node, attributes))
+
+
+def _read_dtype(document: Document, node: Node, attributes: Mapping[str, Field]) -> str | None:
+    # ArgMax's T is the type of what it reads; what it returns is int64 unless it says otherwise.
+    keys = ("output_type",) if node.op == "ArgMax" else ("dtype", "DstT", "T")
+    for key in keys:
+        if key in attributes:
+            kind = document.only(attributes[key], 6)
+            number = 0 if kind is None else document.integer(kind)
+            return _DTYPES[number][0] if number in _DTYPES else None
+    return "int64" if node.op == "ArgMax" else None
+
+
+def _count_classes(graph: _Graph, outputs: list[TensorInfo]) -> int | None:
+    """Count classes by the shape of the scores or, where that is not told, by the last layer."""
+    for output in outputs:
+        if output.dtype is not None and "float" in output.dtype:
+            classes = classes_of(output.shape)
+            if classes is not None:
+                return classes
+    waiting = deque(output.name for output in outputs)
+    seen = set(waiting)
+    while waiting:
+        node = graph.nodes[waiting.popleft()]
+        sources = [producer_of(edge)[0] for edge in node.inputs]
+        if node.op in _LAST_LAYERS:
+            rank, axis = _LAST_LAYERS[node.op]
+            for name in sources:
+                # A graph that was frozen from variables reads each of them through an Identity.
+                if name not in graph.constants and graph.nodes[name].op == "Identity":
+                    name = producer_of((*graph.nodes[name].inputs, "")[0])[0]
+                constant = graph.constants.get(name)
+                if constant is not None and len(constant.dims) == rank:
+                    return constant.dims[axis]
+        for name in sources:
+            if name not in seen:
+                seen.add(name)
+                waiting.append(name)
+    return None

@@ -1,0 +1,193 @@
+"""The facts of a TensorFlow Lite file: a flatbuffer whose weights are stepped over.
+
+Field numbers and types are those of version 3 of TensorFlow Lite's schema (`schema.fbs`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+
+from cmx_resnet50.formats.facts import Damaged, ModelFacts, NotAModel, TensorInfo
+from cmx_resnet50.formats.flatbuffer import FlatBuffer, Table, Vector
+from cmx_resnet50.formats.tensors import Shape, classes_of, layout_of, precision_of
+from cmx_resnet50.formats.wire import map_file
+
+_IDENTIFIER = b"TFL3"
+_SCHEMA = 3
+
+# Fields of Model, SubGraph, Tensor, Buffer, Metadata.
+_VERSION, _SUBGRAPHS, _DESCRIPTION, _BUFFERS, _METADATA = 0, 2, 3, 4, 6
+_TENSORS, _INPUTS, _OUTPUTS = 0, 1, 2
+_SHAPE, _TYPE, _BUFFER, _NAME, _SPARSITY, _SIGNATURE = 0, 1, 2, 3, 6, 7
+_DATA, _FAR_OFFSET, _FAR_SIZE = 0, 1, 2
+_META_NAME, _META_BUFFER = 0, 1
+
+_TYPES = {
+    0: ("float32", 32),
+    1: ("float16", 16),
+    2: ("int32", 32),
+    3: ("uint8", 8),
+    4: ("int64", 64),
+    5: ("str", None),
+    6: ("bool", 8),
+    7: ("int16", 16),
+    8: ("complex64", 64),
+    9: ("int8", 8),
+    10: ("float64", 64),
+    11: ("complex128", 128),
+    12: ("uint64", 64),
+    15: ("uint32", 32),
+    16: ("uint16", 16),
+    17: ("int4", 4),
+    18: ("bfloat16", 16),
+}
+"""Element types by number: NumPy's name and bits of an element. The rest (13, 14: handles of
+variables, and what later schemas add) hold no weights that are read here."""
+
+_RUNTIME = "min_runtime_version"
+_RUNTIME_BYTES = 32
+
+
+@dataclass(frozen=True)
+class _Weights:
+    """What the constant tensors of a file add up to."""
+
+    count: int
+    by_dtype: Counter[str]
+
+
+def read_facts(path: Path) -> ModelFacts:
+    """Read what a TensorFlow Lite file says of itself, without its weights.
+
+    Raises
+    ------
+    NotAModel
+        If it is no TensorFlow Lite file of schema 3.
+    Damaged
+        If an offset leads out of it, or a tensor and its bytes disagree.
+    OSError
+        If it cannot be read.
+    """
+    with map_file(path) as document:
+        return _facts(FlatBuffer(document.data))
+
+
+def _facts(buffer: FlatBuffer) -> ModelFacts:
+    if buffer.data[4:8] != _IDENTIFIER:
+        raise NotAModel("is no TensorFlow Lite file: it lacks the mark TFL3", 4)
+    model = buffer.root()
+    schema = model.number(_VERSION, "<I")
+    if schema != _SCHEMA:
+        raise NotAModel(f"is of schema {schema}; schema {_SCHEMA} is read", model.at)
+    runs = [_run(buffer, table) for table in model.tables(_BUFFERS)]
+    graphs = [(graph, graph.tables(_TENSORS)) for graph in model.tables(_SUBGRAPHS)]
+    if not graphs:
+        raise Damaged("holds no graph", model.at)
+    main, tensors = graphs[0]
+    inputs = _ends(main, _INPUTS, tensors)
+    outputs = _ends(main, _OUTPUTS, tensors)
+    weights = _weights([tensor for _, owned in graphs for tensor in owned], runs, buffer.size)
+    scores = [found for one in outputs if (found := classes_of(one.shape)) is not None]
+    return ModelFacts(
+        format="tflite",
+        version={"schema": schema},
+        inputs=inputs,
+        outputs=outputs,
+        layout=layout_of([one.shape for one in inputs]),
+        weight_precision=precision_of(weights.by_dtype),
+        classes=scores[-1] if scores else None,
+        parameter_count=weights.count,
+        parameter_bytes=weights.by_dtype.total(),
+        metadata=_metadata(buffer, model, runs),
+    )
+
+
+def _run(buffer: FlatBuffer, table: Table) -> Vector | None:
+    """Return where the bytes of a buffer lie: in it, or, in files over 2 GB, behind the graph."""
+    far = table.number(_FAR_OFFSET, "<Q")
+    if far > 1:
+        run = Vector(far, table.number(_FAR_SIZE, "<Q"), 1)
+        if run.end > buffer.size:
+            raise Damaged("a buffer reaches beyond the file: it is cut", table.at)
+        return run
+    return table.run(_DATA)
+
+
+def _ends(graph: Table, field: int, tensors: list[Table]) -> tuple[TensorInfo, ...]:
+    """Return the inputs or outputs of a graph."""
+    indices = graph.numbers(field) or ()
+    found = []
+    for index in indices:
+        if not 0 <= index < len(tensors):
+            raise Damaged(f"names tensor {index} of {len(tensors)}", graph.at)
+        found.append(_info(tensors[index]))
+    return tuple(found)
+
+
+def _info(tensor: Table) -> TensorInfo:
+    shape: Shape | None = tensor.numbers(_SHAPE)
+    signature = tensor.numbers(_SIGNATURE)
+    if signature is not None and shape is not None and len(signature) == len(shape):
+        # The shape tells one example of what the signature leaves open.
+        shape = tuple(None if size < 0 else size for size in signature)
+    dtype, _ = _TYPES.get(tensor.number(_TYPE, "<b"), (None, None))
+    return TensorInfo(tensor.text(_NAME) or "", shape, dtype)
+
+
+def _weights(tensors: list[Table], runs: list[Vector | None], size: int) -> _Weights:
+    """Add up the tensors that have bytes in the file, each held against its shape.
+
+    Raises
+    ------
+    Damaged
+        If a tensor has another number of bytes than its shape needs, or all together have more
+        than the file.
+    """
+    count = 0
+    by_dtype: Counter[str] = Counter()
+    counted = set()
+    for tensor in tensors:
+        index = tensor.number(_BUFFER, "<I")
+        if index >= len(runs):
+            raise Damaged(f"names buffer {index} of {len(runs)}", tensor.at)
+        run = runs[index]
+        dtype, bits = _TYPES.get(tensor.number(_TYPE, "<b"), (None, None))
+        if run is None or run.length == 0 or dtype is None or bits is None:
+            continue
+        shape = tensor.numbers(_SHAPE) or ()
+        if any(dimension < 0 for dimension in shape):
+            raise Damaged(f"a constant tensor has the shape {list(shape)}", tensor.at)
+        elements = math.prod(shape)
+        sparse = tensor.table(_SPARSITY) is not None
+        if not sparse and -(-elements * bits // 8) != run.length:
+            raise Damaged(
+                f"a {dtype} tensor of shape {list(shape)} has {run.length:,} bytes", tensor.at
+            )
+        # Tensors may share a buffer; its bytes are there once.
+        if run.at not in counted:
+            counted.add(run.at)
+            count += elements
+            by_dtype[dtype] += run.length
+    if by_dtype.total() > size:
+        raise Damaged("its tensors overlap: together they are larger than the file")
+    return _Weights(count, by_dtype)
+
+
+def _metadata(buffer: FlatBuffer, model: Table, runs: list[Vector | None]) -> dict[str, str]:
+    """Return the description and the least runtime that can run the file, as far as told."""
+    metadata = {}
+    description = model.text(_DESCRIPTION)
+    if description:
+        metadata["description"] = description
+    for entry in model.tables(_METADATA):
+        index = entry.number(_META_BUFFER, "<I")
+        if entry.text(_META_NAME) != _RUNTIME or index >= len(runs):
+            continue
+        run = runs[index]
+        if run is not None and run.length <= _RUNTIME_BYTES:
+            raw = buffer.data[run.at : run.end].rstrip(b"\0")
+            metadata[_RUNTIME] = raw.decode("ascii", "backslashreplace")
+    return metadata

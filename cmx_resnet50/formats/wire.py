@@ -1,0 +1,271 @@
+"""Protobuf's wire format, walked in place: keys and lengths are read, payloads are stepped over.
+
+ONNX files and TensorFlow graphs are protobuf messages whose weights fill nearly all bytes.
+A `Document` reads the few kilobytes around them from a memory map and never loads them.
+What it reads may be hostile: a document has a budget of fields and of text, depth is what
+the calling reader descends to, and every contradiction ends in `Damaged`.
+
+The wire format is specified at https://protobuf.dev/programming-guides/encoding/.
+"""
+
+from __future__ import annotations
+
+import mmap
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from cmx_resnet50.formats.facts import Damaged, NotAModel
+
+VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
+"""Wire types. The two types for groups (3, 4) occur in none of the formats read here."""
+
+FIELD_BUDGET = 250_000
+"""Fields and packed numbers read of one document; a ResNet-50 has about 10,000."""
+
+TEXT_BUDGET = 8 << 20
+"""Bytes of names and other text taken from one document; a ResNet-50 has about 100 KB."""
+
+_RELEASE_EVERY = 512
+"""Fields after which the pages touched are given back, so that resident memory stays small
+however many weights are stepped over (a touched page brings in up to 64 KB around it)."""
+
+_ENDLESS = 1 << 62
+_MAX_NUMBER = (1 << 29) - 1
+
+
+class Field(NamedTuple):
+    """One field of a message.
+
+    Parameters
+    ----------
+    number : int
+        The field's number in the message's schema.
+    wire : int
+        Its wire type.
+    at : int
+        Offset of its key.
+    value : int
+        The unsigned number itself for a varint, the offset of the payload otherwise.
+    end : int
+        Offset of the first byte after it.
+    """
+
+    number: int
+    wire: int
+    at: int
+    value: int
+    end: int
+
+
+class Document:
+    """Bytes that hold one protobuf message, and what may still be read of it.
+
+    Parameters
+    ----------
+    data : bytes or mmap
+        The bytes.
+    size : int, optional
+        Where the message ends; by default where `data` does.
+    """
+
+    def __init__(self, data: bytes | mmap.mmap, size: int | None = None) -> None:
+        self.data = data
+        self.size = len(data) if size is None else size
+        self._fields_left = FIELD_BUDGET
+        self._text_left = TEXT_BUDGET
+
+    def fields(self, inside: Field | None = None) -> Iterator[Field]:
+        """Yield the fields of the whole document, or of the message that is a field's payload.
+
+        Raises
+        ------
+        Damaged
+            If a key, a length or a number contradicts the wire format, or the budget is spent.
+        """
+        if inside is None:
+            position, stop = 0, self.size
+        else:
+            self._require(inside, LENGTH)
+            position, stop = inside.value, inside.end
+        data = self.data
+        while position < stop:
+            at = position
+            self._spend(at)
+            key = data[position]
+            position += 1
+            if key & 0x80:
+                key, position = self._varint(at, stop)
+            number, wire = key >> 3, key & 7
+            if not 0 < number <= _MAX_NUMBER:
+                raise Damaged(f"field number {number} cannot exist", at)
+            if wire == LENGTH:
+                length, position = self._varint(position, stop)
+                value = position
+                position += length
+            elif wire == VARINT:
+                value, position = self._varint(position, stop)
+            elif wire in (FIXED32, FIXED64):
+                value = position
+                position += 4 if wire == FIXED32 else 8
+            else:
+                raise Damaged(f"field {number} has the wire type {wire}, which cannot be", at)
+            if position > stop:
+                raise Damaged(
+                    f"field {number} claims {position - value:,} bytes where {stop - value:,} are"
+                    " left: the file is cut or altered",
+                    at,
+                )
+            yield Field(number, wire, at, value, position)
+
+    def only(self, inside: Field, number: int) -> Field | None:
+        """Return the field `number` of the message in `inside`, or None if it has none.
+
+        Raises
+        ------
+        Damaged
+            If the message has it twice, which is legal protobuf, written by nobody, and would
+            let two programs see two different models.
+        """
+        found = None
+        for field in self.fields(inside):
+            if field.number == number:
+                if found is not None:
+                    raise Damaged(f"field {number} stands twice where it may stand once", field.at)
+                found = field
+        return found
+
+    def text(self, field: Field) -> str:
+        """Return a field's payload as text.
+
+        Raises
+        ------
+        Damaged
+            If it is no UTF-8 text, or the budget of text is spent.
+        """
+        self._require(field, LENGTH)
+        self._text_left -= field.end - field.value
+        if self._text_left < 0:
+            raise Damaged(f"holds more than {TEXT_BUDGET:,} bytes of names", field.at)
+        try:
+            return self.data[field.value : field.end].decode()
+        except UnicodeDecodeError:
+            raise Damaged(f"the text of field {field.number} is not UTF-8", field.at) from None
+
+    def integer(self, field: Field) -> int:
+        """Return a varint field as a signed 64-bit number."""
+        self._require(field, VARINT)
+        return _signed(field.value)
+
+    def integers(self, field: Field) -> list[int]:
+        """Return one occurrence of a repeated integer: a packed run of varints, or one."""
+        if field.wire == VARINT:
+            return [_signed(field.value)]
+        self._require(field, LENGTH)
+        numbers = []
+        position = field.value
+        while position < field.end:
+            self._spend(position)
+            number, position = self._varint(position, field.end)
+            numbers.append(_signed(number))
+        return numbers
+
+    def payload(self, field: Field) -> int:
+        """Return how many bytes a length-delimited field holds."""
+        self._require(field, LENGTH)
+        return field.end - field.value
+
+    def _require(self, field: Field, wire: int) -> None:
+        if field.wire != wire:
+            raise Damaged(f"field {field.number} has the wire type {field.wire}", field.at)
+
+    def _spend(self, at: int) -> None:
+        self._fields_left -= 1
+        if self._fields_left < 0:
+            raise Damaged(f"holds more than {FIELD_BUDGET:,} fields", at)
+        if self._fields_left % _RELEASE_EVERY == 0 and isinstance(self.data, mmap.mmap):
+            release = getattr(self.data, "madvise", None)
+            if release is not None and hasattr(mmap, "MADV_DONTNEED"):
+                release(mmap.MADV_DONTNEED)
+
+    def _varint(self, position: int, stop: int) -> tuple[int, int]:
+        """Read one varint; return it with the offset after it."""
+        start = position
+        result = shift = 0
+        data = self.data
+        while position < stop:
+            byte = data[position]
+            position += 1
+            result |= (byte & 0x7F) << shift
+            if byte < 0x80:
+                if result >> 64:
+                    raise Damaged("a number has more than 64 bits", start)
+                return result, position
+            shift += 7
+            if shift == 70:
+                raise Damaged("a number has more than 10 bytes", start)
+        raise Damaged("a number is cut", start)
+
+
+def peek(head: bytes) -> list[Field]:
+    """Return the top-level fields that begin in the first bytes of a file, as far as they hold.
+
+    The last of them may end beyond `head`. Never raises: this is for telling formats apart.
+    """
+    found = []
+    document = Document(head, _ENDLESS)
+    try:
+        for field in document.fields():
+            found.append(field)
+    except (Damaged, IndexError):
+        pass
+    return found
+
+
+@contextmanager
+def map_file(path: Path) -> Iterator[Document]:
+    """Map the file at `path` into memory, read-only, for as long as the context lasts.
+
+    Raises
+    ------
+    NotAModel
+        If there is nothing to map: no regular file, or an empty one.
+    OSError
+        If the file cannot be read.
+    """
+    # A named pipe would block in open() until somebody writes to it.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise NotAModel("is not a regular file")
+    with path.open("rb", buffering=0) as file:
+        if file.seek(0, os.SEEK_END) == 0:
+            raise NotAModel("is empty", 0)
+        with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
+            yield Document(data)
+
+
+def encode_varint(number: int) -> bytes:
+    """Return `number`, taken as signed 64-bit, in wire format."""
+    number &= (1 << 64) - 1
+    encoded = bytearray()
+    while number >= 0x80:
+        encoded.append(number & 0x7F | 0x80)
+        number >>= 7
+    encoded.append(number)
+    return bytes(encoded)
+
+
+def encode_key(number: int, wire: int) -> bytes:
+    """Return the key of a field in wire format."""
+    return encode_varint(number << 3 | wire)
+
+
+def encode_field(number: int, payload: bytes) -> bytes:
+    """Return a length-delimited field in wire format."""
+    return encode_key(number, LENGTH) + encode_varint(len(payload)) + payload
+
+
+def _signed(number: int) -> int:
+    return number - (1 << 64) if number >> 63 else number

@@ -1,0 +1,109 @@
+"""Write a file made of pieces of another and of a few new bytes, with as little work as can be.
+
+Pieces of the source are moved by ``copy_file_range``, which never brings them into this process
+and, on file systems that can, shares them between the two files.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO, NamedTuple
+
+from cmx_resnet50.formats.facts import Damaged
+
+_BLOCK = 1 << 20
+
+
+class Extent(NamedTuple):
+    """A run of bytes of the source: from `start` up to, not including, `end`."""
+
+    start: int
+    end: int
+
+
+Piece = Extent | bytes
+
+
+def size_of(pieces: Iterable[Piece]) -> int:
+    """Return the number of bytes in `pieces`."""
+    return sum(
+        piece.end - piece.start if isinstance(piece, Extent) else len(piece) for piece in pieces
+    )
+
+
+def write(pieces: Iterable[Piece], source: Path, dest: Path) -> None:
+    """Write `pieces`, with extents taken from `source`, to the new file `dest`.
+
+    Raises
+    ------
+    FileExistsError
+        If `dest` exists.
+    Damaged
+        If `source` has become shorter meanwhile.
+    OSError
+        If a file cannot be read or written. `dest` is then removed.
+    """
+    with source.open("rb", buffering=0) as reader, dest.open("xb", buffering=0) as writer:
+        try:
+            for piece in _joined(pieces):
+                if isinstance(piece, Extent):
+                    _copy(reader, writer, piece)
+                else:
+                    _write_all(writer, piece)
+        except BaseException:
+            dest.unlink(missing_ok=True)
+            raise
+
+
+def _joined(pieces: Iterable[Piece]) -> list[Piece]:
+    """Return the same bytes in as few pieces as possible: each costs a call."""
+    joined: list[Piece] = []
+    for piece in pieces:
+        last = joined[-1] if joined else None
+        if isinstance(piece, Extent):
+            if isinstance(last, Extent) and last.end == piece.start:
+                joined[-1] = Extent(last.start, piece.end)
+                continue
+        elif isinstance(last, bytes):
+            joined[-1] = last + piece
+            continue
+        joined.append(piece)
+    return joined
+
+
+def _copy(reader: BinaryIO, writer: BinaryIO, extent: Extent) -> None:
+    position = _copy_in_kernel(reader, writer, extent)
+    reader.seek(position)
+    while position < extent.end:
+        block = reader.read(min(_BLOCK, extent.end - position))
+        if not block:
+            raise Damaged("became shorter while it was copied", position)
+        _write_all(writer, block)
+        position += len(block)
+
+
+def _copy_in_kernel(reader: BinaryIO, writer: BinaryIO, extent: Extent) -> int:
+    """Copy what the kernel can copy by itself; return the offset up to which it did."""
+    position = extent.start
+    if not hasattr(os, "copy_file_range"):
+        return position
+    while position < extent.end:
+        try:
+            count = os.copy_file_range(
+                reader.fileno(), writer.fileno(), extent.end - position, offset_src=position
+            )
+        except OSError:
+            # Some pairs of file systems cannot. A real fault, say a full disk, comes again below.
+            return position
+        if not count:
+            return position
+        position += count
+    return position
+
+
+def _write_all(writer: BinaryIO, data: bytes) -> None:
+    rest = memoryview(data)
+    while rest:
+        rest = rest[writer.write(rest) :]

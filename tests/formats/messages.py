@@ -1,0 +1,103 @@
+"""Small protobuf files made by hand for the tests of the readers, and what they may cost."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+from cmx_resnet50.dummy.protobuf import chunk, integer
+
+FLOAT, INT64 = 1, 7  # TensorProto.DataType of ONNX
+DT_FLOAT, DT_INT32, DT_INT64 = 1, 3, 9  # tensorflow.DataType
+
+_COST = """
+import sys, time
+from pathlib import Path
+from cmx_resnet50.formats import read_facts
+from cmx_resnet50.formats.facts import FormatError
+
+start = time.perf_counter()
+try:
+    read_facts(Path(sys.argv[1]))
+    outcome = "facts"
+except FormatError as error:
+    outcome = type(error).__name__
+seconds = time.perf_counter() - start
+# VmHWM and not ru_maxrss, which a process inherits from the one that started it.
+status = Path("/proc/self/status").read_text().split()
+print(outcome, seconds, int(status[status.index("VmHWM:") + 1]) / 1024)
+"""
+
+
+def cost_of_reading(path: Path) -> tuple[str, float, float]:
+    """Read `path` in a process of its own; return the outcome, seconds, and peak memory in MB."""
+    done = subprocess.run(
+        [sys.executable, "-c", _COST, str(path)], capture_output=True, text=True, check=True
+    )
+    outcome, seconds, megabytes = done.stdout.split()
+    return outcome, float(seconds), float(megabytes)
+
+
+def onnx_model(graph: bytes, *, ir: int = 8, opset: int = 13) -> bytes:
+    """Return an ONNX model around the bytes of a graph."""
+    return integer(1, ir) + chunk(2, "tests") + chunk(7, graph) + chunk(8, integer(2, opset))
+
+
+def onnx_value(number: int, name: str, dims: tuple[int | str, ...], dtype: int = FLOAT) -> bytes:
+    """Return a value of a graph: 11 is an input, 12 an output, 13 an inner value."""
+    shape = b"".join(
+        chunk(1, integer(1, dim) if isinstance(dim, int) else chunk(2, dim)) for dim in dims
+    )
+    return chunk(number, chunk(1, name) + chunk(2, chunk(1, integer(1, dtype) + chunk(2, shape))))
+
+
+def onnx_tensor(name: str, dims: tuple[int, ...], raw: bytes, dtype: int = FLOAT) -> bytes:
+    """Return an initializer of a graph."""
+    sizes = b"".join(integer(1, dim) for dim in dims)
+    return chunk(5, sizes + integer(2, dtype) + chunk(8, name) + chunk(9, raw))
+
+
+def attribute(name: str, value: bytes) -> bytes:
+    """Return an attribute of a TensorFlow node; `value` is an AttrValue."""
+    return chunk(5, chunk(1, name) + chunk(2, value))
+
+
+def tf_shape(dims: tuple[int, ...] | None) -> bytes:
+    """Return a TensorShapeProto; None is an unknown rank, -1 an unknown size."""
+    if dims is None:
+        return integer(3, 1)
+    return b"".join(chunk(2, integer(1, dim)) for dim in dims)
+
+
+def output_shapes(*shapes: tuple[int, ...] | None) -> bytes:
+    """Return the annotation `_output_shapes` of a TensorFlow node."""
+    return attribute("_output_shapes", chunk(1, b"".join(chunk(7, tf_shape(s)) for s in shapes)))
+
+
+def tf_node(name: str, op: str, inputs: tuple[str, ...] = (), attributes: bytes = b"") -> bytes:
+    """Return a node of a TensorFlow graph."""
+    edges = b"".join(chunk(3, edge) for edge in inputs)
+    return chunk(1, chunk(1, name) + chunk(2, op) + edges + attributes)
+
+
+def tf_placeholder(dims: tuple[int, ...] | None, extra: bytes = b"") -> bytes:
+    """Return a Placeholder named ``input_tensor``."""
+    shape = attribute("shape", chunk(7, tf_shape(dims)))
+    return tf_node("input_tensor", "Placeholder", (), dtype("dtype", DT_FLOAT) + shape + extra)
+
+
+def dtype(name: str, number: int) -> bytes:
+    """Return an attribute that holds a type."""
+    return attribute(name, integer(6, number))
+
+
+def tf_constant(name: str, dims: tuple[int, ...], content: bytes, kind: int = DT_FLOAT) -> bytes:
+    """Return a Const node."""
+    tensor = integer(1, kind) + chunk(2, tf_shape(dims)) + chunk(4, content)
+    return tf_node(name, "Const", (), dtype("dtype", kind) + attribute("value", chunk(8, tensor)))
+
+
+def tf_graph(*nodes: bytes, producer: int = 27) -> bytes:
+    """Return a TensorFlow graph of these nodes."""
+    return b"".join(nodes) + chunk(4, integer(1, producer) + integer(2, 12))

@@ -1,0 +1,392 @@
+"""The ONNX reader against the onnx package's report, on good, cut, altered and hostile files."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import math
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from onnx import TensorProto, helper, numpy_helper
+
+from cmx_resnet50 import dummy
+from cmx_resnet50.dummy.protobuf import chunk, integer, opening
+from cmx_resnet50.formats import read_facts
+from cmx_resnet50.formats.facts import Damaged, FormatError, ModelFacts, NotAModel, TensorInfo
+from cmx_resnet50.formats.onnx import check_onnx
+from cmx_resnet50.formats.wire import Document
+from tests.formats.messages import cost_of_reading, onnx_model, onnx_tensor, onnx_value
+
+KINDS = ("onnx-opset-8", "onnx-opset-11", "onnx-from-tf")
+PACKAGE = Path(onnx.__file__).parent / "backend" / "test" / "data"
+MODELS = sorted(PACKAGE.rglob("*.onnx"))
+TENSORS = sorted(PACKAGE.rglob("*.pb"))
+
+IMAGE = onnx_value(11, "image", ("N", 3, 224, 224))
+SCORES = onnx_value(12, "scores", ("N", 1000))
+
+
+def reported(model: onnx.ModelProto) -> dict[str, object]:
+    """Say of a parsed model what the reader says of its file."""
+    graph = model.graph
+    constants = [
+        attribute.t
+        for node in graph.node
+        if node.op_type == "Constant"
+        for attribute in node.attribute
+        if attribute.HasField("t")
+    ]
+    initializers = [*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)]
+    names = {tensor.name for tensor in initializers}
+    opsets = {entry.domain: entry.version for entry in model.opset_import}
+    default = opsets.get("", opsets.get("ai.onnx"))
+    return {
+        "version": {"ir": model.ir_version} | ({} if default is None else {"opset": default}),
+        "producer": " ".join(filter(None, [model.producer_name, model.producer_version])) or None,
+        "inputs": tuple(info(value) for value in graph.input if value.name not in names),
+        "outputs": tuple(info(value) for value in graph.output),
+        "parameter_count": sum(math.prod(tensor.dims) for tensor in [*initializers, *constants]),
+        "metadata": {entry.key: entry.value for entry in model.metadata_props},
+    }
+
+
+def info(value: onnx.ValueInfoProto) -> TensorInfo:
+    kind = value.type.tensor_type
+    if not value.type.HasField("tensor_type"):
+        return TensorInfo(value.name, None, None)
+    known = kind.elem_type != TensorProto.UNDEFINED
+    dtype = helper.tensor_dtype_to_np_dtype(kind.elem_type).name if known else None
+    if not kind.HasField("shape"):
+        return TensorInfo(value.name, None, dtype)
+    shape = tuple(
+        dim.dim_value if dim.HasField("dim_value") and dim.dim_value >= 0 else dim.dim_param or None
+        for dim in kind.shape.dim
+    )
+    return TensorInfo(value.name, shape, dtype)
+
+
+def seen(facts: ModelFacts) -> dict[str, object]:
+    keys = ("version", "producer", "inputs", "outputs", "parameter_count", "metadata")
+    return {key: getattr(facts, key) for key in keys}
+
+
+def facts_of(data: bytes, tmp_path: Path) -> ModelFacts:
+    path = tmp_path / "model"
+    path.write_bytes(data)
+    return read_facts(path)
+
+
+@functools.cache
+def small() -> bytes:
+    """Return the bytes of a small model with the true graph, as tf2onnx orders them."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model"
+        dummy.write("onnx-opset-8", path, width=1)
+        return path.read_bytes()
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_resnet50(kind: str, tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    dummy.write(kind, path, width=2)
+    model = onnx.load(str(path))
+    facts = read_facts(path, "onnx")
+    assert seen(facts) == reported(model)
+    assert facts.layout == ("NHWC" if kind == "onnx-from-tf" else "NCHW")
+    assert facts.weight_precision == "fp32"
+    assert facts.classes == 1001
+    assert facts.parameter_bytes == sum(len(t.raw_data) for t in model.graph.initializer)
+    assert (facts.outputs[0].name, facts.outputs[0].dtype) == ("ArgMax:0", "int64")
+
+
+def test_there_are_models_to_read() -> None:
+    assert any(path.name == "light_resnet50.onnx" for path in MODELS)
+    assert len(MODELS) > 100
+    assert len(TENSORS) > 100
+
+
+@pytest.mark.parametrize("path", MODELS, ids=lambda path: f"{path.parent.name}/{path.name}")
+def test_each_model_of_the_onnx_package(path: Path) -> None:
+    assert seen(read_facts(path)) == reported(onnx.load(str(path)))
+
+
+def test_light_resnet50() -> None:
+    facts = read_facts(PACKAGE / "light" / "light_resnet50.onnx")
+    assert facts.version == {"ir": 3, "opset": 9}
+    assert facts.inputs == (TensorInfo("gpu_0/data_0", (1, 3, 224, 224), "float32"),)
+    assert facts.outputs == (TensorInfo("gpu_0/softmax_1", (1, 1000), "float32"),)
+    assert (facts.layout, facts.classes) == ("NCHW", 1000)
+
+
+def test_a_lone_tensor_is_no_model() -> None:
+    for path in TENSORS:
+        with pytest.raises(NotAModel):
+            read_facts(path)
+
+
+TYPES = [
+    number
+    for name, number in TensorProto.DataType.items()
+    if name not in ("UNDEFINED", "STRING") and "6E" not in name
+]
+
+
+@pytest.mark.parametrize("dtype", TYPES, ids=TensorProto.DataType.Name)
+@pytest.mark.parametrize("raw", [True, False])
+def test_each_type_of_weights(dtype: int, raw: bool, tmp_path: Path) -> None:
+    values = np.arange(15).reshape(3, 5) % 2
+    kind = helper.tensor_dtype_to_np_dtype(dtype)
+    tensor = (
+        numpy_helper.from_array(values.astype(kind), "w")
+        if raw
+        else helper.make_tensor("w", dtype, (3, 5), values.flatten().tolist())
+    )
+    value = helper.make_tensor_value_info("y", dtype, (3, 5))
+    graph = helper.make_graph(
+        [helper.make_node("Identity", ["w"], ["y"])], "g", [], [value], [tensor]
+    )
+    facts = facts_of(helper.make_model(graph).SerializeToString(), tmp_path)
+    assert facts.outputs == (TensorInfo("y", (3, 5), kind.name),)
+    bits = {"uint4": 4, "int4": 4, "float4_e2m1fn": 4, "uint2": 2, "int2": 2}.get(kind.name)
+    assert facts.parameter_count == 15
+    assert facts.parameter_bytes == math.ceil(15 * (bits or 8 * kind.itemsize) / 8)
+    names = {"float32": "fp32", "float16": "fp16", "float64": "fp64", "bfloat16": "bf16"}
+    assert facts.weight_precision == names.get(kind.name, kind.name)
+
+
+def test_precision_is_that_of_most_bytes(tmp_path: Path) -> None:
+    graph = (
+        IMAGE
+        + SCORES
+        + onnx_tensor("a", (10,), bytes(10), TensorProto.INT8)
+        + onnx_tensor("b", (4,), bytes(8), TensorProto.FLOAT16)
+        + onnx_tensor("c", (1,), bytes(8), TensorProto.INT64)
+    )
+    facts = facts_of(onnx_model(graph), tmp_path)
+    assert facts.weight_precision == "int8"
+    assert (facts.parameter_count, facts.parameter_bytes) == (15, 26)
+
+
+@pytest.mark.parametrize(
+    ("shape", "layout"),
+    [
+        (("N", 3, 224, 224), "NCHW"),
+        ((8, 224, 224, 3), "NHWC"),
+        (("N", 1, 28, 28), "NCHW"),
+        (("N", 3, 224, 3), None),
+        (("N", 224, 224), None),
+        (("N", "C", "H", "W"), None),
+        ((), None),
+    ],
+)
+def test_layout(shape: tuple[int | str, ...], layout: str | None, tmp_path: Path) -> None:
+    facts = facts_of(onnx_model(onnx_value(11, "x", shape) + SCORES), tmp_path)
+    assert facts.layout == layout
+    assert facts.inputs[0].shape == shape
+
+
+def dense(op: str, second: str, dims: tuple[int, ...]) -> bytes:
+    """Return a graph that ends in a layer with a constant and tells only the type of its scores."""
+    edges = chunk(1, "image") + chunk(1, second)
+    layer = chunk(1, edges + chunk(2, "logits") + chunk(4, op))
+    argmax = chunk(1, chunk(1, "logits") + chunk(2, "label") + chunk(4, "ArgMax"))
+    label = onnx_value(12, "label", ("N",), TensorProto.INT64)
+    return layer + argmax + IMAGE + label + onnx_tensor(second, dims, bytes(4 * math.prod(dims)))
+
+
+@pytest.mark.parametrize(
+    ("graph", "classes"),
+    [
+        (IMAGE + SCORES, 1000),
+        (IMAGE + onnx_value(12, "scores", ("N", 1001, 1, 1)), 1001),
+        (IMAGE + onnx_value(12, "mask", ("N", 21, 64, 64)), None),
+        (IMAGE + onnx_value(12, "label", ("N",), TensorProto.INT64), None),
+        (IMAGE + onnx_value(12, "boxes", ("N", 100), TensorProto.INT64), None),
+        (dense("MatMul", "w", (4, 1001)), 1001),
+        (dense("Gemm", "b", (1000,)), 1000),
+        (dense("Add", "b", (10,)), 10),
+        (dense("Mul", "b", (10,)), None),
+    ],
+)
+def test_classes(graph: bytes, classes: int | None, tmp_path: Path) -> None:
+    assert facts_of(onnx_model(graph), tmp_path).classes == classes
+
+
+def test_the_operator_set_of_another_domain_is_not_the_opset(tmp_path: Path) -> None:
+    other = chunk(8, chunk(1, "ai.onnx.ml") + integer(2, 3))
+    facts = facts_of(onnx_model(IMAGE + SCORES, opset=12) + other, tmp_path)
+    assert facts.version == {"ir": 8, "opset": 12}
+
+
+def test_fields_in_another_order(tmp_path: Path) -> None:
+    data = chunk(8, integer(2, 9)) + chunk(7, IMAGE + SCORES) + integer(1, 4)
+    assert facts_of(data, tmp_path).version == {"ir": 4, "opset": 9}
+
+
+def boundaries(data: bytes) -> set[int]:
+    """Return every offset at which a field of the model, the graph or a part begins or ends."""
+    document = Document(data)
+    model = list(document.fields())
+    graph = [field for top in model if top.number == 7 for field in document.fields(top)]
+    messages = [field for field in graph if field.number in (1, 5, 11, 12, 13)]
+    parts = [field for message in messages for field in document.fields(message)]
+    return {offset for field in (*model, *graph, *parts) for offset in (field.at, field.end)}
+
+
+def test_a_cut_file_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    data = small()
+    fields = list(Document(data).fields())
+    # What follows the operator sets is optional, so a cut there leaves a smaller whole model.
+    opsets = max(field.end for field in fields if field.number == 8)
+    whole = {field.end for field in fields if field.end >= opsets}
+    cuts = boundaries(data) | {offset + 1 for offset in boundaries(data)} | set(range(100))
+    assert len(cuts) > 500
+    path.write_bytes(data)
+    with path.open("rb+") as file:
+        for cut in sorted((cut for cut in cuts if cut < len(data)), reverse=True):
+            file.truncate(cut)
+            if cut in whole:
+                read_facts(path)
+                continue
+            with pytest.raises(FormatError) as caught:
+                read_facts(path)
+            assert isinstance(caught.value, Damaged) == (cut > 1), cut
+
+
+@functools.cache
+def header_bits() -> st.SearchStrategy[int]:
+    """Choose a bit outside the weights."""
+    data = small()
+    document = Document(data)
+    graph = next(field for field in document.fields() if field.number == 7)
+    weights = [field for field in document.fields(graph) if field.number == 5]
+    outside = [0, *range(weights[0].at), *range(weights[-1].end, len(data))]
+    starts = [offset for field in weights for offset in range(field.at, field.at + 24)]
+    return st.sampled_from([8 * byte + bit for byte in outside + starts for bit in range(8)])
+
+
+@settings(deadline=None, max_examples=300)
+@given(data=st.data())
+def test_a_flipped_bit_ends_in_facts_or_a_refusal(
+    data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    content = bytearray(small())
+    bit = data.draw(header_bits())
+    content[bit // 8] ^= 1 << bit % 8
+    path = tmp_path_factory.getbasetemp() / "flipped.onnx"
+    path.write_bytes(content)
+    try:
+        facts = read_facts(path)
+    except FormatError:
+        return
+    if facts.format != "onnx":
+        return
+    try:
+        model = onnx.ModelProto.FromString(bytes(content))
+    except DecodeError:
+        return  # in a part of a node that says nothing of inputs, outputs or weights
+    assert seen(facts) == reported(model)
+
+
+@settings(deadline=None, max_examples=200)
+@given(st.binary(max_size=200), st.binary(max_size=200))
+def test_noise_in_a_model_ends_in_facts_or_a_refusal(
+    tmp_path_factory: pytest.TempPathFactory, graph: bytes, after: bytes
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "noise.onnx"
+    path.write_bytes(onnx_model(graph) + after)
+    with contextlib.suppress(FormatError):
+        read_facts(path)
+
+
+MIB = 1 << 20
+HOSTILE = {
+    "a length beyond the file": integer(1, 8) + b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+    "a length beyond the graph": onnx_model(b"\x0a\xff\x7f" + IMAGE),
+    "two graphs": onnx_model(IMAGE) + chunk(7, SCORES),
+    "no operator set": integer(1, 8) + chunk(7, IMAGE + SCORES),
+    "no graph": integer(1, 8) + chunk(8, integer(2, 13)),
+    "a graph that is a number": integer(1, 8) + integer(7, 1) + chunk(8, integer(2, 13)),
+    "more elements than bytes": onnx_model(IMAGE + onnx_tensor("w", (1 << 40,), bytes(4))),
+    "more bytes than elements": onnx_model(IMAGE + onnx_tensor("w", (1,), bytes(400))),
+    "elements beyond counting": onnx_model(IMAGE + onnx_tensor("w", (1 << 62,) * 60, b"")),
+    "a negative size": onnx_model(IMAGE + onnx_tensor("w", (-1,), b"")),
+    "a rank beyond reason": onnx_model(IMAGE + onnx_tensor("w", (1,) * 1000, bytes(4))),
+    "a type that does not exist": onnx_model(IMAGE + onnx_tensor("w", (1,), bytes(4), 99)),
+    "an input type that does not exist": onnx_model(onnx_value(11, "x", (1,), 99)),
+    "an input of a thousand axes": onnx_model(onnx_value(11, "x", (1,) * 1000)),
+    "a weight without data": onnx_model(chunk(5, integer(1, 3) + integer(2, 7) + chunk(8, "w"))),
+    "float weights without data": onnx_model(chunk(5, integer(1, 3) + integer(2, 1))),
+    "a name that is no text": onnx_model(onnx_value(11, "x", (1,)) + chunk(11, chunk(1, b"\xff"))),
+    "millions of nodes": onnx_model(b"\x0a\x00" * (10 * MIB)),
+    "millions of weights": onnx_model(b"\x2a\x00" * (10 * MIB)),
+    "millions of operator sets": onnx_model(IMAGE) + b"\x42\x00" * (10 * MIB),
+    "millions of packed sizes": onnx_model(chunk(5, chunk(1, bytes(20 * MIB)))),
+    "names of many megabytes": onnx_model(onnx_value(11, "x" * (50 * MIB), (1,))),
+    "metadata of many megabytes": onnx_model(IMAGE) + chunk(14, chunk(2, bytes(50 * MIB))),
+    "nested without end": onnx_model(
+        functools.reduce(lambda inner, _: chunk(1, inner), range(2000), b"")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_a_hostile_file_is_refused_cheaply(name: str, tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    path.write_bytes(HOSTILE[name])
+    outcome, seconds, megabytes = cost_of_reading(path)
+    assert outcome in ("Damaged", "NotAModel")
+    assert seconds < 1
+    assert megabytes < 100
+
+
+def test_weights_are_not_read(tmp_path: Path) -> None:
+    """Step over 4 GB of weights in 40,000 tensors, which are a hole in the file."""
+    path = tmp_path / "model"
+    count, each = 40_000, 100_000
+    record = chunk(8, "w") + integer(1, each) + integer(2, TensorProto.INT8) + opening(9, each)
+    header = opening(5, len(record) + each) + record
+    tail = IMAGE + SCORES
+    size = count * (len(header) + each) + len(tail)
+    with path.open("wb") as file:
+        file.write(integer(1, 8) + opening(7, size))
+        for _ in range(count):
+            file.write(header)
+            file.seek(each, 1)
+        file.write(tail + chunk(8, integer(2, 13)))
+    outcome, seconds, megabytes = cost_of_reading(path)
+    assert outcome == "facts"
+    assert seconds < 1
+    assert megabytes < 100
+
+
+def test_check_accepts_what_the_package_accepts(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    dummy.write("onnx-opset-11", path, width=1)
+    check_onnx(path)
+
+
+def test_check_tells_the_reason(tmp_path: Path) -> None:
+    path = tmp_path / "model"
+    dummy.write("onnx-opset-11", path, width=1)
+    model = onnx.load(str(path))
+    model.graph.output[1].type.tensor_type.shape.dim[1].dim_value = 7
+    onnx.save(model, str(path))
+    assert read_facts(path).classes == 7
+    with pytest.raises(Damaged, match=r"checker of the onnx package refuses it: .*1001"):
+        check_onnx(path)
+
+
+def test_counts_agree_over_the_types_of_a_model() -> None:
+    counts = Counter(read_facts(path).weight_precision for path in MODELS)
+    assert counts["fp32"] > 10
