@@ -5,6 +5,7 @@ All of it goes to stderr; stdout is for results.
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from typing import TYPE_CHECKING, Any
@@ -111,7 +112,9 @@ class BarProgress(Progress):
             unit="B",
             unit_scale=True,
             file=sys.stderr,
-            dynamic_ncols=True,
+            # Asked by tqdm itself, a terminal of unknown size gets no bar at all.
+            ncols=os.get_terminal_size(sys.stderr.fileno()).columns or 80,
+            nrows=20,
             leave=False,
         )
 

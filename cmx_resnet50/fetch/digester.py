@@ -1,0 +1,96 @@
+"""Digests that run behind the part of a file that is there from the beginning on.
+
+md5 and sha256 each have a thread: md5 alone takes longer than a fast transfer, and hashlib
+lets other threads run. They read the file again, from the page cache, so that pieces may
+come in any order and memory stays small.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+from cmx_resnet50.digests import Digests
+
+BLOCK = 256 * 1024
+
+
+class Digester:
+    """Both digests of the file at `path`, as far as `prefix()` says that it is there.
+
+    Parameters
+    ----------
+    path : Path
+        The file, which exists.
+    changed : threading.Condition
+        Held while `prefix` is called; notified when it has grown.
+    prefix : callable
+        Returns how many bytes are there from the beginning on.
+    """
+
+    def __init__(self, path: Path, changed: threading.Condition, prefix: Callable[[], int]) -> None:
+        self._path = path
+        self._changed = changed
+        self._prefix = prefix
+        self._stopped = False
+        self._end: int | None = None
+        self._error: OSError | None = None
+        self._md5 = hashlib.md5(usedforsecurity=False)
+        self._sha256 = hashlib.sha256()
+        self._threads = [
+            threading.Thread(target=self._follow, args=(digest,), daemon=True)
+            for digest in (self._md5, self._sha256)
+        ]
+        for thread in self._threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """End soon; the caller holds the condition."""
+        self._stopped = True
+        self._changed.notify_all()
+
+    def result(self, size: int) -> Digests:
+        """Wait until all `size` bytes are taken, and return the digests.
+
+        Raises
+        ------
+        OSError
+            If the file could not be read.
+        """
+        with self._changed:
+            self._end = size
+            self._changed.notify_all()
+        for thread in self._threads:
+            while thread.is_alive():
+                # With a time limit, so that an interrupt comes through.
+                thread.join(1.0)
+        if self._error is not None:
+            raise self._error
+        return Digests(self._md5.hexdigest(), self._sha256.hexdigest(), size)
+
+    def _follow(self, digest: hashlib._Hash) -> None:
+        position = 0
+        buffer = memoryview(bytearray(BLOCK))
+        try:
+            with open(self._path, "rb", buffering=0) as file:
+                while True:
+                    with self._changed:
+                        while (
+                            not self._stopped
+                            and self._end != position
+                            and self._prefix() <= position
+                        ):
+                            self._changed.wait()
+                        end = self._prefix() if self._end is None else self._end
+                        if self._stopped or self._end == position:
+                            return
+                    while position < end and not self._stopped:
+                        count = file.readinto(buffer[: min(BLOCK, end - position)])
+                        if not count:
+                            raise OSError(f"{self._path} became shorter while it was read")
+                        digest.update(buffer[:count])
+                        position += count
+        except OSError as error:
+            self._error = error

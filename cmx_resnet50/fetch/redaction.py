@@ -1,0 +1,47 @@
+"""URLs as they may be shown: without passwords, tokens and signatures."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from urllib.parse import urlsplit, urlunsplit
+
+HIDDEN = "***"
+
+_HARMLESS = frozenset({"id", "dl", "download", "raw", "confirm", "export", "version", "rev", "ref"})
+"""Query keys whose values are shown. Any other may carry a secret under any name."""
+
+_CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]")
+
+
+def redact(url: str) -> str:
+    """Return `url` without user name, password, and the values of unknown query keys."""
+    try:
+        parts = urlsplit(url)
+        host = parts.netloc.rpartition("@")[2]
+    except ValueError:
+        return "(a URL that cannot be read)"
+    netloc = f"{HIDDEN}@{host}" if "@" in parts.netloc else host
+    query = "&".join(_shown(pair) for pair in parts.query.split("&")) if parts.query else ""
+    return _CONTROL.sub("?", urlunsplit((parts.scheme, netloc, parts.path, query, "")))
+
+
+def host_of(url: str) -> str:
+    """Return host and port of `url`, without user name and password."""
+    try:
+        return _CONTROL.sub("?", urlsplit(url).netloc.rpartition("@")[2])
+    except ValueError:
+        return "(no host)"
+
+
+def curl_line(url: str, name: str) -> str:
+    """Return the command that fetches `url` by hand, and goes on where it stopped."""
+    return f"curl -fL -C - -o {shlex.quote(name)} {shlex.quote(redact(url))}"
+
+
+def _shown(pair: str) -> str:
+    key, equals, value = pair.partition("=")
+    if not equals:
+        # A bare word is either a flag or the secret itself.
+        return key if key in _HARMLESS or len(key) <= 8 else HIDDEN
+    return pair if not value or key.lower() in _HARMLESS else f"{key}={HIDDEN}"

@@ -1,0 +1,1 @@
+"""Tests of `cmx_resnet50.fetch`, by a real server with real faults."""

@@ -1,0 +1,87 @@
+"""What a user sees of a transfer: a bar on a terminal, lines elsewhere, nothing when silent."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+from pathlib import Path
+
+from cmx_resnet50.progress import Progress, progress_for
+
+ROOT = Path(__file__).parents[2]
+
+SHOW = """
+import sys, time
+from cmx_resnet50.progress import progress_for
+progress = progress_for(len(sys.argv) > 1)
+progress.start("model.onnx", 100_000_000, "https://h/f", 20_000_000)
+for _ in range(160):
+    progress.advance(500_000)
+progress.note("a note")
+progress.done()
+progress.done()
+"""
+
+
+def run(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", SHOW, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+
+
+def test_lines_where_there_is_no_terminal() -> None:
+    done = run()
+    assert done.stdout == ""
+    first, *tenths, note = done.stderr.splitlines()
+    assert first == "model.onnx (100.0 MB) from https://h/f, resumed at 20.0 MB"
+    assert note == "a note"
+    assert [line.split("(")[1].split(" ")[0] for line in tenths] == [
+        str(share) for share in range(30, 101, 10)
+    ]
+    assert "MB/s" in tenths[0]
+    assert " s left" in tenths[0]
+
+
+def test_nothing_when_silent() -> None:
+    done = run("silent")
+    assert (done.stdout, done.stderr) == ("", "")
+    assert type(progress_for(True)) is Progress
+
+
+def test_a_size_that_nobody_knows() -> None:
+    code = SHOW.replace("100_000_000", "None")
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stderr.splitlines()[0] == "model.onnx from https://h/f, resumed at 20.0 MB"
+
+
+def test_a_bar_on_a_terminal() -> None:
+    near, far = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", SHOW], cwd=ROOT, stdout=subprocess.PIPE, stderr=far
+    )
+    os.close(far)
+    seen = b""
+    while True:
+        try:
+            data = os.read(near, 65536)
+        except OSError:
+            break
+        if not data:
+            break
+        seen += data
+    os.close(near)
+    assert process.communicate()[0] == b""
+    assert process.returncode == 0
+    text = seen.decode()
+    assert "resumed at 20.0 MB" in text
+    assert "model.onnx:" in text
+    assert "B/s" in text
+    assert "a note" in text

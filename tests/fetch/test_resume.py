@@ -1,0 +1,255 @@
+"""Cut, killed, interrupted: what is there is kept, and only the rest is fetched."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cmx_resnet50.digests import Expected
+from cmx_resnet50.fetch import FetchError
+from tests.fetch import server as faults
+from tests.fetch.conftest import CONTENT, KNOWN, QUICK, SIZE, Watched, assert_whole, forget, get
+from tests.fetch.server import Answer, Exchange, Server, serve
+
+IMPATIENT = replace(QUICK, retries=0)
+
+
+def break_off(server: Server, partial: Path, after: int, expected: Expected = KNOWN) -> None:
+    """Leave a fetch behind that got so many bytes."""
+    server.plan = [faults.cut(after), faults.status("404 Gone")]
+    with pytest.raises(FetchError):
+        get([server.url], partial, expected)
+    server.requests.clear()
+    server.plan.clear()
+    server.sent = 0
+
+
+def test_a_later_run_fetches_only_the_rest(server: Server, partial: Path) -> None:
+    break_off(server, partial, 1_234_567)
+    progress = Watched()
+    download = get([server.url], partial, progress=progress)
+    assert_whole(download, partial)
+    assert (download.resumed, download.transferred) == (1_234_567, SIZE - 1_234_567)
+    assert server.sent == download.transferred
+    assert progress.starts[0] == ("model.onnx", SIZE, server.url, 1_234_567)
+    assert progress.count == SIZE
+
+
+def test_another_mirror_continues(server: Server, second: Server, partial: Path) -> None:
+    break_off(server, partial, 2_000_000)
+    download = get([second.url], partial)
+    assert_whole(download, partial)
+    assert second.sent == download.transferred == SIZE - 2_000_000
+
+
+def test_in_one_run_another_mirror_continues(server: Server, second: Server, partial: Path) -> None:
+    server.plan = [faults.cut(2_000_000)]
+    server.always = faults.status("404 Gone")
+    download = get([server.url, second.url], partial)
+    assert_whole(download, partial)
+    assert (server.sent, second.sent) == (2_000_004, SIZE - 2_000_000)
+
+
+def test_of_an_unverifiable_file_only_the_same_version_is_continued(
+    server: Server, second: Server, partial: Path
+) -> None:
+    break_off(server, partial, 1_000_000, Expected())
+    assert get([server.url], partial, Expected()).resumed == 1_000_000
+    assert server.requests[0].headers["if-range"] == '"one"'
+    forget(partial)
+    break_off(server, partial, 1_000_000, Expected())
+    download = get([second.url], partial, Expected())
+    assert (download.resumed, second.sent) == (0, SIZE)
+    forget(partial)
+    break_off(server, partial, 1_000_000, Expected())
+    server.content, server.etag = bytes(reversed(CONTENT)), '"new"'
+    download = get([server.url], partial, Expected())
+    assert partial.read_bytes() == server.content
+
+
+def test_bytes_of_another_file_are_not_continued(server: Server, partial: Path) -> None:
+    break_off(server, partial, 1_000_000, replace(KNOWN, md5="0" * 32))
+    download = get([server.url], partial)
+    assert_whole(download, partial)
+    assert download.resumed == 0
+
+
+def test_kept_bytes_that_are_wrong_cost_a_restart_and_blame_nobody(
+    server: Server, partial: Path
+) -> None:
+    break_off(server, partial, 1_000_000)
+    with open(partial, "r+b") as file:
+        file.write(b"spoilt")
+    progress = Watched()
+    download = get([server.url], partial, progress=progress)
+    assert_whole(download, partial)
+    assert "kept from before" in progress.notes[0]
+    assert download.resumed == 0
+
+
+def test_a_lying_mirror_is_found_out_though_another_gave_half(
+    server: Server, second: Server, partial: Path
+) -> None:
+    break_off(second, partial, 1_000_000)
+    server.always = lambda exchange: exchange.good(content=bytes(SIZE))
+    progress = Watched()
+    download = get([server.url, second.url], partial, progress=progress)
+    assert_whole(download, partial)
+    assert download.url == second.url
+    assert "wrong bytes" in progress.notes[-1]
+    assert server.url in progress.notes[-1]
+
+
+def test_a_whole_file_that_was_left_is_not_fetched(partial: Path) -> None:
+    partial.write_bytes(CONTENT)
+    download = get(["http://127.0.0.1:9/never"], partial)
+    assert_whole(download, partial)
+    assert (download.transferred, download.resumed) == (0, SIZE)
+
+
+def test_a_whole_file_with_its_journal_is_not_fetched(server: Server, partial: Path) -> None:
+    break_off(server, partial, 1_000_000)
+    journal = partial.with_name(partial.name + ".journal")
+    partial.write_bytes(CONTENT)
+    with open(journal, "a") as file:
+        file.write(f"+0 {SIZE}\n")
+    download = get([server.url], partial)
+    assert_whole(download, partial)
+    assert (server.requests, download.url) == ([], server.url)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"\x00\xff" * 100,
+        b"null\n+0 9\n",
+        b"[]\n",
+        b"{}\n",
+        b'{"version": 1}\n+0 3000017\n',
+        b"[" * 100_000,
+        b"+0 3000017\n",
+    ],
+)
+def test_a_journal_that_is_none_is_passed_over(text: bytes, server: Server, partial: Path) -> None:
+    partial.write_bytes(b"x" * SIZE)
+    partial.with_name(partial.name + ".journal").write_bytes(text)
+    assert_whole(get([server.url], partial), partial)
+
+
+def test_a_journal_that_claims_too_much_is_found_out(server: Server, partial: Path) -> None:
+    break_off(server, partial, 1_000_000)
+    with open(partial.with_name(partial.name + ".journal"), "a") as file:
+        file.write("+900000 99999999999\n+5 nonsense\n+7 3\n+12 34")
+    assert_whole(get([server.url], partial), partial)
+
+
+CHILD = """
+import sys
+from pathlib import Path
+from tests.fetch.conftest import get
+get([sys.argv[1]], Path(sys.argv[2]))
+"""
+
+
+def child(server: Server, partial: Path) -> subprocess.Popen[str]:
+    return subprocess.Popen(
+        [sys.executable, "-c", CHILD, server.url, str(partial)],
+        cwd=Path(__file__).parents[2],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONUNBUFFERED": "1"},
+    )
+
+
+def slow(exchange: Exchange) -> None:
+    """Send a body over half a second or so."""
+    body, headers, line = exchange.part()
+    exchange.head(line, **headers)
+    for position in range(0, len(body), 50_000):
+        exchange.send(body[position : position + 50_000])
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
+def test_kill_and_run_again(share: float, server: Server, partial: Path) -> None:
+    server.always = slow
+    process = child(server, partial)
+    while server.sent < share * SIZE and process.poll() is None:
+        time.sleep(0.002)
+    process.kill()
+    process.wait()
+    server.always = faults.good
+    time.sleep(0.05)
+    before = server.sent
+    download = get([server.url], partial)
+    assert_whole(download, partial)
+    assert server.sent - before == download.transferred
+    # One line of the journal a connection may be missing, and what the kernel held.
+    assert download.resumed >= share * SIZE - 8 * 256 * 1024 - 700_000
+    assert download.resumed > 0 or share < 0.5
+
+
+def test_an_interrupt_stops_at_once_and_keeps_what_is_there(server: Server, partial: Path) -> None:
+    server.always = faults.stall(1_000_000)
+    process = child(server, partial)
+    while server.sent < 1_000_000:
+        time.sleep(0.01)
+    time.sleep(0.1)
+    process.send_signal(signal.SIGINT)
+    began = time.monotonic()
+    _, text = process.communicate(timeout=10)
+    assert "KeyboardInterrupt" in text
+    assert time.monotonic() - began < 2
+    server.always = faults.good
+    assert get([server.url], partial).resumed == 1_000_000
+
+
+POINTS = st.integers(0, SIZE)
+FAULTS = st.one_of(
+    st.just(faults.good),
+    st.just(faults.no_ranges),
+    POINTS.map(faults.cut),
+    POINTS.map(lambda after: faults.cut(after, ranges=False)),
+    st.just(faults.reset_at_once),
+    st.just(faults.status("503 Busy")),
+    st.just(faults.status("404 Gone")),
+    POINTS.map(lambda until: faults.chunked(until=until, terminated=False)),
+    st.just(faults.chunked()),
+    st.just(lambda exchange: exchange.good(content=bytes(SIZE))),
+)
+
+
+@settings(
+    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(runs=st.lists(st.lists(FAULTS, max_size=4), min_size=1, max_size=4), known=st.booleans())
+def test_any_row_of_cuts_and_runs_ends_in_the_right_bytes_or_a_clear_error(
+    runs: list[list[Answer]], known: bool, partial: Path
+) -> None:
+    forget(partial)
+    with serve(CONTENT) as first, serve(CONTENT, etag='"two"') as mirror:
+        for number, plan in enumerate(runs):
+            first.plan = list(plan)
+            urls = [first.url, mirror.url] if number % 2 else [first.url]
+            try:
+                download = get(urls, partial, options=replace(QUICK, connections=3))
+            except FetchError as error:
+                assert "Sources asked" in str(error)
+                assert error.attempts
+            else:
+                assert_whole(download, partial)
+                assert download.transferred <= first.sent + mirror.sent
+                if known:
+                    forget(partial)
+        first.plan = []
+        assert_whole(get([first.url], partial), partial)
