@@ -41,8 +41,10 @@ def predeps(i: CmDict) -> CmDict:
     steps.check_values(seen, i["meta"]["checked_env_keys"])
     options = Options.read(seen)
     resolution = steps.resolve(steps.request_of(seen, const, i["variation_tags"]), options)
-    steps.say_notes(env, resolution.notes)
+    steps.say_notes(env, [*resolution.notes, *resolution.remarks])
     env[steps.LOCAL] = steps.local_file(seen)
+    if options.skip_tensorflow:
+        env["CM_RESNET50_SKIP_TENSORFLOW"] = "yes"
     env[steps.ENTRY] = "" if i["input"].get("skip_cache") else str(Path.cwd())
     return {"return": 0}
 
@@ -68,19 +70,22 @@ def preprocess(i: CmDict) -> CmDict:
     else:
         delivery = steps.prepare(env, const, resolution, options, silent=_silent(i))
         i["run_script_input"]["cmx_resnet50"] = delivery
+        if steps.needs_script(resolution, delivery, options):
+            steps.for_script(env, resolution)
+            i["run_script_input"]["script_name"] = "run-fix-input"
     return {"return": 0}
 
 
 @_answer
 def postprocess(i: CmDict) -> CmDict:
-    """Check what another tool fetched, and export what the file is."""
+    """Check what another tool fetched, make the shape true, and export what the file is."""
     from cmx_resnet50 import steps
 
-    env = i["env"]
+    env, _, options, resolution = _asked(i)
     delivery = i["run_script_input"].pop("cmx_resnet50", None)
     if delivery is None:
-        env, _, options, resolution = _asked(i)
         delivery = steps.adopt(env, resolution, options)
+    delivery = steps.complete(env, delivery, options, silent=_silent(i))
     steps.finish(env, delivery)
     # The entry itself is what must exist: a lost file inside is repaired, not a reason to
     # leave this entry behind and make a second one.

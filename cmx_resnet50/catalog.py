@@ -143,6 +143,9 @@ class Artifact:
     companions: Sequence[str] = ()
     companion_key: str | None = None
     tool: str | None = None
+    batch: str | None = None
+    """``fixed``: a batch asked for is made true in the file; ``free``: the file takes any;
+    ``bound``: the file keeps the one that it has."""
     dummy: Mapping[str, Any] | None = None
     serves: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
     exports: Mapping[str, str] = field(default_factory=dict)
@@ -151,6 +154,13 @@ class Artifact:
     def answers(self, asked: Mapping[str, str]) -> bool:
         """Whether this file is what a request with these fields means."""
         return any(_matches(pattern, asked) for pattern in self.serves)
+
+    @property
+    def verifiable(self) -> bool:
+        """Whether a digest of the file, or of the archive that it comes in, is known."""
+        archive = self.archive or {}
+        known = (self.md5, self.sha256, archive.get("md5"), archive.get("sha256"))
+        return any(known)
 
     def mentions(self, name: str) -> bool:
         """Whether the request's field `name` has a part in choosing this file."""
@@ -166,6 +176,19 @@ class Resolution:
     companions: tuple[Artifact, ...]
     sources: tuple[str, ...]
     notes: tuple[str, ...] = ()
+    """What is not as asked; strictness refuses it."""
+    remarks: tuple[str, ...] = ()
+    """What else the user should know."""
+
+    @property
+    def batch(self) -> int | None:
+        """The batch size to make true in the file, None where it stays as it is."""
+        request = self.request
+        if self.artifact.batch != "fixed":
+            return None
+        if request.batch != "dynamic":
+            return int(request.batch)
+        return 1 if request.fix_shape == "yes" else None
 
     @property
     def file_precision(self) -> str:
@@ -228,14 +251,14 @@ class Catalog:
                 f"{' '.join(resolution.notes)} CM_RESNET50_STRICT=yes refuses that.",
                 self.nearest(request),
             )
-        if request.weights == "dummy":
-            return replace(resolution, notes=(*resolution.notes, RANDOM))
-        return resolution
+        return replace(resolution, remarks=tuple(_remarks(resolution)))
 
     def nearest(self, request: Request, count: int = 3) -> list[str]:
         """Name the valid requests that differ least from `request`, as variation lists."""
         found: dict[str, int] = {}
-        same = {name: getattr(request, name) for name in ("batch", "fix_shape", "weights")}
+        same: dict[str, Any] = {
+            name: getattr(request, name) for name in ("batch", "fix_shape", "weights")
+        }
         for candidate in self._valid:
             distance = sum(
                 weight
@@ -244,7 +267,9 @@ class Catalog:
                 and (name != "opset" or "onnx" in (request.framework, candidate.framework))
             )
             if distance or request.url is not None:
-                name = replace(candidate, **same).variations
+                artifact = self._serving(candidate)
+                keep = same if artifact and artifact.batch != "bound" else {}
+                name = replace(candidate, **keep).variations
                 found.setdefault(name, distance)
         return sorted(found, key=lambda name: (found[name], name))[:count]
 
@@ -359,6 +384,9 @@ class Catalog:
             precision=None if request.precision == "none" else request.precision,
             archive=archive,
             known=False,
+            batch=next(
+                (a.batch for a in self.artifacts.values() if a.format == request.framework), None
+            ),
             exports={"CM_ML_MODEL_STARTING_WEIGHTS_FILENAME": "<<<url>>>"},
             md5=md5,
             sha256=sha256,
@@ -388,6 +416,20 @@ def _matches(pattern: Mapping[str, Any], asked: Mapping[str, str]) -> bool:
     return True
 
 
+def _remarks(resolution: Resolution) -> Iterator[str]:
+    """What the user should know, and what no strictness refuses."""
+    request, artifact = resolution.request, resolution.artifact
+    if not artifact.known and not artifact.verifiable:
+        yield (
+            f"No digest of {artifact.url} is known: the file is not verified. "
+            "Give one with --const.CM_DOWNLOAD_CHECKSUM."
+        )
+    if artifact.batch == "free" and (request.batch != "dynamic" or request.fix_shape == "yes"):
+        yield f"{artifact.file} takes any batch: there is no shape in it to fix."
+    if request.weights == "dummy":
+        yield RANDOM
+
+
 def _notes(resolution: Resolution) -> Iterator[str]:
     request, artifact = resolution.request, resolution.artifact
     if not artifact.known:
@@ -409,3 +451,5 @@ def _notes(resolution: Resolution) -> Iterator[str]:
             yield f"_opset-{request.opset} has no effect on {artifact.file} ({artifact.name})."
         elif str(artifact.opset) != request.opset:
             yield f"{artifact.file} has opset {artifact.opset}, not {request.opset} as asked."
+    if artifact.batch == "bound" and (request.batch != "dynamic" or request.fix_shape == "yes"):
+        yield f"{artifact.file} keeps the batch that it has: no other is made true in it."

@@ -9,7 +9,9 @@ from cmx_resnet50.catalog import Artifact, Resolution
 
 PREFIX = "CM_ML_MODEL_"
 FILE_WITH_PATH = PREFIX + "FILE_WITH_PATH"
-SOMETIMES = (PREFIX + "REQUESTED_PRECISION", PREFIX + "PARAM_FILE_WITH_PATH")
+ORIGINAL = PREFIX + "STARTING_FILE_PATH"
+"""The file before its batch was fixed."""
+SOMETIMES = (ORIGINAL, PREFIX + "REQUESTED_PRECISION", PREFIX + "PARAM_FILE_WITH_PATH")
 """Keys that only some files have: emptied where an earlier model in one caller left them."""
 
 
@@ -62,6 +64,8 @@ def facts(
         keys["REQUESTED_PRECISION"] = request.precision
     if artifact.format == "onnx":
         keys["ONNX_OPSET"] = "" if artifact.opset is None else str(artifact.opset)
+    if not artifact.known:
+        keys.update(_tensors(artifact))
     exported = {PREFIX + name: value for name, value in keys.items()}
     exported.update(
         {name: value.replace("<<<url>>>", url) for name, value in artifact.exports.items()}
@@ -72,3 +76,18 @@ def facts(
 def forget(env: Mapping[str, str], exported: Mapping[str, str]) -> dict[str, str]:
     """Return empty values for keys that an earlier model left in `env` and this one lacks."""
     return {name: "" for name in SOMETIMES if name in env and name not in exported}
+
+
+def _tensors(artifact: Artifact) -> dict[str, str]:
+    """Return the keys on input and output of a file of unknown origin, as it says itself."""
+    keys = {} if artifact.layout is None else {"DATA_LAYOUT": artifact.layout}
+    if artifact.inputs and artifact.inputs[0]["name"]:
+        name, shape = artifact.inputs[0]["name"], artifact.inputs[0]["shape"]
+        keys["INPUT_LAYERS"] = keys["INPUT_LAYER_NAME"] = name
+        if shape and all(isinstance(size, int) for size in shape[1:]):
+            sizes = ", ".join(str(size) for size in shape[1:])
+            keys["INPUT_SHAPES"] = f'\\"{name}\\": (BATCH_SIZE, {sizes})'
+    scores = [put for put in artifact.outputs or () if str(put["dtype"]).startswith("float")]
+    if scores and scores[0]["name"]:
+        keys["OUTPUT_LAYERS"] = keys["OUTPUT_LAYER_NAME"] = scores[0]["name"]
+    return keys

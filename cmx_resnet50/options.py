@@ -31,6 +31,8 @@ class Options:
     """Open no socket."""
     accept_any: bool = False
     """Take a given file whose digest is not known."""
+    skip_tensorflow: bool = False
+    """Leave out the TensorFlow package that `_tensorflow,_fix-input-shape` declares."""
     mirror: tuple[str, ...] = ()
     """A site's own copies, as URL prefixes, asked before all others."""
     connections: int = 8
@@ -41,6 +43,8 @@ class Options:
     """Seconds to wait for the next bytes."""
     retry_budget: float = 300.0
     """Seconds that all retries for one file may take together."""
+    stall_seconds: float = 30.0
+    """Seconds over which a source must bring 10 KiB/s, or counts as stalled."""
 
     @classmethod
     def read(cls, env: Mapping[str, Any], process: Mapping[str, str] = os.environ) -> Options:
@@ -81,11 +85,13 @@ class Options:
             strict=flag("STRICT"),
             offline=flag("OFFLINE"),
             accept_any=flag("ACCEPT_ANY"),
+            skip_tensorflow=flag("SKIP_TENSORFLOW"),
             mirror=tuple(text("MIRROR").split()),
             connections=max(1, int(number("CONNECTIONS", cls.connections))),
             connect_timeout=number("CONNECT_TIMEOUT", cls.connect_timeout),
             read_timeout=number("READ_TIMEOUT", cls.read_timeout),
             retry_budget=number("RETRY_BUDGET", cls.retry_budget),
+            stall_seconds=number("STALL_SECONDS", cls.stall_seconds),
         )
 
 

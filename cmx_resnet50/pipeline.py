@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,6 +18,8 @@ from cmx_resnet50.store import Store, StoredObject
 if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
     from cmx_resnet50.digests import Digests, Expected
 
+RESHAPE_REVISION = 1
+"""Raised when ``reshape`` writes other bytes, so that old results answer no longer."""
 UNPACKED_LIMIT = 4 << 30
 """Bytes that an archive of unknown origin may unpack to; known ones state their own bound."""
 
@@ -34,6 +37,8 @@ class Delivery:
     origin: str
     verified: bool
     url: str
+    original: StoredObject | None = None
+    """The file before its batch was fixed, where `model` is derived from it."""
 
     @property
     def private(self) -> bool:
@@ -82,6 +87,10 @@ class Pipeline:
         Resnet50Error
             If no source gives the right bytes.
         """
+        return self.shape(self.plain(resolution, extra_sources))
+
+    def plain(self, resolution: Resolution, extra_sources: Sequence[str] = ()) -> Delivery:
+        """Do what `obtain` does, but leave the batch as it is in the published file."""
         if resolution.request.weights == "dummy":
             return self._dummies(resolution)
         if resolution.request.local is not None:
@@ -106,20 +115,116 @@ class Pipeline:
         sha256 : str
             The digest of the file that was delivered before.
         """
-        model = self._whole(f"sha256-{sha256}")
-        if model is None or not self._is(resolution, model):
+        model = original = self._whole(f"sha256-{sha256}")
+        if model is not None and resolution.batch is not None:
+            origin = str(model.record.get("derived_from", ""))
+            original = self._whole(f"sha256-{origin}") if origin else None
+            if original is None or model.sha256 != self._derived(original, resolution.batch):
+                return None
+        if model is None or original is None or not self._is(resolution, original):
             return None
         names = dummy_keys if resolution.request.weights == "dummy" else keys
         others = [self._whole(*names(companion)) for companion in resolution.companions]
         present = tuple(stored for stored in others if stored is not None)
         if len(present) < len(others):
             return None
-        return self._delivery(resolution, model, present, "store")
+        delivery = self._delivery(resolution, original, present, "store")
+        return delivery if model is original else replace(delivery, model=model, original=original)
 
-    def place(self, delivery: Delivery, folder: Path) -> None:
-        """Fill `folder` with the model and its companions, under their own names."""
-        for stored, name in delivery.files():
-            self.store.place(stored, folder / name)
+    def inspect(self, delivery: Delivery, folder: Path) -> tuple[Delivery, list[str]]:
+        """Read the model that lies in `folder`; return its facts in the delivery, and problems.
+
+        Raises
+        ------
+        Resnet50Error
+            If a file of unknown origin is not what is asked for.
+        """
+        from cmx_resnet50.truth import described
+
+        resolution = delivery.resolution
+        artifact, problems = described(resolution.artifact, folder / resolution.artifact.file)
+        return replace(delivery, resolution=replace(resolution, artifact=artifact)), problems
+
+    def shape(self, delivery: Delivery, ready: Path | None = None) -> Delivery:
+        """Return `delivery` with the batch made true that was asked for, if any was.
+
+        The result is an object of its own, made once for all who ask.
+
+        Parameters
+        ----------
+        delivery : Delivery
+            What `plain` returned.
+        ready : Path, optional
+            The result, if something else has made it; it is moved into the store.
+        """
+        resolution, original = delivery.resolution, delivery.model
+        batch, name = resolution.batch, resolution.artifact.file
+        if batch is None:
+            return delivery
+
+        def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
+            from cmx_resnet50.digests import digest_file
+            from cmx_resnet50.reshape import reshape
+
+            partial.unlink(missing_ok=True)
+            if ready is None:
+                reshape(original.path, partial, batch=batch)
+            else:
+                shutil.move(ready, partial)
+            record = self.record(resolution.artifact, delivery.url)
+            return digest_file(partial), {
+                **record,
+                "derived_from": original.sha256,
+                "batch": batch,
+            }
+
+        model, _ = self.store.obtain([derived_key(original, batch)], make, name=name)
+        return replace(delivery, model=model, original=original)
+
+    def is_shaped(self, delivery: Delivery) -> bool:
+        """Whether the store has the result of `shape` already."""
+        batch = delivery.resolution.batch
+        return batch is None or self._derived(delivery.model, batch) is not None
+
+    def _derived(self, original: StoredObject, batch: int) -> str | None:
+        found = self.store.find(derived_key(original, batch))
+        return None if found is None else found.sha256
+
+    def place(self, delivery: Delivery, folder: Path) -> list[tuple[Path, str]]:
+        """Fill `folder` with the model and its companions, under their own names.
+
+        Returns
+        -------
+        list of tuple
+            Each file that had to be filled, and what stood there: see `Placement.was`.
+        """
+        placed = [(folder / name, stored) for stored, name in delivery.files()]
+        done = [(path, self.store.place(stored, path)) for path, stored in placed]
+        return [(path, placement.was) for path, placement in done if placement.changed]
+
+    def restore(self, resolution: Resolution, folder: Path, sha256: str) -> Delivery | None:
+        """Take what `folder` holds whole into a store that lost it; then as `recall`."""
+        if resolution.batch is not None or resolution.request.weights == "dummy":
+            return None
+        from cmx_resnet50.digests import Expected, digest_file
+
+        for artifact in (resolution.artifact, *resolution.companions):
+            path = folder / artifact.file
+            wanted = expected(artifact)
+            if artifact is resolution.artifact:
+                wanted = Expected(artifact.md5, sha256 or artifact.sha256, artifact.bytes)
+            if not wanted.verifiable or path.is_symlink() or not path.is_file():
+                continue
+            if wanted.mismatch(digest_file(path)) is None:
+                self.store.adopt(
+                    path, keys=keys(artifact), record=self.record(artifact, path.as_uri())
+                )
+        return self.recall(resolution, sha256)
+
+    def place_original(self, delivery: Delivery, folder: Path) -> None:
+        """Fill `folder` with the file before its batch was fixed, if there is one."""
+        if delivery.original is not None:
+            self.store.place(delivery.original, folder / delivery.resolution.artifact.file)
 
     def _whole(self, *names: str) -> StoredObject | None:
         stored = self.store.find(*names)
@@ -160,7 +265,7 @@ class Pipeline:
                     )
                 artifact = found
                 resolution = replace(resolution, artifact=found)
-        return Delivery(resolution, model, companions, origin, verifiable(artifact), url)
+        return Delivery(resolution, model, companions, origin, artifact.verifiable, url)
 
     def _fetched(
         self, artifact: Artifact, urls: Sequence[str], *, named_by_user: bool = False
@@ -179,6 +284,7 @@ class Pipeline:
                 connect_timeout=self.options.connect_timeout,
                 read_timeout=self.options.read_timeout,
                 retry_budget=self.options.retry_budget,
+                stall_seconds=self.options.stall_seconds,
                 offline=self.options.offline,
             )
             archive = artifact.archive
@@ -187,13 +293,14 @@ class Pipeline:
                 sources,
                 expected(artifact) if archive is None else expected_archive(artifact),
                 target,
-                name=artifact.file,
+                name=site_name(artifact),
                 options=options,
                 progress=progress_for(self.silent),
-                place_hint=str(self.options.store),
+                place_hint="any folder; then run again with CM_RESNET50_MIRROR=file:///THAT/FOLDER",
             )
-            record = self._record(artifact, download.url)
+            record = self.record(artifact, download.url)
             if archive is None:
+                _refuse_other_formats(artifact, partial)
                 return download.digests, record
             from cmx_resnet50.unpack import gunzip
 
@@ -203,6 +310,7 @@ class Pipeline:
             problem = expected(artifact).mismatch(digests)
             if problem is not None:
                 raise Resnet50Error(f"{artifact.file}, unpacked from {download.url}: {problem}.")
+            _refuse_other_formats(artifact, partial)
             record["archive"] = download.digests.__dict__
             return digests, record
 
@@ -217,11 +325,19 @@ class Pipeline:
     def _adopted(self, resolution: Resolution, given: Path) -> Delivery:
         artifact = resolution.artifact
         path = given / artifact.file if given.is_dir() else given
+        if given.is_dir() and not path.is_file() and (given / site_name(artifact)).is_file():
+            path = given / site_name(artifact)
         if not path.is_file():
             raise Resnet50Error(f"The given file {path} does not exist, or is no file.")
         from cmx_resnet50.digests import digest_file
 
         digests = digest_file(path)
+        packed = expected_archive(artifact)
+        if packed.verifiable and packed.mismatch(digests) is None:
+            # Only the archive's digest is published: what is in it cannot be compared itself.
+            stored, _ = self._fetched(artifact, [path.as_uri()])
+            delivery = self._delivery(resolution, stored, (), "local")
+            return replace(delivery, verified=True, url=path.as_uri())
         problem = expected(artifact).mismatch(digests)
         if problem is None and not expected(artifact).verifiable:
             problem = "no digest of it is known"
@@ -230,8 +346,12 @@ class Pipeline:
                 f"The given file {path} is not {artifact.file} ({artifact.name}): {problem}. "
                 "To use it all the same, unverified, set CM_RESNET50_ACCEPT_ANY=yes."
             )
+        if problem is not None:
+            from cmx_resnet50.formats import read_facts
+
+            read_facts(path, artifact.format)
         names = keys(artifact) if problem is None else [f"sha256-{digests.sha256}"]
-        stored = self.store.adopt(path, keys=names, record=self._record(artifact, path.as_uri()))
+        stored = self.store.adopt(path, keys=names, record=self.record(artifact, path.as_uri()))
         others = tuple(self._beside(companion, path.parent) for companion in resolution.companions)
         if problem is not None:
             unknown = replace(artifact, md5=None, sha256=None, bytes=None, top1=None, known=False)
@@ -247,7 +367,7 @@ class Pipeline:
         if path.is_file() and not self.options.accept_any:
             return self._fetched(companion, [path.as_uri(), companion.url, *companion.mirrors])[0]
         if path.is_file():
-            return self.store.adopt(path, record=self._record(companion, path.as_uri()))
+            return self.store.adopt(path, record=self.record(companion, path.as_uri()))
         return self._fetched(companion, [companion.url, *companion.mirrors])[0]
 
     def _dummies(self, resolution: Resolution) -> Delivery:
@@ -278,11 +398,12 @@ class Pipeline:
             problem = wanted.mismatch(digests)
             if problem is not None:
                 raise Resnet50Error(f"The random weights made here are not the usual: {problem}.")
-            return digests, self._record(artifact, f"dummy:{artifact.name}")
+            return digests, self.record(artifact, f"dummy:{artifact.name}")
 
         return self.store.obtain(dummy_keys(artifact), make, name=artifact.file)
 
-    def _record(self, artifact: Artifact, url: str) -> dict[str, Any]:
+    def record(self, artifact: Artifact, url: str) -> dict[str, Any]:
+        """Return the provenance of a file that comes from `url` now."""
         from datetime import datetime, timezone
 
         return {
@@ -293,6 +414,19 @@ class Pipeline:
             "plugin": __version__,
             "licence": artifact.licence,
         }
+
+
+def _refuse_other_formats(artifact: Artifact, partial: Path) -> None:
+    """Refuse a file of unknown origin that is no model of its format, before it is an object."""
+    if not artifact.verifiable:
+        from cmx_resnet50.formats import read_facts
+
+        try:
+            read_facts(partial, artifact.format)
+        except Resnet50Error as error:
+            partial.unlink()
+            text = str(error).replace(str(partial), artifact.url)
+            raise Resnet50Error(f"{text}. It is not taken.") from error
 
 
 def expected(artifact: Artifact) -> Expected:
@@ -308,13 +442,6 @@ def expected_archive(artifact: Artifact) -> Expected:
 
     archive = artifact.archive or {}
     return Expected(archive.get("md5"), archive.get("sha256"), archive.get("bytes"))
-
-
-def verifiable(artifact: Artifact) -> bool:
-    """Whether a digest of the file, or of the archive that it comes in, is known beforehand."""
-    archive = artifact.archive or {}
-    known = (artifact.md5, artifact.sha256, archive.get("md5"), archive.get("sha256"))
-    return any(known)
 
 
 def keys(artifact: Artifact) -> list[str]:
@@ -340,6 +467,11 @@ def keys(artifact: Artifact) -> list[str]:
 def dummy_keys(artifact: Artifact) -> list[str]:
     """Return the name under which the store holds the random weights of `artifact`."""
     return [f"sha256-{artifact.dummy['sha256']}"] if artifact.dummy else []
+
+
+def derived_key(original: StoredObject, batch: int) -> str:
+    """Return the name under which the store holds `original` with a fixed batch."""
+    return f"derived-{original.sha256}-batch-{batch}-r{RESHAPE_REVISION}"
 
 
 def site_name(artifact: Artifact) -> str:

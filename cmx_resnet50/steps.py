@@ -38,6 +38,8 @@ _UNSAFE = re.compile(r'[$`\x00-\x1f\x7f]|(?<!\\)(?:\\\\)*"|(?<!\\)(?:\\\\)*\\\Z'
 """What ends or acts inside a double-quoted word of a shell: also a quote after an even number
 of backslashes, and a last backslash that would swallow the closing quote."""
 
+_WAS = {"absent": "missing", "other bytes": "damaged", "link": "a link", "folder": "a folder"}
+
 _BATCH = re.compile(r"[1-9][0-9]{0,5}")
 
 Env = MutableMapping[str, Any]
@@ -105,12 +107,6 @@ def request_of(
         raise Refusal(
             f"CM_PACKAGE_URL={request.url}: CM cannot carry a comma there. Write it as %2C."
         )
-    if request.fix_shape == "yes" and request.framework == "tensorflow":
-        raise Refusal(
-            "_tensorflow,_fix-input-shape is not built yet: it comes with the work on formats. "
-            "Ask _tensorflow, which takes any batch.",
-            ["_tensorflow"],
-        )
     return request
 
 
@@ -143,7 +139,7 @@ def equal_variations(resolution: Resolution) -> list[str]:
             other = catalog.resolve(replace(request, explicit=explicit))
         except Refusal:
             continue
-        if other.artifact == resolution.artifact and other.notes == resolution.notes:
+        if other.artifact.url == resolution.artifact.url and other.notes == resolution.notes:
             equal.append(name)
     for name, variation in catalog.meta["variations"].items():
         if variation.get("alias") in equal:
@@ -154,7 +150,9 @@ def equal_variations(resolution: Resolution) -> list[str]:
 def prepare(
     env: Env, const: Env, resolution: Resolution, options: Options, *, silent: bool
 ) -> Delivery:
-    """Obtain the objects, fill the entry's place, and hand it to the downloader as a local file.
+    """Obtain the published file, place it, and hand it to the downloader as a local file.
+
+    Where a batch is to be made true, that is for `complete`.
 
     Parameters
     ----------
@@ -168,14 +166,18 @@ def prepare(
     """
     pipeline = Pipeline(Catalog.load(), options, silent=silent)
     further = [str(env.get(f"CM_DOWNLOAD_URL{index}", "")) for index in range(1, 5)]
-    delivery = pipeline.obtain(resolution, [url for url in further if url])
-    folder = Path(env[PLACE]).parent
+    delivery = pipeline.plain(resolution, [url for url in further if url])
+    folder = _original_folder(env) if resolution.batch is not None else Path(env[PLACE]).parent
     pipeline.place(delivery, folder)
+    delivery = inspected(pipeline, delivery, folder)
     if "CM_DOWNLOAD_CHECKSUM" in const:
         const[CHECKSUM] = const["CM_DOWNLOAD_CHECKSUM"]
-    env[PLACE] = str(folder / delivery.resolution.artifact.file)
+    file = delivery.resolution.artifact.file
+    env[PLACE] = str(Path(env[PLACE]).with_name(file))
     wiring = {
-        "CM_DOWNLOAD_LOCAL_FILE_PATH": env[PLACE],
+        # Always the published file: the downloader's own cache entry lives on, and answers
+        # for its URL.
+        "CM_DOWNLOAD_LOCAL_FILE_PATH": str(folder / file),
         "CM_DOWNLOAD_CHECKSUM": "",
         "CM_DAE_EXTRACT_DOWNLOADED": "no",
         "CM_PACKAGE_URL": delivery.url,
@@ -183,6 +185,32 @@ def prepare(
     env.update(wiring)
     const.update({name: value for name, value in wiring.items() if name in const})
     return delivery
+
+
+def needs_script(resolution: Resolution, delivery: Delivery, options: Options) -> bool:
+    """Whether the native step ``run-fix-input`` has work to do."""
+    if resolution.request.fix_shape != "yes" or resolution.artifact.format != "tensorflow":
+        return False
+    return not Pipeline(Catalog.load(), options).is_shaped(delivery)
+
+
+def for_script(env: Env, resolution: Resolution) -> None:
+    """Tell the native step what to read, what to make of it, and with which Python."""
+    env[hit.RUN + "PYTHON"] = sys.executable
+    env[hit.RUN + "ORIGINAL"] = str(_original_folder(env) / resolution.artifact.file)
+    env[hit.RUN + "BATCH"] = str(resolution.batch)
+
+
+def complete(env: Env, delivery: Delivery, options: Options, *, silent: bool) -> Delivery:
+    """Make the batch true that was asked for, and fill the entry's place with the result."""
+    if delivery.resolution.batch is None:
+        return delivery
+    pipeline = Pipeline(Catalog.load(), options, silent=silent)
+    made = Path(env[ENTRY] or ".") / delivery.resolution.artifact.file
+    by_script = hit.RUN + "ORIGINAL" in env
+    shaped = pipeline.shape(delivery, ready=made if by_script else None)
+    pipeline.place(shaped, Path(env[PLACE]).parent)
+    return shaped
 
 
 def fetches_itself(resolution: Resolution, tool: str, options: Options) -> bool:
@@ -218,15 +246,24 @@ def adopt(env: Env, resolution: Resolution, options: Options) -> Delivery:
     path = str(env.get("CM_DOWNLOAD_DOWNLOADED_PATH") or env[exports.FILE_WITH_PATH])
     pipeline = Pipeline(Catalog.load(), options)
     try:
-        delivery = pipeline.obtain(replace(resolution, sources=(Path(path).as_uri(),)))
+        delivery = pipeline.plain(replace(resolution, sources=(Path(path).as_uri(),)))
     except Resnet50Error as error:
         raise Resnet50Error(
             f"{error}\nAnother download tool brought this file. Remove it and run again:\n"
             f"  rm '{path}'"
         ) from error
     delivery = replace(delivery, url=resolution.sources[0], origin="fetched")
-    pipeline.place(delivery, Path(env[PLACE]).parent)
-    return delivery
+    folder = _original_folder(env) if resolution.batch is not None else Path(env[PLACE]).parent
+    pipeline.place(delivery, folder)
+    return inspected(pipeline, delivery, folder)
+
+
+def inspected(pipeline: Pipeline, delivery: Delivery, folder: Path) -> Delivery:
+    """Return `delivery` with what its file says of itself; a contradiction is printed."""
+    inspected, problems = pipeline.inspect(delivery, folder)
+    for problem in problems:
+        print(f"CM ResNet-50: {problem}", file=sys.stderr)
+    return inspected
 
 
 def finish(env: Env, delivery: Delivery) -> None:
@@ -244,6 +281,8 @@ def finish(env: Env, delivery: Delivery) -> None:
         exports.locations(resolution.artifact, Path(env[PLACE]).parent, resolution.companions)
     )
     exported[hit.CACHED] = env[PLACE]
+    if delivery.original is not None:
+        exported[exports.ORIGINAL] = str(_original_folder(env) / resolution.artifact.file)
     exported.update(exports.forget(env, exported))
     env.update(exported)
     env[ORIGIN] = delivery.origin
@@ -267,19 +306,38 @@ def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> str:
     """
     options = Options.read(env)
     resolution = resolve(request_of(env, const, None), options)
-    say_notes(env, resolution.notes)
+    say_notes(env, [*resolution.notes, *resolution.remarks])
     pipeline = Pipeline(Catalog.load(), options, silent=silent)
-    delivery = pipeline.recall(resolution, str(env.get(exports.PREFIX + "SHA256", "")))
+    sha256 = str(env.get(exports.PREFIX + "SHA256", ""))
+    place = Path(env[hit.CACHED]).parent
+    delivery = pipeline.recall(resolution, sha256) or pipeline.restore(resolution, place, sha256)
     if delivery is None:
-        delivery = pipeline.obtain(resolution)
+        try:
+            delivery = pipeline.obtain(resolution)
+        except Resnet50Error as error:
+            raise Resnet50Error(
+                f"{env[hit.CACHED]} ({int(env[exports.PREFIX + 'SIZE']):,} bytes, sha256 {sha256}) "
+                f"is damaged or gone, and cannot be repaired now.\n{error}"
+            ) from error
         env.setdefault(PLACE, env.get(hit.CACHED, ""))
         finish(env, delivery)
-    place = Path(env[hit.CACHED]).parent
     if not place.parent.is_dir():
-        place = options.store / "places" / delivery.model.sha256
+        place = options.store / "places" / delivery.model.sha256 / "model"
     folders = [place, *(Path(folder) for folder in (env.get(OUTPUT),) if folder)]
     for folder in folders:
-        pipeline.place(delivery, folder)
+        for path, was in pipeline.place(delivery, folder):
+            if was != "absent" or folder == Path(env[hit.CACHED]).parent:
+                print(
+                    f"cmx-resnet50: {path} was {_WAS.get(was, was)}; filled again from the store",
+                    file=sys.stderr,
+                )
+    files = [(stored.sha256, str(place / name)) for stored, name in delivery.files()]
+    if delivery.original is not None:
+        original = place.with_name("original")
+        pipeline.place_original(delivery, original)
+        file = str(original / delivery.resolution.artifact.file)
+        env[exports.ORIGINAL] = file
+        files.append((delivery.original.sha256, file))
     env.update(
         exports.locations(delivery.resolution.artifact, folders[-1], delivery.resolution.companions)
     )
@@ -287,12 +345,16 @@ def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> str:
         hit.record(
             env,
             const,
-            [(stored.sha256, str(place / name)) for stored, name in delivery.files()],
+            files,
             store=str(options.store),
-            notes=resolution.notes,
+            notes=[*resolution.notes, *resolution.remarks],
             summary=summary(env, replace(delivery, origin="store")),
         )
     return summary(env, replace(delivery, origin=str(env.get(ORIGIN) or delivery.origin)))
+
+
+def _original_folder(env: Mapping[str, Any]) -> Path:
+    return Path(env[PLACE]).parent.with_name("original")
 
 
 def local_file(env: Mapping[str, Any]) -> str:

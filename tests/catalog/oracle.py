@@ -67,7 +67,8 @@ def verdict(ask: Ask) -> Verdict:
         idle = ask.from_tf and ask.opset in ("8", "11")
     else:
         idle = ask.from_tf or ask.opset in ("8", "11")
-    return Verdict(file, wrong_precision or idle)
+    bound = framework == "tflite" and (ask.batch is not None or ask.fix_shape)
+    return Verdict(file, wrong_precision or idle or bound)
 
 
 def _file(ask: Ask, framework: str) -> File | None:

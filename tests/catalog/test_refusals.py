@@ -109,7 +109,7 @@ def test_an_excluded_group_that_chooses_no_file_is_no_fault(tags: str) -> None:
     [
         ("_pytorch,_uint8,_batch_size.4", "_batch_size.4"),
         ("_pytorch,_uint8,_dummy-weights", "_dummy-weights"),
-        ("_tflite,_int8,_argmax,_fix-input-shape", "_fix-input-shape"),
+        ("_pytorch,_uint8,_fix-input-shape", "_fix-input-shape"),
     ],
 )
 def test_proposals_keep_what_was_not_at_fault(tags: str, kept: str) -> None:

@@ -115,7 +115,11 @@ def test_the_dependencies_are_as_documented() -> None:
         {"names": ["python", "python3"], "tags": "get,python3"}
     ]
     assert variations["tensorflow,fix-input-shape"]["deps"] == [
-        {"names": ["tensorflow"], "tags": "get,generic-python-lib,_package.tensorflow"}
+        {
+            "names": ["tensorflow"],
+            "skip_if_env": {"CM_RESNET50_SKIP_TENSORFLOW": ["yes"]},
+            "tags": "get,generic-python-lib,_package.tensorflow",
+        }
     ]
     assert variations["onnx,from-tf,fp32"]["adr"] == {"model-downloader": {"tags": "_gdown"}}
     (graph,) = variations["ncnn,fp32"]["post_deps"]

@@ -219,15 +219,8 @@ def test_a_comma_in_a_url_is_refused_with_a_way_out() -> None:
         request_of(["_onnx"], {"CM_PACKAGE_URL": "https://example.org/a,b.onnx"})
 
 
-@pytest.mark.parametrize("tags", [["_tf", "_fix-input-shape"], ["_fix-input-shape", "_tensorflow"]])
-def test_the_fixed_input_of_a_frozen_graph_is_refused_with_a_plain_word(tags: list[str]) -> None:
-    with pytest.raises(Refusal, match="_fix-input-shape") as caught:
-        request_of(tags)
-    assert caught.value.nearest == ("_tensorflow",)
-
-
-@pytest.mark.parametrize("framework", ["onnx", "pytorch", "tflite", "ncnn"])
-def test_a_fixed_input_of_the_others_is_no_fault(framework: str) -> None:
+@pytest.mark.parametrize("framework", ["onnx", "tensorflow", "pytorch", "tflite", "ncnn"])
+def test_a_fixed_input_is_no_fault(framework: str) -> None:
     assert request_of([f"_{framework}", "_fix-input-shape"]).fix_shape == "yes"
 
 

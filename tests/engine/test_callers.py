@@ -63,7 +63,8 @@ def test_as_a_dependency(
     caller(cm, {"tags": tags, "names": [name]})
     for _ in range(2):
         result = ask(cm)
-        assert result.path.read_bytes() == delivered(served[artifact])
+        published = result.env.get("CM_ML_MODEL_STARTING_FILE_PATH", str(result.path))
+        assert Path(published).read_bytes() == delivered(served[artifact])
         assert "CM_ML_MODEL" not in result.env
 
 

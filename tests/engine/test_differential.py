@@ -48,6 +48,11 @@ def quantized_tflite(asked: Asked) -> bool:
     return {"tflite", "int8"} <= asked
 
 
+def with_a_fixed_batch(asked: Asked) -> bool:
+    batched = bool(asked & {"batch_size.1", "batch_size.8"})
+    return batched and bool(asked & {"onnx", "tensorflow"})
+
+
 def onnx_plain(asked: Asked) -> bool:
     return "onnx" in asked and "from-tf" not in asked
 
@@ -70,7 +75,12 @@ DIFFERENCES = [
     Difference("ACCURACY is the known top-1", ("ACCURACY",), has("ncnn")),
     Difference("ACCURACY is empty where unknown", ("ACCURACY",), has("onnx", "from-tf")),
     Difference("ACCURACY is empty where unknown", ("ACCURACY",), has("tflite", "int8")),
-    Difference("the opset of the from-tf file is unknown", ("ONNX_OPSET",), has("onnx", "from-tf")),
+    Difference(
+        "the opset of the from-tf file is read from it",
+        ("ONNX_OPSET",),
+        has("onnx", "from-tf", "opset-8"),
+    ),
+    Difference("the batch is true in the file", ("STARTING_FILE_PATH",), with_a_fixed_batch),
     Difference(
         "the from-tf file whatever precision is asked",
         ("FILE",),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from cmx_resnet50 import dummy
 from tests.harness.artifacts import ARTIFACTS, delivered
 from tests.harness.build import Installation
 from tests.harness.cm import CM
@@ -89,19 +90,68 @@ def test_equal_requests_share_one_entry(cm: CM) -> None:
 
 
 def test_user_url_is_not_answered_by_the_cache(
-    cm: CM, origin: Origin, served: dict[str, Path]
+    cm: CM, origin: Origin, served: dict[str, Path], tmp_path: Path
 ) -> None:
-    other = "https://models.example.org/mine/resnet50_other.onnx"
-    origin.serve(other, b"other bytes")
     for framework, known in (("onnx", "onnx-opset-11"), ("tensorflow", "tensorflow")):
+        mine = tmp_path / served[known].name
+        dummy.write(known, mine, seed=99, width=1)
+        other = f"https://models.example.org/mine/{mine.name}"
+        origin.serve(other, mine)
         assert cm.get(framework).ok
         result = cm.get(framework, **{"const.CM_PACKAGE_URL": other})
         assert result.ok, result.text
-        assert result.path.read_bytes() == b"other bytes"
+        assert result.path.read_bytes() == mine.read_bytes()
         assert exported(result.env, "VERIFIED") == "no"
+        assert "not verified" in result.err
         back = cm.get(framework)
         assert back.path.read_bytes() == delivered(served[known])
         assert exported(back.env, "VERIFIED") == "yes"
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"<!DOCTYPE html><title>Sign in</title>", "Sign in"),
+        (b"other bytes", "is no model"),
+        (b"", "empty"),
+    ],
+)
+def test_user_url_that_is_no_model_is_refused_and_forgotten(
+    cm: CM, origin: Origin, content: bytes, said: str
+) -> None:
+    other = "https://models.example.org/mine/resnet50_other.onnx"
+    origin.serve(other, content)
+    for _ in range(2):
+        result = cm.get("onnx", **{"const.CM_PACKAGE_URL": other})
+        assert result.code == 1, result.text
+        assert said in result.err
+        assert other in result.err
+    assert not list(cm.repos.glob("resnet50-store/objects/*/*"))
+
+
+def test_user_url_of_another_format_is_refused(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    other = "https://models.example.org/mine/model.onnx"
+    origin.serve(other, served["pytorch-int8"].read_bytes() + b"\0")
+    result = cm.get("onnx", **{"const.CM_PACKAGE_URL": other})
+    assert result.code == 1, result.text
+    assert "Traceback" not in result.err
+
+
+def test_facts_of_a_user_file_are_exported(cm: CM, origin: Origin, tmp_path: Path) -> None:
+    mine = tmp_path / "mine.onnx"
+    dummy.write("onnx-from-tf", mine, seed=7, width=1)
+    other = f"https://models.example.org/{mine.name}"
+    origin.serve(other, mine)
+    for _ in range(2):
+        result = cm.get("onnx", "opset-8", "int8", **{"const.CM_PACKAGE_URL": other})
+        assert result.ok, result.text
+        found = {n: exported(result.env, n) for n in ("ONNX_OPSET", "DATA_LAYOUT", "PRECISION")}
+        assert found == {"ONNX_OPSET": "11", "DATA_LAYOUT": "NHWC", "PRECISION": "fp32"}
+        assert exported(result.env, "INPUT_LAYER_NAME") == "input_tensor"
+        shapes = '\\"input_tensor\\": (BATCH_SIZE, 224, 224, 3)'
+        assert exported(result.env, "INPUT_SHAPES") == shapes
 
 
 def test_output_folder_is_filled_each_time_and_never_answers_a_plain_request(

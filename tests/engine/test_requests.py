@@ -62,7 +62,8 @@ def test_consumer_request(
     names = [name for name in variations.split(",") if name]
     result = cm.get(*names)
     assert result.ok, result.text
-    assert result.path.read_bytes() == delivered(served[artifact])
+    original = exported(result.env, "STARTING_FILE_PATH") or str(result.path)
+    assert Path(original).read_bytes() == delivered(served[artifact])
     assert result.path.name == served[artifact].name.removesuffix(".gz")
     for key in ("PRECISION", "INPUT_DATA_TYPES", "WEIGHT_DATA_TYPES"):
         assert exported(result.env, key) == precision
