@@ -17,6 +17,7 @@ from cmx_resnet50.dummy.weights import Weights, description, sentence
 if TYPE_CHECKING:
     import numpy as np
     import onnx
+    from google.protobuf.internal.containers import RepeatedCompositeFieldContainer
     from numpy.typing import NDArray
 
 BATCH = "N"
@@ -246,7 +247,7 @@ class _Builder:
 
     def _declare(
         self,
-        where: onnx.ValueInfoProto,
+        where: RepeatedCompositeFieldContainer[onnx.ValueInfoProto],
         name: str,
         shape: tuple[int, ...],
         kind: int | None = None,

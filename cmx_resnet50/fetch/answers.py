@@ -99,7 +99,13 @@ def judge(response: requests.Response, start: int, end: int | None, *, ranged: b
         raise Restart("a part came without a usable Content-Range", status=status, plain=True)
     first, last, total = int(match[1]), int(match[2]), int(match[3])
     asked_last = total - 1 if end is None else min(end, total) - 1
-    if first != start or last != asked_last or (length is not None and length != last - first + 1):
+    if length is not None and length != last - first + 1:
+        raise Restart(
+            f"Content-Range says {last - first + 1} bytes, Content-Length {length}",
+            status=status,
+            plain=True,
+        )
+    if first != start or last != asked_last:
         raise Restart(
             f"asked for bytes {start}-{asked_last}, but the server sent {first}-{last}",
             status=status,

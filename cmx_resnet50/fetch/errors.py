@@ -138,7 +138,7 @@ def _described(expected: Expected) -> str:
 
 def _told(attempt: Attempt) -> str:
     parts = [attempt.reason]
-    if attempt.status is not None:
+    if attempt.status is not None and not attempt.reason.startswith(f"HTTP {attempt.status}"):
         parts.append(f"HTTP {attempt.status}")
     parts.append(f"{amount(attempt.transferred)} in {attempt.seconds:.1f} s")
     if attempt.retries:

@@ -6,6 +6,7 @@ Texts of requests and urllib3 are not used: they hold whole URLs, secrets includ
 from __future__ import annotations
 
 import errno
+import http.client
 import os
 import socket
 import ssl
@@ -43,7 +44,7 @@ def verdict(error: Exception, url: str, timeout: float) -> Verdict:
             return _untrusted(cause, url, timeout)
     for cause in causes:
         if isinstance(cause, requests.exceptions.ProxyError | wire.ProxyError):
-            return _proxy(causes)
+            return _proxy(causes, host)
         if isinstance(cause, requests.exceptions.TooManyRedirects):
             return Final(f"more than {MAX_REDIRECTS} redirects")
         if isinstance(cause, requests.exceptions.InvalidURL | wire.LocationParseError):
@@ -95,10 +96,14 @@ def _untrusted(error: ssl.SSLCertVerificationError, url: str, timeout: float) ->
     )
 
 
-def _proxy(causes: list[BaseException]) -> Verdict:
+def _proxy(causes: list[BaseException], host: str) -> Verdict:
     text = " ".join(str(cause) for cause in causes)
     if "407" in text:
         return Final(PROXY_PASSWORD, status=407)
     if "403" in text:
         return Final("the proxy forbids this host", status=403)
+    dropped = ConnectionResetError | http.client.RemoteDisconnected
+    if "Tunnel" not in text and any(isinstance(cause, dropped) for cause in causes):
+        # urllib3 blames the proxy also where the tunnel stood and the host hung up.
+        return Passing(f"{host} closed or broke the connection")
     return Passing("the proxy cannot be reached, or does not reach the host")
