@@ -40,6 +40,7 @@ MEANINGS = {
     "RETRAINING": "whether the weights were trained again, for measurement records",
     "SHA256": "sha256 of the file",
     "SIZE": "size of the file in bytes",
+    "STARTING_FILE_PATH": "the published file, where a batch was fixed in a copy of it",
     "STARTING_WEIGHTS_FILENAME": "the URL that the weights come from, for measurement records",
     "SUBTRACT_MEANS": "whether preprocessing subtracts means",
     "TF_FIX_INPUT_SHAPE": "whether a fixed input shape is asked for",
