@@ -7,7 +7,7 @@ comma := ,
 RUN := $(VENV)/run
 TEST := $(VENV)/test
 
-.PHONY: run test test-full lint docs clean
+.PHONY: run test test-full test-runtime lint docs clean
 
 # Asks for VARIATIONS in a CM of its own, under $(VENV), and prints what it got.
 run: $(RUN)/.done
@@ -19,6 +19,10 @@ test: $(TEST)/.done
 
 test-full: $(TEST)/.done
 	$(TEST)/bin/python -m pytest -n auto -m "not runtime"
+
+# Loads what is delivered in the frameworks themselves, which are large to install.
+test-runtime: $(TEST)/.runtime
+	$(TEST)/bin/python -m pytest -m runtime
 
 lint: $(TEST)/.lint
 	$(TEST)/bin/ruff check .
@@ -38,6 +42,10 @@ $(TEST)/.done: pyproject.toml
 	$(PYTHON) -m venv $(TEST)
 	$(TEST)/bin/pip install --quiet ".[test]"
 	$(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
+	touch $@
+
+$(TEST)/.runtime: $(TEST)/.done
+	$(TEST)/bin/pip install --quiet ".[runtime]" && $(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
 	touch $@
 
 $(TEST)/.lint: $(TEST)/.done

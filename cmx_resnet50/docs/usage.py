@@ -20,7 +20,8 @@ flowchart LR
     catalog -->|no such file| refusal["refusal<br>with the nearest requests"]
     catalog -->|one artifact| store["store<br>objects by digest"]
     mirrors["mirrors<br>in order"] --> fetch["fetch<br>and compare"] --> store
-    store --> reshape["reshape<br>where a batch is asked for"] --> place["place<br>cache entry, output folder"]
+    store --> reshape["reshape<br>where a batch is asked for"]
+    reshape --> place["place<br>cache entry, output folder"]
     place --> inspect["inspect<br>facts of the file"] --> keys["CM_ML_MODEL_* keys"]
     hit["cache hit"] --> ensure["ensure<br>whole? in place?"]
     ensure -->|check, repair| store
