@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 
 from cmx_resnet50.store.glance import intact
@@ -17,6 +17,7 @@ from cmx_resnet50.store.glance import intact
 RUN = "CM_RESNET50_RUN_"
 """What one run tells its own later steps; no part of a request."""
 OPTION = "CM_RESNET50_"
+MIRROR = OPTION + "MIRROR"
 CACHED = "CM_ML_MODEL_CACHE_FILE_WITH_PATH"
 USER = ("CM_PACKAGE_URL", "CM_DOWNLOAD_CHECKSUM")
 
@@ -31,6 +32,7 @@ def record(
     const: Mapping[str, Any],
     files: Iterable[tuple[str, str]],
     *,
+    located: Mapping[str, str],
     store: str,
     notes: Iterable[str],
     summary: str,
@@ -43,6 +45,9 @@ def record(
         CM's env and const.
     files
         The sha256 and the place of each delivered file.
+    located : mapping
+        The keys that say where they are: the engine may have kept those of a run that asked
+        for a folder of its own.
     store : str
         The store's folder.
     notes : iterable of str
@@ -53,6 +58,7 @@ def record(
     content = {
         "request": _fingerprint(env, const),
         "files": list(files),
+        "located": dict(located),
         "store": store,
         "notes": list(notes),
         "summary": summary,
@@ -67,8 +73,11 @@ def record(
         return
 
 
-def answer(env: Mapping[str, Any], const: Mapping[str, Any]) -> tuple[list[str], str] | None:
-    """Return notes and summary if the entry still holds what its receipt says, else None."""
+def answer(env: MutableMapping[str, Any], const: Mapping[str, Any]) -> tuple[list[str], str] | None:
+    """Return notes and summary if the entry still holds what its receipt says, else None.
+
+    Where the files are is put into `env`.
+    """
     try:
         with open(_path(env), encoding="utf-8") as file:
             receipt = json.load(file)
@@ -76,6 +85,7 @@ def answer(env: Mapping[str, Any], const: Mapping[str, Any]) -> tuple[list[str],
             return None
         if not all(intact(receipt["store"], sha256, place) for sha256, place in receipt["files"]):
             return None
+        env.update(receipt["located"])
         return [str(note) for note in receipt["notes"]], str(receipt["summary"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -86,10 +96,12 @@ def _path(env: Mapping[str, Any]) -> str:
 
 
 def _fingerprint(env: Mapping[str, Any], const: Mapping[str, Any]) -> dict[str, str]:
-    found = {key: str(os.environ[key]) for key in sorted(os.environ) if key.startswith(OPTION)}
+    # A mirror decides nothing about a file that is there, and may hold a password.
+    options = [key for key in sorted(os.environ) if key.startswith(OPTION) and key != MIRROR]
+    found = {key: str(os.environ[key]) for key in options}
     found["CM_REPOS"] = os.environ.get("CM_REPOS", "")
     for key in sorted(env):
-        if key.startswith(OPTION) and not key.startswith(RUN):
+        if key.startswith(OPTION) and not key.startswith(RUN) and key != MIRROR:
             found[f"env.{key}"] = str(env[key])
     for key in USER:
         found[f"const.{key}"] = str(const.get(RUN + key) or const.get(key) or "")

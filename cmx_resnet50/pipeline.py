@@ -20,6 +20,7 @@ if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashl
 
 RESHAPE_REVISION = 1
 """Raised when ``reshape`` writes other bytes, so that old results answer no longer."""
+BY_HAND = "any folder; then run again with CM_RESNET50_MIRROR=file:///THAT/FOLDER"
 UNPACKED_LIMIT = 4 << 30
 """Bytes that an archive of unknown origin may unpack to; known ones state their own bound."""
 
@@ -89,15 +90,22 @@ class Pipeline:
         """
         return self.shape(self.plain(resolution, extra_sources))
 
-    def plain(self, resolution: Resolution, extra_sources: Sequence[str] = ()) -> Delivery:
-        """Do what `obtain` does, but leave the batch as it is in the published file."""
+    def plain(
+        self, resolution: Resolution, extra_sources: Sequence[str] = (), *, brought: bool = False
+    ) -> Delivery:
+        """Do what `obtain` does, but leave the batch as it is in the published file.
+
+        With `brought`, the source is a file that another tool fetched from the artifact's URL.
+        """
         if resolution.request.weights == "dummy":
             return self._dummies(resolution)
         if resolution.request.local is not None:
             return self._adopted(resolution, Path(resolution.request.local))
         sources = [*resolution.sources, *extra_sources]
         named = resolution.request.url is not None
-        model, made = self._fetched(resolution.artifact, sources, named_by_user=named)
+        model, made = self._fetched(
+            resolution.artifact, sources, named_by_user=named, brought=brought
+        )
         others = []
         for companion in resolution.companions:
             stored, fetched = self._fetched(companion, [companion.url, *companion.mirrors])
@@ -268,53 +276,76 @@ class Pipeline:
         return Delivery(resolution, model, companions, origin, artifact.verifiable, url)
 
     def _fetched(
-        self, artifact: Artifact, urls: Sequence[str], *, named_by_user: bool = False
+        self,
+        artifact: Artifact,
+        urls: Sequence[str],
+        *,
+        named_by_user: bool = False,
+        brought: bool = False,
     ) -> tuple[StoredObject, bool]:
         def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
-            from cmx_resnet50.fetch import FetchOptions, Source, fetch
-            from cmx_resnet50.progress import progress_for
-
-            sources = [Source(url, named_by_user=True) for url in self._site_urls(artifact)]
-            sources += [
-                Source(url, named_by_user=named_by_user and index == 0)
-                for index, url in enumerate(urls)
-            ]
-            options = FetchOptions(
-                connections=self.options.connections,
-                connect_timeout=self.options.connect_timeout,
-                read_timeout=self.options.read_timeout,
-                retry_budget=self.options.retry_budget,
-                stall_seconds=self.options.stall_seconds,
-                offline=self.options.offline,
-            )
             archive = artifact.archive
             target = partial if archive is None else partial.with_name(partial.name + ".archive")
-            download = fetch(
-                sources,
-                expected(artifact) if archive is None else expected_archive(artifact),
-                target,
-                name=site_name(artifact),
-                options=options,
-                progress=progress_for(self.silent),
-                place_hint="any folder; then run again with CM_RESNET50_MIRROR=file:///THAT/FOLDER",
-            )
-            record = self.record(artifact, download.url)
-            if archive is None:
-                _refuse_other_formats(artifact, partial)
-                return download.digests, record
-            from cmx_resnet50.unpack import gunzip
+            digests, url = self._bring(artifact, urls, target, named_by_user=named_by_user)
+            record = self.record(artifact, artifact.url if brought else url)
+            if archive is not None:
+                from cmx_resnet50.unpack import gunzip
 
-            limit = archive.get("max_unpacked_bytes") or UNPACKED_LIMIT
-            digests = gunzip(target, partial, limit=limit)
-            target.unlink()
+                record["archive"] = digests.__dict__
+                limit = archive.get("max_unpacked_bytes") or UNPACKED_LIMIT
+                digests = gunzip(target, partial, limit=limit)
+                target.unlink()
             problem = expected(artifact).mismatch(digests)
             if problem is not None:
-                raise Resnet50Error(f"{artifact.file}, unpacked from {download.url}: {problem}.")
+                partial.unlink()
+                raise Resnet50Error(f"{artifact.file} from {url}: {problem}.")
             _refuse_other_formats(artifact, partial)
-            record["archive"] = download.digests.__dict__
             return digests, record
 
         return self.store.obtain(keys(artifact), make, name=artifact.file)
+
+    def _bring(
+        self, artifact: Artifact, urls: Sequence[str], target: Path, *, named_by_user: bool
+    ) -> tuple[Digests, str]:
+        """Fetch what `artifact` is delivered as; return its digests, and the URL that gave it."""
+        from cmx_resnet50.fetch import FetchError, FetchOptions, Source, fetch
+        from cmx_resnet50.progress import progress_for
+
+        options = self.options
+        by_tool = artifact.tool is not None and artifact.url in urls and not options.offline
+        sources = [Source(url, named_by_user=True) for url in self._site_urls(artifact)]
+        sources += [
+            Source(url, named_by_user=named_by_user and index == 0)
+            for index, url in enumerate(urls)
+            if not (by_tool and url == artifact.url)
+        ]
+        if sources:
+            try:
+                found = fetch(
+                    sources,
+                    expected(artifact) if artifact.archive is None else expected_archive(artifact),
+                    target,
+                    name=site_name(artifact),
+                    options=FetchOptions(
+                        connections=options.connections,
+                        connect_timeout=options.connect_timeout,
+                        read_timeout=options.read_timeout,
+                        retry_budget=options.retry_budget,
+                        stall_seconds=options.stall_seconds,
+                        offline=options.offline,
+                    ),
+                    progress=progress_for(self.silent),
+                    place_hint=BY_HAND,
+                )
+                return found.digests, found.url
+            except FetchError:
+                if not by_tool:
+                    raise
+        from cmx_resnet50 import drive
+        from cmx_resnet50.digests import digest_file
+
+        drive.download(artifact, target, silent=self.silent)
+        return digest_file(target), artifact.url
 
     def _site_urls(self, artifact: Artifact) -> list[str]:
         what = artifact.archive or {"md5": artifact.md5, "sha256": artifact.sha256}

@@ -217,12 +217,12 @@ def fetches_itself(resolution: Resolution, tool: str, options: Options) -> bool:
     """Whether the downloader shall fetch the file with another tool than ours.
 
     It does where the user names a tool, or where only a tool can fetch the file, and neither
-    a local file nor the store has it.
+    a local file nor the store nor perhaps a site's own mirror has it.
     """
     request, artifact = resolution.request, resolution.artifact
     if options.offline or request.weights == "dummy" or request.local:
         return False
-    if not (tool or artifact.tool):
+    if not (tool or artifact.tool) or (artifact.tool and options.mirror):
         return False
     pipeline = Pipeline(Catalog.load(), options)
     return pipeline.store.find(*keys(artifact)) is None
@@ -246,7 +246,8 @@ def adopt(env: Env, resolution: Resolution, options: Options) -> Delivery:
     path = str(env.get("CM_DOWNLOAD_DOWNLOADED_PATH") or env[exports.FILE_WITH_PATH])
     pipeline = Pipeline(Catalog.load(), options)
     try:
-        delivery = pipeline.plain(replace(resolution, sources=(Path(path).as_uri(),)))
+        local = replace(resolution, sources=(Path(path).as_uri(),))
+        delivery = pipeline.plain(local, brought=True)
     except Resnet50Error as error:
         raise Resnet50Error(
             f"{error}\nAnother download tool brought this file. Remove it and run again:\n"
@@ -331,21 +332,23 @@ def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> str:
                     f"cmx-resnet50: {path} was {_WAS.get(was, was)}; filled again from the store",
                     file=sys.stderr,
                 )
+    located = exports.locations(
+        delivery.resolution.artifact, folders[-1], delivery.resolution.companions
+    )
     files = [(stored.sha256, str(place / name)) for stored, name in delivery.files()]
     if delivery.original is not None:
         original = place.with_name("original")
         pipeline.place_original(delivery, original)
         file = str(original / delivery.resolution.artifact.file)
-        env[exports.ORIGINAL] = file
+        located[exports.ORIGINAL] = file
         files.append((delivery.original.sha256, file))
-    env.update(
-        exports.locations(delivery.resolution.artifact, folders[-1], delivery.resolution.companions)
-    )
+    env.update(located)
     if len(folders) == 1 and not delivery.private:
         hit.record(
             env,
             const,
             files,
+            located=located,
             store=str(options.store),
             notes=[*resolution.notes, *resolution.remarks],
             summary=summary(env, replace(delivery, origin="store")),

@@ -1,0 +1,49 @@
+"""The command ``cmx-resnet50``: the same library without CM.
+
+One module a group of subcommands. Each imports what it needs when it runs, so that ``--help``
+and ``inspect`` pay for nothing else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+
+from cmx_resnet50.cli.output import complain
+from cmx_resnet50.errors import Resnet50Error
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit code.
+
+    Returns
+    -------
+    int
+        0, or 1 for an error, 130 when interrupted. argparse itself ends with 2 when the
+        command line is wrong.
+    """
+    # A file name may hold what the terminal's encoding has not.
+    for stream in (sys.stdout, sys.stderr):
+        getattr(stream, "reconfigure", dict)(errors="backslashreplace")
+    try:
+        from cmx_resnet50.cli.parser import parser
+
+        parsed = parser().parse_args(arguments)
+        code = int(parsed.run(parsed) or 0)
+        sys.stdout.flush()
+    except Resnet50Error as error:
+        complain(str(error))
+        return 1
+    except BrokenPipeError:
+        # The reader, say `head`, has what it wants. Python shall not try again at its end.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        complain(f"{name}{error.strerror or error}")
+        return 1
+    except KeyboardInterrupt:
+        complain("interrupted; what was fetched is kept, the same command goes on from there.")
+        return 130
+    return code

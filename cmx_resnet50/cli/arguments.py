@@ -1,0 +1,83 @@
+"""What several subcommands take: paths, requests, ``--json``; and how a subcommand is added."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, NoReturn
+
+from cmx_resnet50.cli.output import complain
+
+Run = Callable[[argparse.Namespace], "int | None"]
+
+
+def command(
+    commands: Any, name: str, run: Run | None, about: str, more: str = "", examples: str = ""
+) -> argparse.ArgumentParser:
+    """Add a subcommand.
+
+    Parameters
+    ----------
+    about : str
+        One line, for the list of commands and for its own help.
+    more : str
+        Further lines of its own help.
+    examples : str
+        Command lines, one a line.
+    """
+    added: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=about,
+        description=f"{about[0].upper()}{about[1:]}.\n\n{more}".strip(),
+        epilog="Examples:\n" + "\n".join(f"  {line}" for line in examples.split("\n")),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    if run is not None:
+        added.set_defaults(run=run)
+    return added
+
+
+def json_switch(to: argparse.ArgumentParser) -> None:
+    """Add ``--json``."""
+    to.add_argument("--json", action="store_true", help="print JSON")
+
+
+def silent_switch(to: argparse.ArgumentParser) -> None:
+    """Add ``--silent``."""
+    to.add_argument("-s", "--silent", action="store_true", help="print no progress")
+
+
+def requests(to: argparse.ArgumentParser) -> None:
+    """Add ``[requests…|--all]``."""
+    to.add_argument(
+        "requests",
+        nargs="*",
+        metavar="REQUEST",
+        help="variations joined by commas, say _onnx,_opset-8",
+    )
+    to.add_argument("--all", action="store_true", help="every file that is known")
+
+
+def path(text: str) -> Path:
+    """Return the path that a user wrote, absolute, with ``~`` resolved."""
+    if not text:
+        raise argparse.ArgumentTypeError("an empty path")
+    try:
+        return Path(Path.cwd(), Path(text).expanduser())
+    except RuntimeError as error:
+        raise argparse.ArgumentTypeError(f"{text}: {error}") from error
+
+
+def batch(text: str) -> int:
+    """Return the batch size that a user wrote."""
+    if not text.isdecimal() or not 1 <= int(text) <= 999_999:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 999999")
+    return int(text)
+
+
+def wrong(name: str, text: str) -> NoReturn:
+    """End as argparse does when the command line of the subcommand `name` is wrong."""
+    complain(f"{text} See cmx-resnet50 {name} --help")
+    raise SystemExit(2)

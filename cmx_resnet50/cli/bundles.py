@@ -1,0 +1,134 @@
+"""``bundle``: the store's files to another machine, or to a site's own mirror."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from cmx_resnet50.cli.arguments import command, json_switch, path, requests, silent_switch
+from cmx_resnet50.cli.output import remark, say, say_json, table
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from cmx_resnet50.pipeline import Pipeline
+    from cmx_resnet50.store import StoredObject
+
+
+def add(commands: Any) -> None:
+    """Add the subcommands."""
+    bundle = command(
+        commands,
+        "bundle",
+        None,
+        "carry files to a machine without a network",
+        examples="cmx-resnet50 bundle export models.tar --all\n"
+        "cmx-resnet50 bundle import models.tar",
+    )
+    ways: Any = bundle.add_subparsers(required=True, metavar="export|import")
+
+    export = command(
+        ways,
+        "export",
+        _export,
+        "write a bundle: a folder, or one file if the name ends in .tar",
+        "Without requests: all that the store holds. What a request needs and the store lacks is\n"
+        "fetched first. A folder can be served as it is: with its address in CM_RESNET50_MIRROR,\n"
+        "files are found there by digest and by name.",
+        "cmx-resnet50 bundle export models.tar\n"
+        "cmx-resnet50 bundle export /srv/www/resnet50 _onnx _pytorch\n"
+        "cmx-resnet50 bundle export models.tar --all",
+    )
+    export.add_argument("target", type=path, metavar="TARGET", help="folder or .tar file to write")
+    requests(export)
+    json_switch(export)
+    silent_switch(export)
+
+    import_ = command(
+        ways,
+        "import",
+        _import,
+        "take the files of a bundle into the store",
+        "Each file is compared with its digest; nothing is fetched.",
+        "cmx-resnet50 bundle import models.tar",
+    )
+    import_.add_argument("source", type=path, metavar="SOURCE", help="folder or .tar file")
+    json_switch(import_)
+
+
+def _export(parsed: argparse.Namespace) -> int:
+    from cmx_resnet50.catalog import Catalog
+    from cmx_resnet50.cli.arguments import wrong
+    from cmx_resnet50.cli.getting import prefetched
+    from cmx_resnet50.errors import Resnet50Error
+    from cmx_resnet50.options import Options
+    from cmx_resnet50.pipeline import Pipeline
+
+    if parsed.requests and parsed.all:
+        wrong("bundle export", "name requests, or give --all, not both.")
+    pipeline = Pipeline(Catalog.load(), Options.read({}), silent=parsed.silent)
+    if parsed.requests or parsed.all:
+        done, failed = prefetched(pipeline, parsed.requests, parsed.all)
+        if failed:
+            raise Resnet50Error(f"{parsed.target} was not written: it would be incomplete.")
+        found = [stored for _, delivery in done for stored, _ in delivery.files()]
+        found += [delivery.original for _, delivery in done if delivery.original is not None]
+    else:
+        found = list(pipeline.store.objects())
+    objects = list({stored.sha256: stored for stored in found}.values())
+    if not objects:
+        raise Resnet50Error(
+            f"The store {pipeline.store.root} holds nothing to export. Name requests, or --all."
+        )
+    target = pipeline.store.export(objects, parsed.target)
+    if target.suffix != ".tar":
+        _warn_of_archives(pipeline, objects)
+    if parsed.json:
+        say_json({"target": str(target), "objects": _rows(objects)})
+    else:
+        _show(objects)
+        size = sum(stored.size for stored in objects)
+        say(f"{target}: {len(objects)} files, {size:,} bytes")
+    return 0
+
+
+def _import(parsed: argparse.Namespace) -> None:
+    from cmx_resnet50.options import Options
+    from cmx_resnet50.store import Store
+
+    objects = Store(Options.read({}).store).import_(parsed.source)
+    if parsed.json:
+        say_json(_rows(objects))
+    else:
+        _show(objects)
+
+
+def _warn_of_archives(pipeline: Pipeline, objects: Sequence[StoredObject]) -> None:
+    """Say which files a mirror made of this folder would not have, as they are looked for."""
+    from cmx_resnet50.pipeline import site_name
+
+    names = {stored.record.get("artifact") for stored in objects}
+    for artifact in pipeline.catalog.artifacts.values():
+        if artifact.archive is not None and artifact.name in names:
+            remark(
+                f"{artifact.file}: a mirror is asked for the archive, {site_name(artifact)}. "
+                f"To serve this folder, put that file from {artifact.url} into it. "
+                "`bundle import` needs nothing more."
+            )
+
+
+def _rows(objects: Sequence[StoredObject]) -> list[dict[str, Any]]:
+    return [
+        {
+            "file": stored.name,
+            "artifact": stored.record.get("artifact"),
+            "bytes": stored.size,
+            "sha256": stored.sha256,
+            "md5": stored.md5,
+        }
+        for stored in objects
+    ]
+
+
+def _show(objects: Sequence[StoredObject]) -> None:
+    table([(stored.name, f"{stored.size:,} bytes", stored.sha256) for stored in objects])

@@ -1,0 +1,47 @@
+"""What the command prints: results on stdout as lines, tables or JSON, the rest on stderr."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+
+def say(text: str = "") -> None:
+    """Print a result."""
+    sys.stdout.write(f"{plain(text)}\n")
+
+
+def say_json(content: Any) -> None:
+    """Print a result as JSON."""
+    import json
+
+    say(json.dumps(content, indent=2))
+
+
+def remark(text: str) -> None:
+    """Print what is no result: what to do next, what is going on."""
+    sys.stderr.write(f"{plain(text)}\n")
+    sys.stderr.flush()
+
+
+def complain(text: str) -> None:
+    """Print an error."""
+    remark(f"cmx-resnet50: {text}")
+
+
+def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> None:
+    """Print `rows` in columns as wide as they need; the last one is left ragged."""
+    rows = [[plain(cell).replace("\n", "\\n") for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
+        say((indent + "  ".join(cells)).rstrip())
+
+
+def plain(text: str) -> str:
+    """Return `text` with control characters spelt out: it may come from a hostile file."""
+    return "".join(
+        letter if letter.isprintable() or letter in "\n\t" else ascii(letter)[1:-1]
+        for letter in text
+    )

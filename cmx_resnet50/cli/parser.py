@@ -1,0 +1,43 @@
+"""The command line: every subcommand with its arguments and its help."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any
+
+from cmx_resnet50 import __version__
+from cmx_resnet50.cli import bundles, files, getting, pages, stores
+
+_ABOUT = """\
+The ResNet-50 weights of MLPerf: asked for by variations, fetched once, checked, in place.
+The same library as the CM script get-ml-model-resnet50, without CM."""
+
+_MORE = """\
+Exit codes: 0 done, 1 error, 2 wrong command line, 130 interrupted.
+
+A request is a list of CM's variations joined by commas, say _onnx,_opset-8; what is left out
+takes its default. `cmx-resnet50 list` shows all that have a file.
+
+Options are read from the environment: CM_RESNET50_STORE (folder of the store),
+CM_RESNET50_MIRROR, CM_RESNET50_OFFLINE=yes and others, see the README.
+
+Examples:
+  cmx-resnet50 get _pytorch --to models
+  cmx-resnet50 inspect models/resnet50-19c8e357.pth
+  cmx-resnet50 bundle export models.tar --all"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the parser; `run` of what it parses is the function to call."""
+    top = argparse.ArgumentParser(
+        prog="cmx-resnet50",
+        description=_ABOUT,
+        epilog=_MORE,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
+    commands: Any = top.add_subparsers(required=True, metavar="COMMAND", title="commands")
+    for group in (getting, bundles, stores, files, pages):
+        group.add(commands)
+    return top

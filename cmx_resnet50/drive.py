@@ -1,0 +1,58 @@
+"""Files that lie on Google Drive only: through the package gdown, verified before they are taken.
+
+Drive answers a plain request for a large file with a page that asks whether one is sure.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cmx_resnet50.catalog import Artifact
+from cmx_resnet50.errors import Resnet50Error
+
+
+class DriveError(Resnet50Error):
+    """A file on Google Drive that could not be had, and how to have it."""
+
+
+def download(artifact: Artifact, target: Path, *, silent: bool) -> None:
+    """Fetch `artifact` from Google Drive to `target`; the caller compares digests.
+
+    Raises
+    ------
+    DriveError
+        If gdown is missing, or Drive does not give the file.
+    """
+    # What an earlier run left is no start: nothing says which bytes it holds.
+    target.unlink(missing_ok=True)
+    try:
+        import gdown
+        from gdown.exceptions import FileURLRetrievalError
+    except ImportError:
+        raise DriveError(
+            f"{artifact.file} ({artifact.name}) lies on Google Drive only. That takes the Python "
+            "package gdown, which is not installed:\n  pip install gdown\n" + _by_hand(artifact)
+        ) from None
+    from requests import RequestException
+
+    # Newer versions of gdown have a base for all that goes wrong, older ones only this.
+    failure = getattr(gdown.exceptions, "DownloadError", FileURLRetrievalError)
+    try:
+        gdown.download(artifact.url, str(target), quiet=silent)
+    except (failure, RequestException) as error:
+        reason = " ".join(str(error).split())[:500]
+        raise DriveError(
+            f"{artifact.file} ({artifact.name}) lies on Google Drive only, and gdown could not "
+            f"fetch {artifact.url}: {reason}\n" + _by_hand(artifact)
+        ) from error
+    if not target.is_file():
+        raise DriveError(
+            f"{artifact.file}: gdown left no file from {artifact.url}.\n" + _by_hand(artifact)
+        )
+
+
+def _by_hand(artifact: Artifact) -> str:
+    return (
+        f"Or open {artifact.url} in a browser, save {artifact.file}, and ask again with "
+        f"--checkpoint={artifact.file}"
+    )

@@ -1,0 +1,277 @@
+"""``list``, ``get``, ``prefetch``: the same files and keys as CM gives, from one store."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cmx_resnet50.digests import digest_file
+from tests.harness import faults
+from tests.harness.artifacts import ARTIFACTS, delivered
+from tests.harness.cm import CM, Result
+from tests.harness.origin import Origin
+
+TOOL = "cmx-resnet50"
+REQUESTS = {
+    "": "onnx-opset-11",
+    "onnx,opset-8": "onnx-opset-8",
+    "onnx,from-tf": "onnx-from-tf",
+    "tf,int8": "tensorflow",
+    "pytorch,int8": "pytorch-int8",
+    "ncnn,fp32": "ncnn",
+    "tflite": "tflite-argmax",
+    "tflite,int8": "tflite-edgetpu",
+    "onnx,batch_size.4": "",
+}
+"""With the artifact whose bytes are delivered; none where they are made from it."""
+PLACES = ("FILE_WITH_PATH", "CACHE_FILE_WITH_PATH", "PATH", "STARTING_FILE_PATH")
+PLACES += ("PARAM_FILE_WITH_PATH",)
+
+
+def tool(cm: CM, *arguments: str, **more: Any) -> Result:
+    return cm.command(TOOL, *arguments, **more)
+
+
+def parsed(result: Result) -> Any:
+    assert result.ok, result.text
+    return json.loads(result.out)
+
+
+@pytest.mark.parametrize("names", REQUESTS)
+def test_exports_what_cm_exports(cm: CM, served: dict[str, Path], names: str) -> None:
+    asked = [name for name in names.split(",") if name]
+    from_cm = cm.get(*asked)
+    assert from_cm.ok, from_cm.text
+    exported = parsed(tool(cm, "get", *(f"_{name}" for name in asked), "--json"))
+    paths = {f"CM_ML_MODEL_{name}" for name in PLACES}
+    assert exported.keys() == from_cm.env.keys()
+    for key in exported.keys() - paths:
+        assert exported[key] == from_cm.env[key], key
+    for key in exported.keys() & paths - {"CM_ML_MODEL_PATH"}:
+        assert Path(exported[key]).read_bytes() == Path(from_cm.env[key]).read_bytes(), key
+        assert Path(exported[key]).name == Path(from_cm.env[key]).name
+    if REQUESTS[names]:
+        content = Path(exported["CM_ML_MODEL_FILE_WITH_PATH"]).read_bytes()
+        assert content == delivered(served[REQUESTS[names]])
+
+
+def test_to_holds_the_model_and_nothing_else(cm: CM) -> None:
+    for request, files in (
+        ("_ncnn", {"resnet50_v1.bin", "resnet50_v1.param"}),
+        ("_tf,_batch_size.2", {"resnet50_v1.pb"}),
+    ):
+        folder = cm.cwd / request
+        result = tool(cm, "get", request, "--to", request)
+        assert result.ok, result.text
+        assert {path.name for path in folder.iterdir()} == files
+        assert str(folder) in result.out
+    assert not (cm.cwd / "original").exists()
+
+
+def test_prints_one_line_and_progress_elsewhere(cm: CM) -> None:
+    result = tool(cm, "get", "_pytorch")
+    (line,) = result.out.splitlines()
+    assert line.endswith("fetched)")
+    assert "resnet50-19c8e357.pth" in result.err
+    again = tool(cm, "get", "_pytorch", "--silent")
+    assert again.out.strip().endswith("store)")
+    assert again.err == ""
+
+
+def test_sixteen_at_once_fetch_once(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    running = [
+        cm.start("get", "_pytorch", "--to", f"to-{index % 8}", program=TOOL) for index in range(16)
+    ]
+    results = [one.wait() for one in running]
+    for one in running:
+        one.kill()
+    for index, result in enumerate(results):
+        assert result.ok, result.text
+        (path,) = (cm.cwd / f"to-{index % 8}").iterdir()
+        assert path.read_bytes() == delivered(served["pytorch-fp32"])
+    assert origin.bytes_sent() < 1.1 * served["pytorch-fp32"].stat().st_size
+
+
+def test_offline_names_what_is_missing(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    result = tool(cm, "get", "_onnx", "--offline")
+    assert result.code == 1
+    assert not origin.connects
+    for text in ("resnet50_v1.onnx", digest_file(served["onnx-opset-11"]).md5):
+        assert text in result.err
+    assert result.out == ""
+    assert tool(cm, "get", "_onnx").ok
+    origin.clear_log()
+    assert tool(cm, "get", "_onnx", "--offline").ok
+    assert not origin.connects
+
+
+def test_checkpoint_is_taken_without_network(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    own = served["pytorch-fp32"]
+    for given in (own, own.parent):
+        exported = parsed(tool(cm, "get", "_pytorch", "--checkpoint", str(given), "--json"))
+        assert exported["CM_ML_MODEL_VERIFIED"] == "yes"
+    assert not origin.connects
+    wrong = tool(cm, "get", "_onnx", "--checkpoint", str(own))
+    assert wrong.code == 1
+    assert "is not resnet50_v1.onnx" in wrong.err
+    assert tool(cm, "get", "--checkpoint", "nowhere.onnx").code == 1
+
+
+def test_interrupted_it_ends_with_130_and_goes_on(cm: CM, origin: Origin) -> None:
+    url = ARTIFACTS["pytorch-fp32"].url
+    origin.fail(url, faults.Trickle(40_000))
+    with cm.start("get", "_pytorch", program=TOOL) as running:
+        origin.wait(lambda: origin.bytes_sent(url) > 20_000)
+        running.interrupt()
+        result = running.wait(20)
+    assert result.code == 130
+    assert "Traceback" not in result.err
+    origin.heal()
+    assert tool(cm, "get", "_pytorch").ok
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        ((), 2, "COMMAND"),
+        (("get", "--to"), 2, "--to"),
+        (("get", "--of"), 2, "--of"),
+        (("prefetch",), 2, "--all"),
+        (("prefetch", "--all", "_onnx"), 2, "--all"),
+        (("bundle",), 2, "export"),
+        (("bundle", "export", "x", "_onnx", "--all"), 2, "not both"),
+        (("reshape", "a", "b", "--batch", "0"), 2, "--batch"),
+        (("get", "_onxx"), 1, "Did you mean _onnx?"),
+        (("get", "_ncnn,_int8"), 1, "The nearest requests"),
+        (("get", "_onnx,_tf"), 1, "Two of one group"),
+        (("get", "_tflite,_-argmax,_argmax"), 1, "left out at once"),
+        (("prefetch", "_ncnn,_int8"), 1, "_ncnn,_int8: No ResNet-50 file"),
+        (("docs", "--output", "no/such/folder"), 1, "no/such/folder"),
+    ],
+)
+def test_errors_say_what_is_wrong(cm: CM, arguments: tuple[str, ...], code: int, text: str) -> None:
+    result = tool(cm, *arguments)
+    assert result.code == code, result.text
+    assert text in result.err
+    assert "Traceback" not in result.err
+    assert result.out == ""
+
+
+def test_wrong_option_value_is_named(cm: CM) -> None:
+    result = tool(cm, "list", env={"CM_RESNET50_OFFLINE": "perhaps"})
+    assert result.code == 1
+    assert "CM_RESNET50_OFFLINE=perhaps" in result.err
+
+
+def test_list_marks_what_the_store_has(cm: CM, served: dict[str, Path]) -> None:
+    rows = parsed(tool(cm, "list", "--json"))
+    assert {row["artifact"] for row in rows} == ARTIFACTS.keys() - {"ncnn-param"}
+    assert not any(row["store"] for row in rows)
+    assert tool(cm, "prefetch", "_onnx,_opset-8", "_ncnn").ok
+    states = {row["artifact"]: row["store"] for row in parsed(tool(cm, "list", "--json"))}
+    whole = {name for name, state in states.items() if state == "whole"}
+    assert whole == {"onnx-opset-8", "ncnn"}
+    (path,) = (
+        path
+        for path in (cm.repos / "resnet50-store").glob("objects/*/*/data")
+        if path.stat().st_size == served["ncnn"].stat().st_size
+    )
+    path.chmod(0o644)
+    path.write_bytes(bytes(path.stat().st_size))
+    shown = tool(cm, "list").out
+    assert shown.splitlines()[0].split() == ["REQUEST", "STORE", "FILE", "ARTIFACT"]
+    (line,) = (line for line in shown.splitlines() if line.startswith("_ncnn,_fp32 "))
+    assert line.split() == ["_ncnn,_fp32", "damaged", "resnet50_v1.bin", "ncnn"]
+
+
+def test_every_request_of_the_list_can_be_asked_for(cm: CM, served: dict[str, Path]) -> None:
+    rows = parsed(tool(cm, "list", "--json"))
+    fetched = parsed(tool(cm, "prefetch", *(row["request"] for row in rows), "--json"))
+    for row, got in zip(rows, fetched, strict=True):
+        assert got["request"] == row["request"]
+        assert got["files"][0]["file"] == row["file"]
+        path = served[row["artifact"]]
+        assert got["files"][0]["bytes"] == len(delivered(path))
+
+
+def test_prefetch_all_brings_every_file_once(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    rows = parsed(tool(cm, "prefetch", "--all", "--json"))
+    found = {file["sha256"] for row in rows for file in row["files"]}
+    assert len(found) == len(ARTIFACTS)
+    assert {row["origin"] for row in rows} == {"fetched"}
+    for name, path in served.items():
+        assert sum(origin.bytes_sent(url) for url in ARTIFACTS[name].urls) < (
+            1.1 * path.stat().st_size
+        )
+    origin.clear_log()
+    again = tool(cm, "prefetch", "--all")
+    assert again.ok
+    assert again.out.count(" store ") == len(ARTIFACTS)
+    assert not origin.requests
+
+
+def test_prefetch_goes_on_after_a_failure(cm: CM, origin: Origin) -> None:
+    for url in ARTIFACTS["onnx-opset-8"].urls:
+        origin.forget(url)
+    result = tool(cm, "prefetch", "_onnx,_opset-8", "_pytorch", "--json")
+    assert result.code == 1
+    assert [row["request"] for row in json.loads(result.out)] == ["_pytorch"]
+    assert "_onnx,_opset-8: " in result.err
+    assert "1 of 2 requests failed" in result.err
+
+
+def test_drive_without_gdown_is_said_and_taken_by_hand(
+    cm: CM, tmp_path: Path, served: dict[str, Path]
+) -> None:
+    (tmp_path / "gdown.py").write_text("raise ImportError('not here')\n")
+    without = {"PYTHONPATH": str(tmp_path)}
+    result = tool(cm, "get", "_onnx,_from-tf", env=without)
+    assert result.code == 1
+    for text in ("pip install gdown", ARTIFACTS["onnx-from-tf"].url, "--checkpoint"):
+        assert text in result.err
+    saved = str(served["onnx-from-tf"])
+    assert tool(cm, "get", "_onnx,_from-tf", f"--checkpoint={saved}", env=without).ok
+    assert tool(cm, "get", "_onnx,_from-tf", env=without).ok
+
+
+def test_drive_with_other_bytes_or_none(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    url = ARTIFACTS["onnx-from-tf"].url
+    origin.serve(
+        url, served["pytorch-fp32"], headers={"Content-Disposition": 'attachment; filename="x"'}
+    )
+    result = tool(cm, "prefetch", "_onnx,_from-tf")
+    assert result.code == 1
+    assert "md5 is" in result.err and "expected" in result.err
+    origin.forget(url)
+    result = tool(cm, "prefetch", "_onnx,_from-tf")
+    assert result.code == 1
+    assert "gdown could not fetch" in result.err
+    assert "Traceback" not in result.err
+
+
+def test_a_reader_that_leaves_early_is_no_error(cm: CM) -> None:
+    line = [cm.installation.bin / TOOL, "list", "--json"]
+    with subprocess.Popen(
+        line, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=cm.environment(), cwd=cm.cwd
+    ) as process:
+        assert process.stdout
+        assert process.stderr
+        process.stdout.close()
+        assert process.stderr.read() == b""
+
+
+def test_module_and_version(cm: CM) -> None:
+    for result in (
+        tool(cm, "--version"),
+        cm.command("python", "-m", "cmx_resnet50", "--version"),
+    ):
+        assert result.ok, result.text
+        assert result.out.startswith("cmx-resnet50 ")

@@ -1,0 +1,153 @@
+"""``verify`` and ``prune``: what is damaged is named and mended, what is used stays."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from cmx_resnet50.digests import digest_file
+from tests.harness.artifacts import delivered
+from tests.harness.cm import CM
+
+TOOL = "cmx-resnet50"
+ANY = {"CM_RESNET50_ACCEPT_ANY": "yes"}
+
+
+def tool(cm: CM, *arguments: str) -> Any:
+    result = cm.command(TOOL, *arguments, "--json")
+    assert result.ok, result.text
+    return json.loads(result.out)
+
+
+def data(cm: CM, content: bytes) -> Path:
+    """Return the object that has these bytes."""
+    (path,) = (p for p in cm.repos.rglob("objects/*/*/data") if p.read_bytes() == content)
+    return path
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.chmod(0o644)
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("request_text", "artifact"),
+    [
+        ("_onnx,_opset-8", "onnx-opset-8"),
+        ("_ncnn", "ncnn-param"),
+        ("_tflite", "tflite-argmax"),
+    ],
+)
+def test_verify_names_the_damaged_and_the_command_that_mends(
+    cm: CM, served: dict[str, Path], request_text: str, artifact: str
+) -> None:
+    assert cm.command(TOOL, "prefetch", request_text, "_pytorch").ok
+    assert all(row["state"] == "good" for row in tool(cm, "verify"))
+    content = delivered(served[artifact])
+    path = data(cm, content)
+    flip(path)
+    result = cm.command(TOOL, "verify")
+    assert result.code == 1
+    assert sum(line.startswith("damaged ") for line in result.out.splitlines()) == 1
+    (advice,) = result.err.splitlines()
+    assert path.parent.name[:12] in advice
+    command = shlex.split(advice[advice.index(f"{TOOL} prefetch") :])
+    assert cm.command(*command).ok
+    assert path.read_bytes() == content
+    assert cm.command(TOOL, "verify").ok
+
+
+def test_verify_sees_a_lost_object_and_one_of_unknown_origin(
+    cm: CM, served: dict[str, Path]
+) -> None:
+    import onnx
+
+    model = onnx.load(served["onnx-opset-11"])
+    model.producer_name = "somebody"
+    own = cm.cwd / "own.onnx"
+    onnx.save(model, own)
+    taken = cm.command(TOOL, "get", "--checkpoint", "own.onnx", env=ANY)
+    assert taken.ok, taken.text
+    data(cm, own.read_bytes()).unlink()
+    result = cm.command(TOOL, "verify", "--json")
+    assert result.code == 1
+    (row,) = json.loads(result.out)
+    assert row["state"] == "missing"
+    assert "nothing says where it came from" in row["mend"]
+
+
+def test_verify_of_no_store_is_good(cm: CM) -> None:
+    assert tool(cm, "verify") == []
+
+
+def test_prune_removes_what_nothing_uses_and_only_when_told(
+    cm: CM, served: dict[str, Path]
+) -> None:
+    assert cm.command(TOOL, "prefetch", "_pytorch").ok
+    assert cm.command(TOOL, "get", "_ncnn", "--to", "models").ok
+    assert cm.get("onnx").ok
+    unused = delivered(served["pytorch-fp32"])
+    path = data(cm, unused)
+    report = tool(cm, "prune")
+    assert not report["applied"]
+    assert [row["file"] for row in report["unused"]] == ["resnet50-19c8e357.pth"]
+    assert report["unused"][0]["bytes"] == len(unused)
+    users = {row["file"]: row["by"] for row in report["used"]}
+    assert users["resnet50_v1.bin"] == [str(cm.cwd / "models/resnet50_v1.bin")]
+    assert "/local/cache/" in users["resnet50_v1.onnx"][0]
+    shown = cm.command(TOOL, "prune")
+    assert "prune --apply" in shown.err
+    assert path.exists()
+
+    applied = cm.command(TOOL, "prune", "--apply")
+    assert applied.ok, applied.text
+    assert not path.exists()
+    assert tool(cm, "prune")["unused"] == []
+    assert cm.command(TOOL, "get", "_ncnn", "--offline").ok
+    assert cm.get("onnx", offline=True).ok
+    assert cm.command(TOOL, "get", "_pytorch", "--offline").code == 1
+
+
+def test_prune_after_the_last_entry_is_gone(cm: CM, served: dict[str, Path]) -> None:
+    assert cm.get("onnx").ok
+    assert cm.run("rm", "cache", "--tags=ml-model,resnet50", "-f").ok
+    (row,) = (row for row in tool(cm, "prune")["unused"] if row["kind"] == "object")
+    assert row["sha256"] == digest_file(served["onnx-opset-11"]).sha256
+
+
+def test_a_place_that_now_holds_another_file_is_no_use(cm: CM) -> None:
+    assert cm.command(TOOL, "get", "_onnx,_opset-8", "--to", "models").ok
+    assert cm.command(TOOL, "get", "_onnx", "--to", "models").ok
+    report = tool(cm, "prune")
+    assert len(report["used"]) == 1
+    (row,) = (row for row in report["unused"] if row["kind"] == "object")
+    assert row["sha256"] != report["used"][0]["sha256"]
+
+
+def test_a_link_that_the_store_does_not_know_counts(cm: CM, served: dict[str, Path]) -> None:
+    assert cm.command(TOOL, "prefetch", "_pytorch").ok
+    own = cm.cwd / "own.pth"
+    own.hardlink_to(data(cm, delivered(served["pytorch-fp32"])))
+    assert tool(cm, "prune")["unused"] == []
+    own.unlink()
+    assert len(tool(cm, "prune", "--apply")["unused"]) == 1
+
+
+def test_a_copy_on_another_file_system_counts(cm: CM, served: dict[str, Path]) -> None:
+    shared = Path("/dev/shm")
+    if not shared.is_dir() or shared.stat().st_dev == cm.repos.stat().st_dev:
+        pytest.skip("no second file system here")
+    folder = shared / f"cmx-resnet50-{cm.home.parent.parent.name}"
+    try:
+        assert cm.command(TOOL, "get", "_pytorch", "--to", str(folder)).ok
+        assert tool(cm, "prune")["unused"] == []
+    finally:
+        (folder / "resnet50-19c8e357.pth").unlink(missing_ok=True)
+        folder.rmdir()
+    assert [row["kind"] for row in tool(cm, "prune")["unused"]] == ["object", "view"]
