@@ -1,0 +1,111 @@
+"""What the fault tests share: impatient options, and a look at all that a run left behind."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.harness.artifacts import ARTIFACTS, delivered
+from tests.harness.cm import CM, Result
+from tests.harness.origin import Origin
+
+IMPATIENT = {
+    "CM_RESNET50_CONNECT_TIMEOUT": "1",
+    "CM_RESNET50_READ_TIMEOUT": "0.6",
+    "CM_RESNET50_RETRY_BUDGET": "3",
+    "CM_RESNET50_STALL_SECONDS": "1",
+}
+"""Options of users, set so that a fault that lasts for ever is over soon."""
+
+
+def sweep(cases: Mapping[str, Any], everyday: str) -> list[Any]:
+    """The cases as parameters; those whose ids are not in `everyday` are for the full run."""
+    chosen = [name.strip() for name in everyday.split(",")]
+    assert set(chosen) <= set(cases), set(chosen) - set(cases)
+    full = {name: [] if name in chosen else [pytest.mark.full] for name in cases}
+    return [
+        pytest.param(*(case if isinstance(case, tuple) else (case,)), id=name, marks=full[name])
+        for name, case in cases.items()
+    ]
+
+
+def store_of(cm: CM) -> Path:
+    """The store that `cm` uses by default."""
+    return cm.repos / "resnet50-store"
+
+
+def objects(store: Path) -> dict[str, Path]:
+    """The files of bytes in a store by the sha256 that they stand for."""
+    return {path.parent.name: path for path in store.glob("objects/*/*/data")}
+
+
+def only_object(store: Path) -> Path:
+    """The file of bytes of a store that holds just one."""
+    (path,) = objects(store).values()
+    return path
+
+
+def models(*folders: Path) -> Iterator[Path]:
+    """Whatever stands under the name of a delivered file below `folders`, links included."""
+    names = {artifact.file.removesuffix(".gz") for artifact in ARTIFACTS.values()}
+    for folder in folders:
+        yield from (path for path in folder.rglob("*") if path.name in names)
+
+
+def assert_nothing_half_written(cm: CM, served: dict[str, Path], *folders: Path) -> None:
+    """Whatever stands under a final name, in store, cache and `folders`, is whole."""
+    for sha256, path in objects(store_of(cm)).items():
+        assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256, path
+    good = {hashlib.sha256(delivered(path)).digest() for path in served.values()}
+    for path in models(cm.repos, cm.home / "tmp", cm.cwd, *folders):
+        assert hashlib.sha256(path.read_bytes()).digest() in good, path
+
+
+def assert_good(cm: CM, result: Result, served: dict[str, Path], name: str) -> None:
+    """The run delivered the file of artifact `name`, and left nothing unfinished behind."""
+    assert result.ok, result.text
+    assert result.path.read_bytes() == delivered(served[name])
+    assert result.env["CM_ML_MODEL_VERIFIED"] == "yes"
+    assert_nothing_half_written(cm, served, result.path.parent)
+    store = store_of(cm)
+    left = [path for folder in ("incoming", "temporary") for path in (store / folder).rglob("*")]
+    assert not left
+    assert not list(store.glob("locks/*.holder"))
+
+
+def assert_failed(cm: CM, result: Result, served: dict[str, Path], *told: str) -> None:
+    """The run ended in an error of ours that says each of `told`, and left no wrong file."""
+    assert result.code == 1, result.text
+    for text in told:
+        assert text in result.err, f"{text!r} is not in\n{result.text}"
+    assert "Traceback" not in result.text
+    assert not result.env
+    assert_nothing_half_written(cm, served)
+
+
+def assert_next_run_is_good(cm: CM, origin: Origin, served: dict[str, Path], name: str) -> None:
+    """With the server well again, the same request is answered, and then from the cache."""
+    variations = REQUESTS[name]
+    origin.heal()
+    assert_good(cm, cm.get(*variations), served, name)
+    sent = len(origin.requests)
+    assert_good(cm, cm.get(*variations), served, name)
+    assert len(origin.requests) == sent
+
+
+REQUESTS = {
+    "onnx-opset-11": (),
+    "onnx-opset-8": ("onnx", "opset-8"),
+    "tensorflow": ("tf",),
+    "pytorch-fp32": ("pytorch",),
+    "pytorch-int8": ("pytorch", "int8"),
+    "ncnn": ("ncnn",),
+    "tflite-argmax": ("tflite",),
+    "tflite-no-argmax": ("tflite", "no-argmax"),
+    "tflite-edgetpu": ("tflite", "int8", "no-argmax"),
+}
+"""Variations that mean an artifact."""

@@ -1,0 +1,183 @@
+"""The user's own file in place of a download: compared, taken, or refused by name."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.support import assert_failed, assert_good, objects, store_of
+from tests.harness.artifacts import ARTIFACTS, delivered
+from tests.harness.build import Installation
+from tests.harness.cm import CM
+from tests.harness.origin import Origin
+
+NAME = "onnx-opset-11"
+FILE = "resnet50_v1.onnx"
+WAYS = [
+    "checkpoint",
+    pytest.param("model_path", marks=pytest.mark.full),
+    pytest.param("env.CM_DOWNLOAD_LOCAL_FILE_PATH", marks=pytest.mark.full),
+]
+ANY = {"CM_RESNET50_ACCEPT_ANY": "yes"}
+
+
+def altered(path: Path, offset: int) -> bytes:
+    """The same model with another weight: of the right form, and of no known digest."""
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 1
+    return bytes(content)
+
+
+@pytest.fixture
+def mine(cm: CM) -> Path:
+    """Return a folder of the user's own."""
+    folder = cm.home / "mine"
+    folder.mkdir()
+    return folder
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_right_file(
+    cm: CM, origin: Origin, served: dict[str, Path], mine: Path, way: str, folder: bool
+) -> None:
+    path = mine / (FILE if folder else "by-another-name.bin")
+    shutil.copyfile(served[NAME], path)
+    path.chmod(0o644)
+    before = path.stat()
+    for _ in range(2):
+        result = cm.get(**{way: str(mine if folder else path)})
+        assert_good(cm, result, served, NAME)
+        assert result.path.name == FILE
+        assert cm.repos in result.path.parents
+    after = path.stat()
+    assert (after.st_ino, after.st_mode, after.st_mtime_ns, after.st_nlink) == (
+        before.st_ino,
+        before.st_mode,
+        before.st_mtime_ns,
+        1,
+    )
+    # The user goes on with his file: what was taken is not touched by it.
+    path.write_bytes(b"changed")
+    plain = cm.get()
+    assert_good(cm, plain, served, NAME)
+    assert not origin.requests and not origin.connects
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_wrong_file_is_refused(
+    cm: CM, origin: Origin, served: dict[str, Path], mine: Path, way: str
+) -> None:
+    wrong = mine / FILE
+    shutil.copyfile(served["onnx-opset-8"], wrong)
+    result = cm.get(**{way: str(wrong)})
+    digests = [
+        hashlib.md5(served[name].read_bytes(), usedforsecurity=False).hexdigest()
+        for name in (NAME, "onnx-opset-8")
+    ]
+    assert_failed(cm, result, served, str(wrong), *digests, "CM_RESNET50_ACCEPT_ANY=yes")
+    assert not origin.requests
+    assert not objects(store_of(cm))
+    assert_good(cm, cm.get(), served, NAME)
+
+
+@pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("what", ["nothing", "empty folder", "folder of that name"])
+def test_path_without_a_file_is_refused(
+    cm: CM, origin: Origin, served: dict[str, Path], mine: Path, way: str, what: str
+) -> None:
+    path = mine / "x"
+    if what != "nothing":
+        path.mkdir()
+    if what == "folder of that name":
+        (path / FILE).mkdir()
+    result = cm.get(**{way: str(path)})
+    assert_failed(cm, result, served, str(path), "does not exist")
+    assert not origin.requests
+    assert_good(cm, cm.get(), served, NAME)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_any_file_has_an_identity_of_its_own(
+    cm: CM,
+    new_cm: Callable[..., CM],
+    upstream: Installation,
+    served: dict[str, Path],
+    mine: Path,
+    way: str,
+) -> None:
+    content = altered(served[NAME], 200_000)
+    (mine / FILE).write_bytes(content)
+    for _ in range(2):
+        result = cm.get(env=ANY, **{way: str(mine / FILE)})
+        assert result.ok, result.text
+        assert result.path.read_bytes() == content
+        assert result.env["CM_ML_MODEL_VERIFIED"] == "no"
+        assert result.env["CM_ML_MODEL_ACCURACY"] == ""
+        assert result.env["CM_ML_MODEL_SHA256"] == hashlib.sha256(content).hexdigest()
+        assert (mine / FILE).read_bytes() == content
+    assert cm.get(**{way: str(mine / FILE)}).code == 1
+    # The old script, put back after ours is gone, on the same cache.
+    old = cm.also(installation=upstream)
+    assert old.run("reindex", "repo").ok
+    answer = old.get("onnx")
+    assert answer.ok, answer.text
+    assert answer.path.read_bytes() == served[NAME].read_bytes()
+    assert cm.run("reindex", "repo").ok
+    for variations in ((), ("onnx",), ("onnx", "opset-11"), ("fp32",)):
+        plain = cm.get(*variations)
+        assert plain.ok, plain.text
+        assert plain.path.read_bytes() == served[NAME].read_bytes()
+        assert plain.env["CM_ML_MODEL_VERIFIED"] == "yes"
+
+
+def test_any_file_that_changes_is_taken_anew(cm: CM, served: dict[str, Path], mine: Path) -> None:
+    path = mine / FILE
+    for content in (altered(served[NAME], 200_000), altered(served[NAME], 201_000)):
+        path.write_bytes(content)
+        result = cm.get(env=ANY, checkpoint=str(path))
+        assert result.ok, result.text
+        assert result.path.read_bytes() == content
+
+
+def test_pair_from_a_folder(cm: CM, origin: Origin, served: dict[str, Path], mine: Path) -> None:
+    for name in ("ncnn", "ncnn-param"):
+        shutil.copyfile(served[name], mine / ARTIFACTS[name].file)
+    result = cm.get("ncnn", checkpoint=str(mine))
+    assert_good(cm, result, served, "ncnn")
+    assert not origin.requests and not origin.connects
+    param = Path(result.env["CM_ML_MODEL_PARAM_FILE_WITH_PATH"])
+    assert param == result.path.with_name("resnet50_v1.param")
+    assert param.read_bytes() == served["ncnn-param"].read_bytes()
+
+
+def test_half_of_a_pair_is_wrong(
+    cm: CM, origin: Origin, served: dict[str, Path], mine: Path
+) -> None:
+    """The other half is at hand and altered: what is delivered goes together all the same."""
+    shutil.copyfile(served["ncnn"], mine / "resnet50_v1.bin")
+    (mine / "resnet50_v1.param").write_bytes(b"7767517\n0 0\n")
+    result = cm.get("ncnn", checkpoint=str(mine))
+    assert_good(cm, result, served, "ncnn")
+    param = Path(result.env["CM_ML_MODEL_PARAM_FILE_WITH_PATH"])
+    assert param.read_bytes() == served["ncnn-param"].read_bytes()
+    assert origin.asked(ARTIFACTS["ncnn-param"].url)
+
+
+@pytest.mark.parametrize("name", ["tflite-argmax", "pytorch-fp32"])
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_archive_and_its_content(
+    cm: CM, origin: Origin, served: dict[str, Path], mine: Path, name: str, folder: bool
+) -> None:
+    """Of an archive only its own digest is known: the archive is what can be compared."""
+    path = mine / ARTIFACTS[name].file
+    shutil.copyfile(served[name], path)
+    given = mine if folder else path
+    result = cm.get({"tflite-argmax": "tflite"}.get(name, "pytorch"), checkpoint=str(given))
+    assert_good(cm, result, served, name)
+    assert result.path.read_bytes() == delivered(served[name])
+    assert not origin.requests

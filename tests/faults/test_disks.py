@@ -1,0 +1,224 @@
+"""Disks that are full, read-only or elsewhere."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.faults.support import (
+    IMPATIENT,
+    REQUESTS,
+    assert_failed,
+    assert_good,
+    assert_next_run_is_good,
+    objects,
+    store_of,
+)
+from tests.harness.artifacts import ARTIFACTS, delivered
+from tests.harness.cm import CM
+from tests.harness.origin import Origin
+
+LONE = "tflite-no-argmax"
+REQUEST = REQUESTS[LONE]
+
+
+@contextmanager
+def mounted(*arguments: str, at: Path) -> Iterator[None]:
+    """Mount something at a folder for a while; skip where this user may not."""
+    done = subprocess.run(["mount", *arguments, str(at)], capture_output=True, text=True)
+    if done.returncode:
+        pytest.skip(f"mount: {done.stderr.strip()}")
+    try:
+        yield
+    finally:
+        subprocess.run(["umount", "-l", str(at)], check=True)
+
+
+@contextmanager
+def read_only(folder: Path) -> Iterator[None]:
+    """Let `folder` be read-only, also for root, whom modes do not stop."""
+    with mounted("--bind", str(folder), at=folder):
+        done = subprocess.run(["mount", "-o", "remount,bind,ro", str(folder)], capture_output=True)
+        if done.returncode:
+            pytest.skip("no read-only bind mounts here")
+        yield
+
+
+@contextmanager
+def small_disk(folder: Path, size: int) -> Iterator[None]:
+    folder.mkdir(parents=True, exist_ok=True)
+    with mounted("-t", "tmpfs", "-o", f"size={size}", "none", at=folder):
+        yield
+
+
+ROOM = [64 << 10, *(pytest.param(n << 10, marks=pytest.mark.full) for n in (8, 200, 360))]
+
+
+@pytest.mark.parametrize("room", ROOM)
+def test_store_on_a_disk_that_is_too_small(
+    cm: CM, origin: Origin, served: dict[str, Path], room: int
+) -> None:
+    store = cm.home / "disk"
+    with small_disk(store, room):
+        result = cm.get(*REQUEST, env={"CM_RESNET50_STORE": str(store)})
+        assert_failed(cm, result, served, str(store), "free")
+        assert not objects(store)
+        # No source is to blame for a full disk: the next is not asked.
+        assert len({record.url for record in origin.requests}) <= 1
+        # More room, and it goes on.
+        subprocess.run(["mount", "-o", "remount,size=8m", str(store)], check=True)
+        good = cm.get(*REQUEST, env={"CM_RESNET50_STORE": str(store)})
+        assert good.ok, good.text
+        assert good.path.read_bytes() == delivered(served[LONE])
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+@pytest.mark.parametrize("room", [100 << 10, 700 << 10])
+def test_archive_on_a_disk_that_is_too_small(
+    cm: CM, origin: Origin, served: dict[str, Path], room: int
+) -> None:
+    """Also where the archive fits, and what is in it does not."""
+    store = cm.home / "disk"
+    with small_disk(store, room):
+        filler = store / "filler"
+        if room > served["tflite-argmax"].stat().st_size:
+            filler.write_bytes(bytes(room - served["tflite-argmax"].stat().st_size - (60 << 10)))
+        result = cm.get("tflite", env={"CM_RESNET50_STORE": str(store)})
+        assert result.code == 1, result.text
+        assert "Traceback" not in result.text
+        assert str(store) in result.err
+        assert not objects(store)
+        filler.unlink(missing_ok=True)
+        subprocess.run(["mount", "-o", "remount,size=8m", str(store)], check=True)
+        good = cm.get("tflite", env={"CM_RESNET50_STORE": str(store)})
+        assert good.ok, good.text
+
+
+def test_output_folder_on_a_full_disk(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    folder = cm.home / "disk"
+    with small_disk(folder, 64 << 10):
+        result = cm.get(*REQUEST, outdirname=str(folder))
+        assert_failed(cm, result, served, str(folder))
+        assert not list(folder.iterdir())
+        sent = origin.bytes_sent()
+        subprocess.run(["mount", "-o", "remount,size=8m", str(folder)], check=True)
+        good = cm.get(*REQUEST, outdirname=str(folder))
+        assert good.ok, good.text
+        assert [path.name for path in folder.iterdir()] == [served[LONE].name]
+        assert (folder / served[LONE].name).read_bytes() == served[LONE].read_bytes()
+        assert origin.bytes_sent() == sent
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+def test_read_only_store(
+    cm: CM, new_cm: Callable[..., CM], origin: Origin, served: dict[str, Path]
+) -> None:
+    """It serves what it has to whoever can read it, and says what to do for the rest."""
+    assert cm.get(*REQUEST).ok
+    shared = {"CM_RESNET50_STORE": str(store_of(cm)), **IMPATIENT}
+    other = new_cm("other").also(variables=shared)
+    origin.clear_log()
+    with read_only(store_of(cm)):
+        for _ in range(2):
+            hit = other.get(*REQUEST)
+            assert hit.ok, hit.text
+            assert hit.path.read_bytes() == delivered(served[LONE])
+        hit.path.unlink()
+        again = other.get(*REQUEST)
+        assert again.ok, again.text
+        assert again.path.read_bytes() == delivered(served[LONE])
+        assert not origin.connects
+        miss = other.get("pytorch")
+        assert_failed(other, miss, served, str(store_of(cm)), "CM_RESNET50_STORE")
+    good = other.get("pytorch")
+    assert good.ok, good.text
+
+
+def test_read_only_cm_repos(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    """A hit is a hit where nothing at all can be written."""
+    first = cm.get(*REQUEST)
+    assert first.ok, first.text
+    origin.clear_log()
+    with read_only(cm.repos):
+        for _ in range(2):
+            hit = cm.get(*REQUEST)
+            assert_good(cm, hit, served, LONE)
+            assert hit.env == first.env
+        out = cm.get(*REQUEST, outdirname=str(cm.home / "out"))
+        assert_good(cm, out, served, LONE)
+    assert not origin.connects
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+def test_read_only_cm_repos_with_a_damaged_place(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    first = cm.get(*REQUEST)
+    first.path.unlink()
+    with read_only(cm.repos):
+        result = cm.get(*REQUEST)
+        assert_failed_or_good(cm, result, served)
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+def assert_failed_or_good(cm: CM, result: object, served: dict[str, Path]) -> None:
+    """Read-only and broken: an error that names the place, or the model from elsewhere."""
+    from tests.harness.cm import Result
+
+    assert isinstance(result, Result)
+    if result.ok:
+        assert result.path.read_bytes() == delivered(served[LONE])
+    else:
+        assert_failed(cm, result, served, "cannot be written")
+
+
+@pytest.fixture
+def other_disk() -> Iterator[Path]:
+    """Yield a folder on another file system than that of the tests."""
+    shm = Path("/dev/shm")
+    if not os.access(shm, os.W_OK):
+        pytest.skip("no tmpfs at /dev/shm")
+    folder = shm / f"cmx-resnet50-{os.getpid()}-{os.urandom(4).hex()}"
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["tflite-argmax", *(pytest.param(n, marks=pytest.mark.full) for n in (LONE, "ncnn"))],
+)
+def test_store_on_another_file_system(
+    cm: CM, origin: Origin, served: dict[str, Path], other_disk: Path, name: str
+) -> None:
+    env = {"CM_RESNET50_STORE": str(other_disk / "store")}
+    first = cm.get(*REQUESTS[name], env=env)
+    assert_good(cm, first, served, name)
+    assert first.path.stat().st_dev != other_disk.stat().st_dev
+    origin.clear_log()
+    assert_good(cm, cm.get(*REQUESTS[name], env=env), served, name)
+    # Damaged on one side, repaired from the other.
+    first.path.chmod(0o644)
+    first.path.write_bytes(b"damaged")
+    assert_good(cm, cm.get(*REQUESTS[name], env=env), served, name)
+    for path in objects(other_disk / "store").values():
+        path.chmod(0o644)
+        path.write_bytes(b"damaged")
+    assert_good(cm, cm.get(*REQUESTS[name], env=env, offline=True), served, name)
+    assert not origin.connects
+
+
+def test_cache_on_another_file_system_than_the_output(
+    cm: CM, served: dict[str, Path], other_disk: Path
+) -> None:
+    for _ in range(2):
+        result = cm.get("ncnn", outdirname=str(other_disk / "out"))
+        assert_good(cm, result, served, "ncnn")
+        names = sorted(path.name for path in (other_disk / "out").iterdir())
+        assert names == [ARTIFACTS["ncnn"].file, ARTIFACTS["ncnn-param"].file]

@@ -1,0 +1,353 @@
+"""What was altered between two runs: noticed on the next one, and repaired without a question."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.faults.support import assert_failed, assert_good, objects, only_object, store_of
+from tests.harness.artifacts import ARTIFACTS, delivered
+from tests.harness.cm import CM, Result
+from tests.harness.origin import Origin
+
+NAME = "onnx-opset-11"
+OFFLINE = {"CM_RESNET50_OFFLINE": "yes"}
+
+
+def _truncated(path: Path) -> None:
+    path.chmod(0o644)
+    os.truncate(path, path.stat().st_size // 2)
+
+
+def _emptied(path: Path) -> None:
+    path.chmod(0o644)
+    os.truncate(path, 0)
+
+
+def _flipped(path: Path) -> None:
+    path.chmod(0o644)
+    with path.open("r+b") as file:
+        file.seek(1000)
+        byte = file.read(1)
+        file.seek(1000)
+        file.write(bytes([byte[0] ^ 4]))
+
+
+def _flipped_and_set_back(path: Path) -> None:
+    before = path.stat()
+    _flipped(path)
+    path.chmod(before.st_mode)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+def _appended(path: Path) -> None:
+    path.chmod(0o644)
+    with path.open("ab") as file:
+        file.write(b"more")
+
+
+def _replaced(path: Path) -> None:
+    """Another file under the name, as an editor saves: of the same length, other bytes."""
+    size = path.stat().st_size
+    path.unlink()
+    path.write_bytes(bytes(size))
+
+
+def _folder(path: Path) -> None:
+    path.unlink()
+    path.mkdir()
+
+
+def _linked(path: Path) -> None:
+    """A link to a file with other bytes."""
+    other = path.with_name("other")
+    other.write_bytes(b"not the model")
+    path.unlink()
+    path.symlink_to(other)
+
+
+def _dangling(path: Path) -> None:
+    path.unlink()
+    path.symlink_to(path.with_name("nowhere"))
+
+
+def _deleted(path: Path) -> None:
+    path.unlink()
+
+
+DAMAGES = [
+    _truncated,
+    _emptied,
+    _flipped,
+    _flipped_and_set_back,
+    _appended,
+    _replaced,
+    _folder,
+    _linked,
+    _dangling,
+    _deleted,
+]
+IN_PLACE = DAMAGES[:5]
+"""Those that reach every hard link of the file at once."""
+EVERYDAY = (_flipped_and_set_back, _linked, _deleted)
+FEW = [
+    pytest.param(damage, marks=[] if damage in EVERYDAY else [pytest.mark.full])
+    for damage in DAMAGES
+]
+
+
+def said(result: Result) -> list[str]:
+    """The lines in which the run told of a repair."""
+    return [line for line in result.err.splitlines() if line.startswith("cmx-resnet50: ")]
+
+
+def assert_whole(cm: CM, result: Result, served: dict[str, Path], name: str = NAME) -> None:
+    assert_good(cm, result, served, name)
+    assert not result.path.is_symlink()
+    assert only_object(store_of(cm)).read_bytes() == delivered(served[name])
+
+
+def assert_quiet_hit(cm: CM, served: dict[str, Path], **options: str) -> None:
+    """The run after a repair has nothing to say, and needs no network."""
+    result = cm.get(env=OFFLINE, **options)
+    assert_whole(cm, result, served)
+    assert not said(result)
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+@pytest.mark.parametrize("what", ["place", pytest.param("object", marks=pytest.mark.full)])
+def test_damage_is_noticed_and_repaired(
+    cm: CM, origin: Origin, served: dict[str, Path], what: str, damage: Callable[[Path], None]
+) -> None:
+    first = cm.get()
+    assert first.ok, first.text
+    origin.clear_log()
+    damage(first.path if what == "place" else only_object(store_of(cm)))
+    result = cm.get()
+    assert_whole(cm, result, served)
+    assert result.path == first.path
+    assert result.env == first.env
+    assert len(said(result)) == 1, result.text
+    assert result.path.name in said(result)[0]
+    # What reaches all links at once has to be fetched again, and nothing else.
+    assert bool(origin.requests) == (damage in IN_PLACE)
+    assert_quiet_hit(cm, served)
+
+
+@pytest.mark.parametrize("damage", FEW)
+@pytest.mark.parametrize("what", ["object", pytest.param("place", marks=pytest.mark.full)])
+def test_damage_offline(
+    cm: CM, origin: Origin, served: dict[str, Path], what: str, damage: Callable[[Path], None]
+) -> None:
+    first = cm.get()
+    assert first.ok, first.text
+    origin.clear_log()
+    damage(first.path if what == "place" else only_object(store_of(cm)))
+    result = cm.get(offline=True)
+    assert not origin.requests and not origin.connects
+    if damage in IN_PLACE:
+        content = served[NAME].read_bytes()
+        md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        assert result.code == 1, result.text
+        assert "resnet50_v1.onnx" in result.err and md5 in result.err
+        assert f"{len(content):,} bytes" in result.err
+        assert "Traceback" not in result.text
+        result = cm.get()
+    assert_whole(cm, result, served)
+    assert len(said(result)) == 1, result.text
+    assert_quiet_hit(cm, served)
+
+
+@pytest.fixture
+def other_disk() -> Iterator[Path]:
+    """Yield a folder on another file system than that of the tests."""
+    shm = Path("/dev/shm")
+    if not os.access(shm, os.W_OK):
+        pytest.skip("no tmpfs at /dev/shm")
+    folder = shm / f"cmx-resnet50-{os.getpid()}-{os.urandom(4).hex()}"
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.mark.parametrize("damage", [_truncated, _flipped_and_set_back])
+def test_copy_elsewhere_repairs_all_links_offline(
+    cm: CM,
+    origin: Origin,
+    served: dict[str, Path],
+    other_disk: Path,
+    damage: Callable[[Path], None],
+) -> None:
+    first = cm.get()
+    copy = cm.get(outdirname=str(other_disk / "out"))
+    assert copy.path.stat().st_dev != first.path.stat().st_dev
+    origin.clear_log()
+    damage(first.path)
+    result = cm.get(env=OFFLINE)
+    assert_whole(cm, result, served)
+    assert result.path == first.path
+    assert len(said(result)) == 1, result.text
+    assert not origin.connects
+    assert_quiet_hit(cm, served)
+
+
+@pytest.mark.parametrize("damage", FEW)
+def test_damaged_output_folder(
+    cm: CM, origin: Origin, served: dict[str, Path], damage: Callable[[Path], None]
+) -> None:
+    folder = cm.home / "out"
+    first = cm.get(outdirname=str(folder))
+    assert_whole(cm, first, served)
+    damage(folder / "resnet50_v1.onnx")
+    result = cm.get(outdirname=str(folder))
+    assert_whole(cm, result, served)
+    assert result.path == folder / "resnet50_v1.onnx"
+    assert_quiet_hit(cm, served, outdirname=str(folder))
+
+
+@pytest.mark.parametrize(
+    ("half", "damage"),
+    [
+        ("resnet50_v1.param", _flipped_and_set_back),
+        pytest.param("resnet50_v1.param", _folder, marks=pytest.mark.full),
+        ("resnet50_v1.param", _deleted),
+        pytest.param("resnet50_v1.bin", _flipped_and_set_back, marks=pytest.mark.full),
+        pytest.param("resnet50_v1.bin", _folder, marks=pytest.mark.full),
+        ("resnet50_v1.bin", _deleted),
+    ],
+)
+def test_damaged_half_of_a_pair(
+    cm: CM, served: dict[str, Path], half: str, damage: Callable[[Path], None]
+) -> None:
+    first = cm.get("ncnn")
+    damage(first.path.with_name(half))
+    result = cm.get("ncnn")
+    assert_good(cm, result, served, "ncnn")
+    assert result.path == first.path
+    param = result.path.with_name("resnet50_v1.param")
+    assert param.read_bytes() == served["ncnn-param"].read_bytes()
+    assert len(said(result)) == 1, result.text
+
+
+def _model_folder(cm: CM, result: Result) -> Path:
+    return result.path.parent
+
+
+def _entry(cm: CM, result: Result) -> Path:
+    return result.path.parent.parent
+
+
+def _store(cm: CM, result: Result) -> Path:
+    return store_of(cm)
+
+
+def _cache(cm: CM, result: Result) -> Path:
+    return cm.repos / "local" / "cache"
+
+
+def _object_folder(cm: CM, result: Result) -> Path:
+    return only_object(store_of(cm)).parent
+
+
+@pytest.mark.parametrize(
+    "what", [_model_folder, _entry, _store, _cache, _object_folder], ids=lambda f: f.__name__
+)
+@pytest.mark.parametrize("offline", [True, pytest.param(False, marks=pytest.mark.full)])
+def test_whole_folder_is_gone(
+    cm: CM,
+    origin: Origin,
+    served: dict[str, Path],
+    what: Callable[[CM, Result], Path],
+    offline: bool,
+) -> None:
+    """One of the two, store and place, is left in each case: nothing is fetched again."""
+    first = cm.get()
+    folder = what(cm, first)
+    folder = folder if folder.exists() else cm.repos / "repos" / "local" / "cache"
+    shutil.rmtree(folder)
+    origin.clear_log()
+    result = cm.get(offline=offline)
+    assert_whole(cm, result, served)
+    assert not origin.connects
+    assert_whole(cm, cm.get(env=OFFLINE), served)
+
+
+def test_plain_request_never_exports_somebodys_output_folder(
+    cm: CM, served: dict[str, Path]
+) -> None:
+    """Nor does one output folder answer for another, in whatever order they are asked for."""
+    one, two = str(cm.home / "one"), str(cm.home / "two")
+    for asked in (one, None, None, two, None, one, None, None):
+        result = cm.get(**({"outdirname": asked} if asked else {}))
+        assert_whole(cm, result, served)
+        if asked:
+            assert result.path.parent == Path(asked)
+        else:
+            assert cm.repos in result.path.parents
+        assert result.env["CM_ML_MODEL_PATH"] == str(result.path.parent)
+
+
+def test_rm_cache_keeps_the_object(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    first = cm.get()
+    origin.clear_log()
+    removed = cm.run("rm", "cache", "--tags=ml-model,resnet50", "-f")
+    assert removed.ok, removed.text
+    assert not first.path.exists()
+    assert_whole(cm, cm.get(env=OFFLINE), served)
+    assert not origin.connects
+
+
+def test_clock_that_was_set_back(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    """Every file of store and cache lies in the future: still a hit, and damage still shows."""
+    first = cm.get()
+    ahead = 4_000_000_000
+    for path in [*store_of(cm).rglob("*"), *first.path.parent.rglob("*")]:
+        os.utime(path, (ahead, ahead))
+    origin.clear_log()
+    for _ in range(2):
+        assert_whole(cm, cm.get(), served)
+    assert not origin.requests
+    _flipped(only_object(store_of(cm)))
+    os.utime(only_object(store_of(cm)), (ahead, ahead))
+    assert_whole(cm, cm.get(), served)
+    assert origin.requests
+
+
+@pytest.mark.parametrize("variations", [(), ("ncnn",), ("tflite",)], ids=["onnx", "pair", "gz"])
+@pytest.mark.parametrize("how", ["flag", pytest.param("variable", marks=pytest.mark.full)])
+def test_offline_with_nothing_there(
+    cm: CM, origin: Origin, served: dict[str, Path], variations: tuple[str, ...], how: str
+) -> None:
+    if how == "flag":
+        result = cm.get(*variations, offline=True)
+    else:
+        result = cm.get(*variations, env=OFFLINE)
+    name = {"": NAME, "ncnn": "ncnn", "tflite": "tflite-argmax"}["".join(variations)]
+    md5 = hashlib.md5(served[name].read_bytes(), usedforsecurity=False).hexdigest()
+    assert_failed(cm, result, served, ARTIFACTS[name].file, md5, "network", "curl -fL")
+    assert not origin.connects and not origin.requests
+    assert not objects(store_of(cm))
+    assert_good(cm, cm.get(*variations), served, name)
+    # What is there answers offline, by either way of asking for it.
+    assert_good(cm, cm.get(*variations, offline=True), served, name)
+    assert_good(cm, cm.get(*variations, env=OFFLINE), served, name)
+
+
+def test_changed_place_does_not_reach_another_user_of_the_store(
+    cm: CM, new_cm: Callable[..., CM], served: dict[str, Path]
+) -> None:
+    """Two users, one store: what one does to the file, the other is not served."""
+    shared = {"CM_RESNET50_STORE": str(store_of(cm))}
+    other = new_cm("other").also(variables=shared)
+    mine, theirs = cm.get(env=shared), other.get()
+    assert mine.ok and theirs.ok
+    _flipped(mine.path)
+    again = other.get()
+    assert again.ok, again.text
+    assert again.path.read_bytes() == delivered(served[NAME])
+    assert_whole(cm, cm.get(env=shared), served)

@@ -1,0 +1,207 @@
+"""Processes that die, are interrupted, or run side by side."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.faults.support import (
+    IMPATIENT,
+    REQUESTS,
+    assert_good,
+    assert_next_run_is_good,
+    assert_nothing_half_written,
+    objects,
+    store_of,
+)
+from tests.harness.artifacts import ARTIFACTS, delivered
+from tests.harness.cm import CM, Running
+from tests.harness.faults import Stall, Status, Trickle
+from tests.harness.origin import Origin
+
+LONE = "tflite-no-argmax"
+URL = ARTIFACTS[LONE].url
+REQUEST = REQUESTS[LONE]
+ONE_CONNECTION = {"CM_RESNET50_CONNECTIONS": "1"}
+WAITING = "cmx-resnet50: waiting for process"
+
+
+def command(*variations: str) -> tuple[str, ...]:
+    return ("get", ",".join(f"_{name}" for name in variations))
+
+
+def start(cm: CM, *variations: str, **env: str) -> Running:
+    """Start ``cmx-resnet50 get``."""
+    return cm.start(*command(*variations), program="cmx-resnet50", env={**IMPATIENT, **env})
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [300_000, *(pytest.param(n, marks=pytest.mark.full) for n in (1, 65_536, 150_000, 377_000))],
+)
+@pytest.mark.parametrize("program", ["cm", "cmx-resnet50"])
+def test_kill_9_after_so_many_bytes(
+    cm: CM, origin: Origin, served: dict[str, Path], program: str, sent: int
+) -> None:
+    size = served[LONE].stat().st_size
+    origin.fail(URL, Trickle(250_000))
+    line = cm.request(*REQUEST, quiet=True) if program == "cm" else command(*REQUEST)
+    with cm.start(*line, program=program, env=ONE_CONNECTION) as running:
+        origin.wait(lambda: origin.bytes_sent(URL) >= sent)
+        running.kill()
+        running.wait()
+    assert_nothing_half_written(cm, served)
+    known = journalled(cm)
+    origin.heal()
+    origin.clear_log()
+    result = cm.get(*REQUEST)
+    assert_good(cm, result, served, LONE)
+    if known and origin.bytes_sent():
+        assert "resumed at" in result.err
+        assert origin.bytes_sent() == size - known
+    # The journal is told twice a second: it is behind by no more than that.
+    assert origin.bytes_sent() <= size - sent + 200_000
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+def journalled(cm: CM) -> int:
+    """How many bytes the journal in the store says are there."""
+    known: set[int] = set()
+    for path in (store_of(cm) / "incoming").rglob("*.journal"):
+        for start, end in re.findall(r"^\+(\d+) (\d+)$", path.read_text(), re.MULTILINE):
+            known.update(range(int(start), int(end)))
+    return len(known)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("delay", [0.02 * step for step in range(1, 41)])
+def test_kill_9_after_so_long(
+    cm: CM, origin: Origin, served: dict[str, Path], delay: float
+) -> None:
+    """Anywhere between the first import and the last line."""
+    origin.fail(URL, Trickle(2_000_000))
+    with cm.start(*cm.request(*REQUEST, quiet=True)) as running:
+        try:
+            running.process.wait(delay)
+        except subprocess.TimeoutExpired:
+            running.kill()
+        running.wait()
+    assert_nothing_half_written(cm, served)
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+@pytest.mark.parametrize("program", ["cm", "cmx-resnet50"])
+def test_interrupt(cm: CM, origin: Origin, served: dict[str, Path], program: str) -> None:
+    size, sent = served[LONE].stat().st_size, 200_000
+    origin.fail(URL, Stall(sent))
+    line = cm.request(*REQUEST, quiet=True) if program == "cm" else command(*REQUEST)
+    with cm.start(*line, program=program, env=ONE_CONNECTION) as running:
+        # Half of it was seen by the process itself, and not only sent.
+        origin.wait(lambda: "%" in running.err)
+        running.interrupt()
+        result = running.wait(10)
+    if program == "cmx-resnet50":
+        assert result.code == 130, result.text
+        assert "interrupted" in result.err
+        assert "Traceback" not in result.err
+    else:
+        assert not result.ok
+    assert_nothing_half_written(cm, served)
+    origin.heal()
+    origin.clear_log()
+    again = cm.get(*REQUEST)
+    assert_good(cm, again, served, LONE)
+    assert "resumed at" in again.err
+    assert origin.bytes_sent() <= size - sent + 70_000
+
+
+def test_interrupt_while_waiting_for_another(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    origin.fail(URL, Stall(200_000))
+    with start(cm, *REQUEST, CM_RESNET50_READ_TIMEOUT="60") as first:
+        origin.wait(lambda: origin.bytes_sent(URL) >= 200_000)
+        with start(cm, *REQUEST) as second:
+            origin.wait(lambda: WAITING in second.err)
+            second.interrupt()
+            result = second.wait(10)
+        assert result.code == 130, result.text
+        assert "Traceback" not in result.err
+        assert first.process.poll() is None
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+@pytest.mark.parametrize("ending", ["kill", "stop"])
+def test_holder_of_the_lock_is_killed(
+    cm: CM, origin: Origin, served: dict[str, Path], ending: str
+) -> None:
+    """Those who wait say on whom, and one takes over with what the dead one had brought."""
+    origin.fail(URL, Trickle(150_000), times=1)
+    with start(cm, *REQUEST, CM_RESNET50_READ_TIMEOUT="60") as first, ExitStack() as stack:
+        origin.wait(lambda: "%" in first.err)
+        others = [stack.enter_context(start(cm, *REQUEST)) for _ in range(2)]
+        for other in others:
+            origin.wait(lambda other=other: WAITING in other.err)  # type: ignore[misc]
+            assert f"waiting for process {first.process.pid} on " in other.err
+        first.send(signal.SIGKILL if ending == "kill" else signal.SIGTERM)
+        results = [other.wait(30) for other in others]
+    for result in results:
+        assert result.ok, result.text
+    assert any("taking over" in result.err for result in results)
+    assert origin.bytes_sent() < 2 * served[LONE].stat().st_size
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+def test_eight_at_once_on_one_request(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    origin.fail(URL, Trickle(400_000))
+    with ExitStack() as stack:
+        running = [stack.enter_context(start(cm, *REQUEST, **ONE_CONNECTION)) for _ in range(8)]
+        results = [process.wait() for process in running]
+    for result in results:
+        assert result.ok, result.text
+        assert str(store_of(cm)) in result.out
+    size = served[LONE].stat().st_size
+    assert size <= origin.bytes_sent() <= size + 10_000
+    (stored,) = objects(store_of(cm)).values()
+    assert stored.read_bytes() == delivered(served[LONE])
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+def test_eight_at_once_on_three_requests(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    names = ["tflite-no-argmax", "pytorch-fp32", "tflite-argmax"]
+    for name in names:
+        origin.fail(ARTIFACTS[name].url, Trickle(400_000))
+    with ExitStack() as stack:
+        wanted = [names[number % 3] for number in range(8)]
+        running = [
+            stack.enter_context(start(cm, *REQUESTS[name], **ONE_CONNECTION)) for name in wanted
+        ]
+        results = [process.wait() for process in running]
+    for result in results:
+        assert result.ok, result.text
+    for name in names:
+        size = served[name].stat().st_size
+        assert size <= origin.bytes_sent(ARTIFACTS[name].url) <= size + 10_000
+    found = {path.read_bytes() for path in objects(store_of(cm)).values()}
+    assert found == {delivered(served[name]) for name in names}
+    for name in names:
+        assert_next_run_is_good(cm, origin, served, name)
+
+
+def test_eight_at_once_when_the_source_fails(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    """Each gets the error, none waits for ever, nobody is left with half a file."""
+    origin.fail(URL, Status(404))
+    with ExitStack() as stack:
+        running = [stack.enter_context(start(cm, *REQUEST)) for _ in range(8)]
+        results = [process.wait(60) for process in running]
+    for result in results:
+        assert result.code == 1, result.text
+        assert "HTTP 404" in result.err and "Traceback" not in result.err
+    assert_next_run_is_good(cm, origin, served, LONE)

@@ -1,0 +1,328 @@
+"""A server that refuses, breaks off or lies: what the user is told, and what stays."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.faults.support import (
+    IMPATIENT,
+    assert_failed,
+    assert_good,
+    assert_next_run_is_good,
+    sweep,
+)
+from tests.harness.artifacts import ARTIFACTS
+from tests.harness.cm import CM
+from tests.harness.faults import (
+    Behaviour,
+    Chunked,
+    Empty,
+    Flip,
+    Gzipped,
+    Html,
+    IgnoreRanges,
+    Json,
+    LongLength,
+    NoLength,
+    NoValidators,
+    Other,
+    Redirect,
+    RefuseRanges,
+    Reset,
+    Short,
+    Stall,
+    Status,
+    Trickle,
+    WrongRange,
+)
+from tests.harness.origin import Origin
+from tests.harness.reply import Resource, http_date
+
+LONE = "tflite-no-argmax"
+"""An artifact with one public address: when that fails, the run fails."""
+URL = ARTIFACTS[LONE].url
+REQUEST = ("tflite", "no-argmax")
+TWO = "pytorch-fp32"
+"""An artifact with a mirror."""
+FIRST, SECOND = ARTIFACTS[TWO].urls
+HALF = 180_000
+
+LASTING: dict[str, tuple[tuple[Behaviour, ...], str, int | None]] = {
+    # What the server does for ever; words that the error must have; requests, where it matters:
+    # an answer that will not change is not asked for again.
+    "404": ((Status(404),), "HTTP 404", 1),
+    "403": ((Status(403),), "HTTP 403", 1),
+    "410": ((Status(410),), "HTTP 410", 1),
+    "429 for long": ((Status(429, 86_400),), "HTTP 429", 1),
+    "429 without a word": ((Status(429),), "HTTP 429", None),
+    "500": ((Status(500),), "HTTP 500", None),
+    "503 until tomorrow": ((Status(503, http_date(86_400)),), "HTTP 503", 1),
+    "reset at the headers": ((Reset(),), "www.dropbox.com closed or broke the connection", None),
+    "no answer": ((Stall(),), "said nothing", None),
+    "stall without ranges": ((IgnoreRanges(), Stall(HALF)), "said nothing", None),
+    "short without ranges": ((IgnoreRanges(), Short(HALF)), "ended before", None),
+    "long length": ((LongLength(),), "ended before", None),
+    "chunked and too short": ((IgnoreRanges(), Chunked(HALF)), "wrong bytes", 1),
+    "chunked and cut": ((IgnoreRanges(), Chunked(HALF, terminated=False)), "", None),
+    "cut without a length": ((IgnoreRanges(), NoLength(HALF)), "wrong bytes", 1),
+    "bit flip": ((Flip(HALF),), "wrong bytes", 1),
+    "other bytes": ((Other(),), "wrong bytes", 1),
+    "a page": ((Html(),), "a web page came", 1),
+    "JSON": ((Json(),), "JSON", 1),
+    "nothing": ((Empty(),), "empty", 1),
+    "redirect loop": ((Redirect(URL),), "redirects", None),
+    "redirect to http": ((Redirect("http://example.org/a.tflite"),), "http", 1),
+    "redirect to a file": ((Redirect("file:///etc/passwd"),), "file", 1),
+}
+
+
+@pytest.mark.parametrize(
+    ("behaviours", "words", "requests"),
+    sweep(
+        LASTING,
+        "404, 429 for long, 500, reset at the headers, long length, bit flip, a page, nothing, "
+        "chunked and too short, redirect loop, redirect to http, redirect to a file",
+    ),
+)
+def test_fault_that_lasts(
+    cm: CM,
+    origin: Origin,
+    served: dict[str, Path],
+    behaviours: tuple[Behaviour, ...],
+    words: str,
+    requests: int | None,
+) -> None:
+    origin.fail(URL, *behaviours)
+    folder = cm.home / "models"
+    result = cm.get(*REQUEST, env=IMPATIENT, outdirname=str(folder))
+    name = served[LONE].name
+    assert_failed(cm, result, served, words, name, URL, " in ", "curl -fL", "Where to put it")
+    assert not folder.exists() or not list(folder.iterdir())
+    if "wrong bytes" in words:
+        assert "expected md5" in result.err and "actual   md5" in result.err
+    if requests is not None:
+        assert len(origin.requests) == requests
+    assert result.seconds < 12
+    assert {record.url for record in origin.requests} == {URL}
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+def test_what_cannot_pass_is_not_retried_without_end(cm: CM, origin: Origin) -> None:
+    """The budget bounds the whole, not each attempt."""
+    origin.fail(URL, Status(500))
+    result = cm.get(*REQUEST, env={**IMPATIENT, "CM_RESNET50_RETRY_BUDGET": "1.5"})
+    assert not result.ok
+    assert 2 <= len(origin.requests) <= 4
+    assert result.seconds < 5
+
+
+PASSING: dict[str, tuple[Behaviour, ...]] = {
+    "503": (Status(503),),
+    "502": (Status(502),),
+    "408": (Status(408),),
+    "429": (Status(429),),
+    "reset at the headers": (Reset(),),
+    "reset in the body": (Reset(HALF),),
+    "stall in the body": (Stall(HALF),),
+    "short": (Short(HALF),),
+    "chunked and cut": (Chunked(HALF, terminated=False),),
+    "cut without a length": (NoLength(HALF),),
+}
+
+
+@pytest.mark.parametrize(
+    "behaviours",
+    sweep(
+        {k: (v,) for k, v in PASSING.items()},
+        "503, reset at the headers, reset in the body, stall in the body",
+    ),
+)
+def test_fault_that_passes(
+    cm: CM, origin: Origin, served: dict[str, Path], behaviours: tuple[Behaviour, ...]
+) -> None:
+    origin.fail(URL, *behaviours, times=1)
+    result = cm.get(*REQUEST, env=IMPATIENT)
+    assert_good(cm, result, served, LONE)
+    assert len(origin.requests) >= 2
+    # What came is not fetched again; a little may be on its way when a connection breaks.
+    assert origin.bytes_sent() <= served[LONE].stat().st_size + 70_000
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("behaviour", [Reset(40_000), Short(40_000)], ids=["reset", "short"])
+def test_fault_that_lasts_but_lets_bytes_through(
+    cm: CM, origin: Origin, served: dict[str, Path], behaviour: Behaviour
+) -> None:
+    origin.fail(URL, behaviour)
+    env = {**IMPATIENT, "CM_RESNET50_RETRY_BUDGET": "30"}
+    assert_good(cm, cm.get(*REQUEST, env=env), served, LONE)
+    assert origin.bytes_sent() <= 1.02 * served[LONE].stat().st_size
+
+
+@pytest.mark.parametrize("wait", [2, pytest.param(None, marks=pytest.mark.full)])
+def test_retry_after_is_obeyed(cm: CM, origin: Origin, wait: int | None) -> None:
+    due = time.monotonic() + 4
+    origin.fail(URL, Status(429, wait if wait else http_date(4)), times=1)
+    result = cm.get(*REQUEST, env={"CM_RESNET50_RETRY_BUDGET": "20"})
+    assert result.ok, result.text
+    first, *others = origin.requests
+    assert first.status == 429
+    # A date has whole seconds only.
+    earliest = first.started + wait if wait else due - 1.1
+    assert min(record.started for record in others) >= earliest
+
+
+WELL_MEANT: dict[str, tuple[Behaviour, ...]] = {
+    "ranges ignored": (IgnoreRanges(),),
+    "ranges refused": (RefuseRanges(),),
+    "wrong range": (WrongRange(),),
+    "chunked": (Chunked(),),
+    "chunked whole": (IgnoreRanges(), Chunked()),
+    "no length": (NoLength(),),
+    "no length whole": (IgnoreRanges(), NoLength()),
+    "gzip": (Gzipped(),),
+    "no validators": (NoValidators(),),
+    "one redirect": (Redirect(f"{URL}&again=1"),),
+}
+
+
+@pytest.mark.parametrize(
+    "behaviours",
+    sweep(
+        {k: (v,) for k, v in WELL_MEANT.items()},
+        "ranges ignored, ranges refused, wrong range, gzip",
+    ),
+)
+def test_odd_server_that_has_the_file(
+    cm: CM, origin: Origin, served: dict[str, Path], behaviours: tuple[Behaviour, ...]
+) -> None:
+    origin.serve(f"{URL}&again=1", served[LONE])
+    origin.fail(URL, *behaviours)
+    assert_good(cm, cm.get(*REQUEST, env=IMPATIENT), served, LONE)
+    assert origin.bytes_sent() <= 2.1 * served[LONE].stat().st_size
+
+
+LIARS: dict[str, tuple[Behaviour, ...]] = {
+    "other bytes of the same length": (Other(),),
+    "bit flip": (Flip(HALF),),
+    "a page": (Html(),),
+    "404": (Status(404),),
+    "no answer": (Stall(),),
+    "trickle": (Trickle(1024),),
+    "cut for ever": (IgnoreRanges(), Chunked(HALF)),
+    "wrong length": (LongLength(),),
+}
+
+
+@pytest.mark.parametrize(
+    "behaviours",
+    sweep({k: (v,) for k, v in LIARS.items()}, "other bytes of the same length, a page, trickle"),
+)
+def test_mirror_takes_over(
+    cm: CM, origin: Origin, served: dict[str, Path], behaviours: tuple[Behaviour, ...]
+) -> None:
+    origin.fail(FIRST, *behaviours)
+    result = cm.get("pytorch", env=IMPATIENT)
+    assert_good(cm, result, served, TWO)
+    assert FIRST in result.err and SECOND in result.err
+    assert origin.bytes_sent(SECOND) <= served[TWO].stat().st_size
+    assert result.seconds < 10
+    assert_next_run_is_good(cm, origin, served, TWO)
+
+
+def test_mirrors_that_all_fail_are_all_named(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    origin.fail(FIRST, Flip(HALF))
+    origin.fail(SECOND, Status(404))
+    result = cm.get("pytorch", env=IMPATIENT)
+    told = ("1. " + FIRST, "2. " + SECOND, "HTTP 404", "expected sha256", "actual   sha256")
+    assert_failed(cm, result, served, *told)
+    size = served[TWO].stat().st_size
+    assert f"({size:,} bytes" in result.err
+    assert_next_run_is_good(cm, origin, served, TWO)
+
+
+@pytest.mark.full
+def test_trickle_from_the_only_source(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    origin.fail(URL, Trickle(1024))
+    result = cm.get(*REQUEST, env={**IMPATIENT, "CM_RESNET50_RETRY_BUDGET": "2"})
+    assert_failed(cm, result, served, "stalled", URL)
+    assert result.seconds < 15
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+def _renamed(resource: Path) -> Resource:
+    """The same bytes under another ETag, as a server gives them that was moved."""
+    return Resource(resource.read_bytes(), etag='"moved"', last_modified=None)
+
+
+def _replaced(resource: Path) -> Resource:
+    return Resource(bytes(len(resource.read_bytes())), etag='"new"', last_modified=None)
+
+
+@pytest.mark.parametrize(("change", "good"), [(_renamed, True), (_replaced, False)])
+def test_etag_changes_midway(
+    cm: CM,
+    origin: Origin,
+    served: dict[str, Path],
+    change: Callable[[Path], Resource],
+    good: bool,
+) -> None:
+    origin.fail(URL, Stall(HALF), times=1)
+    with cm.start(*cm.request(*REQUEST, quiet=True), env=IMPATIENT) as running:
+        origin.wait(lambda: origin.bytes_sent(URL) == HALF)
+        origin.serve(URL, change(served[LONE]))
+        result = running.wait()
+    if good:
+        assert_good(cm, result, served, LONE)
+    else:
+        assert_failed(cm, result, served, "wrong bytes", "expected md5", "actual   md5")
+    origin.serve(URL, served[LONE])
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+@pytest.mark.parametrize("name", ["tflite-argmax", "ncnn", "tflite-edgetpu"])
+def test_fault_of_an_archive_or_a_pair(
+    cm: CM, origin: Origin, served: dict[str, Path], name: str
+) -> None:
+    """An altered .gz, an altered half of a pair: nothing is delivered, then all of it."""
+    part = "ncnn-param" if name == "ncnn" else name
+    origin.fail(ARTIFACTS[part].url, Flip(5_000))
+    variations = {"tflite-argmax": ("tflite",), "ncnn": ("ncnn",)}.get(
+        name, ("tflite", "int8", "no-argmax")
+    )
+    result = cm.get(*variations, env=IMPATIENT)
+    assert_failed(cm, result, served, ARTIFACTS[part].url, "wrong bytes", "expected md5")
+    assert_next_run_is_good(cm, origin, served, name)
+
+
+def test_error_says_what_to_do_and_that_works(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    """Whoever fetches by hand and does what the error says has the model."""
+    for name, variations in (("tflite-argmax", ("tflite",)), (LONE, REQUEST)):
+        origin.fail(ARTIFACTS[name].url, Status(404))
+        result = cm.get(*variations)
+        assert_failed(cm, result, served, f"-o {ARTIFACTS[name].file} ")
+        assert "CM_RESNET50_MIRROR=file://" in result.err
+        folder = cm.home / name
+        folder.mkdir()
+        (folder / ARTIFACTS[name].file).write_bytes(served[name].read_bytes())
+        result = cm.get(*variations, env={"CM_RESNET50_MIRROR": folder.as_uri()})
+        assert_good(cm, result, served, name)
+
+
+def test_wait_is_not_paid_twice(cm: CM, origin: Origin) -> None:
+    """A host that said nothing is not asked for the second file of a pair either way for ever."""
+    origin.fail(ARTIFACTS["ncnn"].url, Stall())
+    began = time.monotonic()
+    result = cm.get("ncnn", env=IMPATIENT)
+    assert result.code == 1
+    assert time.monotonic() - began < 8
+    assert not origin.asked(ARTIFACTS["ncnn-param"].url)

@@ -1,0 +1,144 @@
+"""Where the bytes may come from besides the public address: site mirrors, further URLs, tools."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+from typing import ClassVar
+
+import pytest
+
+from tests.faults.support import (
+    IMPATIENT,
+    assert_failed,
+    assert_good,
+    assert_next_run_is_good,
+    objects,
+    store_of,
+    sweep,
+)
+from tests.harness.artifacts import ARTIFACTS, delivered
+from tests.harness.cm import CM
+from tests.harness.faults import Flip, Other, Status
+from tests.harness.origin import Origin
+
+ONE = "tflite-no-argmax"
+URL = ARTIFACTS[ONE].url
+REQUEST = ("tflite", "no-argmax")
+CASES = {ONE: REQUEST, "tflite-argmax": ("tflite",), "pytorch-fp32": ("pytorch",)}
+
+
+def digest(path: Path, kind: str) -> str:
+    return hashlib.new(kind, path.read_bytes(), usedforsecurity=False).hexdigest()
+
+
+def site_names(name: str, path: Path) -> list[str]:
+    """All names that a site may give the file: by digests as far as they are known, and its own."""
+    known = ["md5", "sha256"] if name == "pytorch-fp32" else ["md5"]
+    return [*(f"{kind}/{digest(path, kind)}" for kind in known), ARTIFACTS[name].file]
+
+
+SITES = [("tflite-argmax", 0), (ONE, 0), (ONE, 1), ("tflite-argmax", 1)]
+SITES += [("pytorch-fp32", by) for by in range(3)]
+
+
+@pytest.mark.parametrize("scheme", ["http", "file"])
+@pytest.mark.parametrize(
+    ("name", "by"), [pytest.param(*s, marks=[pytest.mark.full] if s[1] else []) for s in SITES]
+)
+def test_site_mirror(
+    cm: CM, origin: Origin, served: dict[str, Path], name: str, scheme: str, by: int
+) -> None:
+    names = site_names(name, served[name])
+    if scheme == "http":
+        prefix = origin.url("/models/")
+        origin.serve(prefix + names[by], served[name])
+    else:
+        folder = cm.home / "site"
+        (folder / names[by]).parent.mkdir(parents=True)
+        shutil.copyfile(served[name], folder / names[by])
+        prefix = folder.as_uri()
+    result = cm.get(*CASES[name], env={**IMPATIENT, "CM_RESNET50_MIRROR": prefix})
+    assert_good(cm, result, served, name)
+    assert not origin.connects
+    if scheme == "file":
+        assert not origin.requests
+
+
+def test_site_mirror_for_a_pair(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    folder = cm.home / "site"
+    folder.mkdir()
+    for name in ("ncnn", "ncnn-param"):
+        shutil.copyfile(served[name], folder / ARTIFACTS[name].file)
+    result = cm.get("ncnn", env={"CM_RESNET50_MIRROR": folder.as_uri(), "CM_RESNET50_OFFLINE": "1"})
+    assert_good(cm, result, served, "ncnn")
+    assert not origin.requests and not origin.connects
+
+
+def test_bad_site_mirrors_are_passed_by_and_named(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    folder = cm.home / "site"
+    folder.mkdir()
+    (folder / ARTIFACTS[ONE].file).write_bytes(b"not the model")
+    site = origin.url("/models")
+    origin.serve(f"{site}/{ARTIFACTS[ONE].file}", served[ONE], Flip(100))
+    mirrors = f"{folder.as_uri()} {site}"
+    result = cm.get(*REQUEST, env={**IMPATIENT, "CM_RESNET50_MIRROR": mirrors})
+    assert_good(cm, result, served, ONE)
+    assert folder.as_uri() in result.err and f"{site}/{ARTIFACTS[ONE].file}" in result.err
+    assert origin.asked(URL)
+
+
+def test_further_urls_are_asked_in_turn(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    origin.fail(URL, Status(404))
+    bad, good = "https://one.example.org/a.tflite", "https://two.example.org/b.tflite"
+    origin.serve(bad, served[ONE], Other())
+    origin.serve(good, served[ONE])
+    options = {"env.CM_DOWNLOAD_URL1": bad, "env.CM_DOWNLOAD_URL4": good}
+    result = cm.get(*REQUEST, env=IMPATIENT, **options)
+    assert_good(cm, result, served, ONE)
+    assert [record.url for record in origin.requests] == [URL, bad, good]
+    assert bad in result.err
+    assert_next_run_is_good(cm, origin, served, ONE)
+
+
+def test_further_urls_all_fail(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    origin.fail(URL, Status(404))
+    further = {f"env.CM_DOWNLOAD_URL{n}": f"https://{n}.example.org/a" for n in range(1, 5)}
+    result = cm.get(*REQUEST, env=IMPATIENT, **further)
+    assert_failed(cm, result, served, URL, *further.values(), "HTTP 404")
+    assert_next_run_is_good(cm, origin, served, ONE)
+
+
+@pytest.mark.skipif(shutil.which("wget") is None, reason="wget is not installed")
+class TestOtherTool:
+    """``--adr.model-downloader.tags=_wget``: that tool fetches; we verify and adopt."""
+
+    OPTIONS: ClassVar = {"adr.model-downloader.tags": "_wget"}
+
+    @pytest.mark.parametrize("name", sweep({k: k for k in CASES}, "tflite-argmax"))
+    def test_good(self, cm: CM, origin: Origin, served: dict[str, Path], name: str) -> None:
+        # wget takes a CA from its own settings only.
+        (cm.home / ".wgetrc").write_text(f"ca_certificate = {origin.authority.bundle}\n")
+        result = cm.get(*CASES[name], **self.OPTIONS)
+        assert_good(cm, result, served, name)
+        agents = {record.headers.get("user-agent", "").lower() for record in origin.requests}
+        assert agents and all("wget" in agent for agent in agents)
+        origin.clear_log()
+        again = cm.get(*CASES[name], **self.OPTIONS)
+        assert_good(cm, again, served, name)
+        assert not origin.requests
+
+    def test_wrong_bytes(self, cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+        origin.fail(URL, Other())
+        (cm.home / ".wgetrc").write_text(f"ca_certificate = {origin.authority.bundle}\n")
+        result = cm.get(*REQUEST, **self.OPTIONS)
+        assert result.code != 0
+        assert not result.env
+        assert not objects(store_of(cm))
+        origin.heal()
+        again = cm.get(*REQUEST)
+        assert again.ok, again.text
+        assert again.path.read_bytes() == delivered(served[ONE])

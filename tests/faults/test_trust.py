@@ -1,0 +1,173 @@
+"""Certificates, redirects, proxies and secrets: what is refused, and what is never shown."""
+
+from __future__ import annotations
+
+import itertools
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.faults.support import (
+    IMPATIENT,
+    assert_failed,
+    assert_good,
+    assert_next_run_is_good,
+    store_of,
+)
+from tests.harness.artifacts import ARTIFACTS
+from tests.harness.authority import Flavour
+from tests.harness.cm import CM, Result
+from tests.harness.faults import Redirect, Status
+from tests.harness.origin import Origin
+
+LONE = "tflite-edgetpu"
+URL = ARTIFACTS[LONE].url
+REQUEST = ("tflite", "int8", "no-argmax")
+SECRET = "hunter2-secret"
+TOKEN = "tok-8c1f33e0a9"
+
+
+@pytest.mark.parametrize("flavour", ["other-ca", "expired", "wrong-name"])
+def test_certificate_that_is_not_to_be_trusted(
+    cm: CM, origin: Origin, served: dict[str, Path], flavour: Flavour
+) -> None:
+    origin.certificate("zenodo.org", flavour)
+    result = cm.get(*REQUEST, env=IMPATIENT)
+    issuer = "CA that nobody trusts" if flavour == "other-ca" else "CA of the tests"
+    assert_failed(cm, result, served, "certificate of zenodo.org", issuer, "REQUESTS_CA_BUNDLE")
+    assert not origin.requests
+    # Not retried: the first look, and at most one more to see the issuer.
+    assert len(origin.connects) <= 2
+    origin.certificate("zenodo.org", "good")
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+@pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"])
+def test_company_ca_by_one_variable(
+    cm: CM, origin: Origin, served: dict[str, Path], name: str
+) -> None:
+    names = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
+    bundle = {**dict.fromkeys(names, ""), name: str(origin.authority.bundle)}
+    assert_good(cm, cm.get(*REQUEST, env={**IMPATIENT, **bundle}), served, LONE)
+
+
+def test_bad_certificate_of_the_first_source_only(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    origin.certificate("zenodo.org", "expired")
+    assert_good(cm, cm.get("pytorch", env=IMPATIENT), served, "pytorch-fp32")
+    assert not origin.asked(ARTIFACTS["pytorch-fp32"].url)
+
+
+@pytest.mark.parametrize("count", [9, 11])
+def test_redirects_are_counted(cm: CM, origin: Origin, served: dict[str, Path], count: int) -> None:
+    hops = [URL, *(f"https://zenodo.org/hop/{number}" for number in range(count))]
+    for here, there in itertools.pairwise(hops):
+        origin.fail(here, Redirect(there))
+    origin.serve(hops[-1], served[LONE])
+    result = cm.get(*REQUEST, env=IMPATIENT)
+    if count <= 10:
+        assert_good(cm, result, served, LONE)
+    else:
+        assert_failed(cm, result, served, "more than 10 redirects")
+
+
+def test_redirect_does_not_carry_credentials_to_another_host(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    (cm.home / ".netrc").write_text(f"machine zenodo.org login me password {SECRET}\n")
+    (cm.home / ".netrc").chmod(0o600)
+    there = "https://cdn.example.org/model.tflite"
+    origin.serve(there, served[LONE])
+    origin.fail(URL, Redirect(there))
+    result = cm.get(*REQUEST, env=IMPATIENT)
+    assert_good(cm, result, served, LONE)
+    assert all("authorization" in record.headers for record in origin.asked(URL))
+    assert not any("authorization" in record.headers for record in origin.asked(there))
+    assert_secret_nowhere(cm, result)
+
+
+def assert_secret_nowhere(cm: CM, *results: Result) -> None:
+    """Neither printed nor written, but for the proxy that the engine itself puts in its scripts."""
+    for result in results:
+        assert SECRET not in result.text and TOKEN not in result.text
+    for path in [*cm.repos.rglob("*"), *cm.home.rglob("*")]:
+        if path.is_file() and path.name != ".netrc" and not path.name.startswith("tmp-"):
+            content = path.read_bytes()
+            assert SECRET.encode() not in content, path
+            assert TOKEN.encode() not in content, path
+
+
+def _behind_proxy(origin: Origin, user: str, password: str) -> dict[str, str]:
+    return {**origin.environment(user, password), **IMPATIENT}
+
+
+def test_proxy_that_needs_a_password(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    origin.require_password("anna", SECRET)
+    result = cm.get(*REQUEST, env=IMPATIENT)
+    assert_failed(cm, result, served, "proxy asks for a password", "HTTPS_PROXY")
+    wrong = cm.get(*REQUEST, env=_behind_proxy(origin, "anna", f"{SECRET}-not"))
+    assert_failed(cm, wrong, served, "proxy asks for a password")
+    assert_secret_nowhere(cm, wrong)
+    assert len(origin.connects) <= 4
+    right = cm.get(*REQUEST, env=_behind_proxy(origin, "anna", SECRET))
+    assert_good(cm, right, served, LONE)
+    assert_secret_nowhere(cm, right)
+
+
+def test_password_of_a_proxy_that_does_not_help(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    origin.unreachable("zenodo.org")
+    result = cm.get(*REQUEST, env=_behind_proxy(origin, "anna", SECRET))
+    assert_failed(cm, result, served, "the proxy", "does not reach the host")
+    assert_secret_nowhere(cm, result)
+
+
+@pytest.mark.parametrize("bad", [False, True], ids=["good", "404"])
+def test_secrets_of_a_site_mirror(
+    cm: CM, origin: Origin, served: dict[str, Path], bad: bool
+) -> None:
+    """CM_RESNET50_MIRROR with a name and a password, on loopback: used, never shown."""
+    site = origin.url("/site").replace("http://", f"http://anna:{SECRET}@")
+    plain = origin.url(f"/site/{served[LONE].name}")
+    origin.serve(plain, served[LONE])
+    if bad:
+        origin.fail(plain, Status(404))
+        origin.fail(URL, Status(404))
+    result = cm.get(*REQUEST, env={**IMPATIENT, "CM_RESNET50_MIRROR": site})
+    assert any("authorization" in record.headers for record in origin.asked(plain))
+    if bad:
+        assert_failed(cm, result, served, "HTTP 404")
+    else:
+        assert_good(cm, result, served, LONE)
+        assert not origin.asked(URL)
+    assert_secret_nowhere(cm, result)
+
+
+def test_secrets_in_a_further_url(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    further = f"https://files.example.org/x.tflite?token={TOKEN}"
+    origin.serve(further, served[LONE])
+    origin.fail(URL, Status(404))
+    options = {"env.CM_DOWNLOAD_URL1": further}
+    assert_good(cm, cm.get(*REQUEST, env=IMPATIENT, **options), served, LONE)
+    for path in store_of(cm).rglob("*"):
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes()
+    shutil.rmtree(store_of(cm))
+    shutil.rmtree(cm.repos / "repos" / "local" / "cache")
+    origin.forget(further)
+    given = cm.get(*REQUEST, env=IMPATIENT, **options)
+    assert_failed(cm, given, served, "files.example.org", "token=***")
+    # The first line of the text is the command, as it was typed.
+    assert TOKEN not in given.out + given.err
+
+
+def test_plain_http_is_for_loopback_and_for_what_the_user_names(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    far = "http://files.example.org/site"
+    origin.serve(f"{far}/{served[LONE].name}", served[LONE])
+    result = cm.get(*REQUEST, env={**IMPATIENT, "CM_RESNET50_MIRROR": far})
+    assert_good(cm, result, served, LONE)
+    assert not origin.asked(URL)
