@@ -9,19 +9,19 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from functools import cached_property
 from itertools import product
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.request import ASKED, RUN, Artifact, Refusal, Request, Resolution
+
+__all__ = ["ASKED", "RUN", "SCRIPT", "Artifact", "Catalog", "Refusal", "Request", "Resolution"]
 
 SCRIPT = Path(__file__).parent / "repo" / "script" / "get-ml-model-resnet50"
-ASKED = "CM_RESNET50_ASKED_"
-RUN = "cm run script --tags=get,ml-model,resnet50"
 RANDOM = "The weights are random (_dummy-weights); predictions mean nothing."
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _WEIGHTS = {
@@ -33,167 +33,6 @@ _WEIGHTS = {
     "opset": 1,
 }
 """How far two requests are apart in each field; the framework outweighs all the rest."""
-
-
-class Refusal(Resnet50Error):
-    """A request that no file answers; `nearest` are variation lists that do."""
-
-    def __init__(self, reason: str, nearest: Sequence[str] = ()) -> None:
-        self.reason = reason
-        self.nearest = tuple(nearest)
-        text = reason
-        if self.nearest:
-            commands = "\n".join(f"  {RUN},{variations}" for variations in self.nearest)
-            text += f"\nThe nearest requests that have a file:\n{commands}"
-        super().__init__(text)
-
-
-@dataclass(frozen=True)
-class Request:
-    """What is asked for.
-
-    `explicit` holds the variations that were asked by name, without defaults; None where that
-    is not known any more, as on a cache hit. `url` and `checksum` are the user's own
-    (``--const.CM_PACKAGE_URL``, ``--const.CM_DOWNLOAD_CHECKSUM``), `local` the user's own file.
-    """
-
-    framework: str = "onnx"
-    precision: str = "fp32"
-    output: str = "argmax"
-    opset: str = "none"
-    from_tf: str = "no"
-    huggingface: str = "no"
-    batch: str = "dynamic"
-    fix_shape: str = "no"
-    weights: str = "pretrained"
-    url: str | None = None
-    checksum: str | None = None
-    local: str | None = None
-    explicit: frozenset[str] | None = None
-
-    @classmethod
-    def from_env(
-        cls,
-        env: Mapping[str, Any],
-        *,
-        url: str | None = None,
-        checksum: str | None = None,
-        local: str | None = None,
-        explicit: Sequence[str] | None = None,
-    ) -> Request:
-        """Read the request from the ``CM_RESNET50_ASKED_*`` keys that the variations set."""
-        asked = {
-            name: str(env[ASKED + name.upper()])
-            for name in cls.__dataclass_fields__
-            if ASKED + name.upper() in env
-        }
-        names = None if explicit is None else frozenset(explicit)
-        return cls(**asked, url=url, checksum=checksum, local=local, explicit=names)
-
-    @property
-    def variations(self) -> str:
-        """The request as CM's tags, without what is default anyway."""
-        parts = [self.framework, self.precision]
-        if self.output == "no-argmax" or self.asked("argmax"):
-            parts.append(self.output)
-        if self.opset == "8" or self.asked(f"opset-{self.opset}"):
-            parts.append(f"opset-{self.opset}")
-        if self.from_tf == "yes":
-            parts.append("from-tf")
-        if self.huggingface == "yes":
-            parts.append("huggingface_default")
-        if self.batch != "dynamic":
-            parts.append(f"batch_size.{self.batch}")
-        if self.fix_shape == "yes":
-            parts.append("fix-input-shape")
-        if self.weights == "dummy":
-            parts.append("dummy-weights")
-        left_out = sorted(name for name in self.explicit or () if name.startswith("-"))
-        return ",".join(f"_{part}" for part in [*parts, *left_out] if part != "none")
-
-    def asked(self, variation: str) -> bool:
-        """Whether `variation` was asked by name."""
-        return self.explicit is not None and variation in self.explicit
-
-
-@dataclass(frozen=True)
-class Artifact:
-    """One file that is publicly known, or one that the user named by URL; facts of ``_cm.json``."""
-
-    url: str
-    name: str
-    file: str
-    format: str
-    precision: str | None = None
-    layout: str | None = None
-    classes: int | None = None
-    opset: int | None = None
-    ir: int | None = None
-    inputs: Sequence[Mapping[str, Any]] | None = None
-    outputs: Sequence[Mapping[str, Any]] | None = None
-    md5: str | None = None
-    sha256: str | None = None
-    bytes: int | None = None
-    about_bytes: int | None = None
-    mirrors: Sequence[str] = ()
-    licence: str | None = None
-    top1: str | None = None
-    preprocessing: Mapping[str, Any] | None = None
-    archive: Mapping[str, Any] | None = None
-    companions: Sequence[str] = ()
-    companion_key: str | None = None
-    tool: str | None = None
-    batch: str | None = None
-    """``fixed``: a batch asked for is made true in the file; ``free``: the file takes any;
-    ``bound``: the file keeps the one that it has."""
-    dummy: Mapping[str, Any] | None = None
-    serves: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
-    exports: Mapping[str, str] = field(default_factory=dict)
-    known: bool = True
-
-    def answers(self, asked: Mapping[str, str]) -> bool:
-        """Whether this file is what a request with these fields means."""
-        return any(_matches(pattern, asked) for pattern in self.serves)
-
-    @property
-    def verifiable(self) -> bool:
-        """Whether a digest of the file, or of the archive that it comes in, is known."""
-        archive = self.archive or {}
-        known = (self.md5, self.sha256, archive.get("md5"), archive.get("sha256"))
-        return any(known)
-
-    def mentions(self, name: str) -> bool:
-        """Whether the request's field `name` has a part in choosing this file."""
-        return any(name in pattern for pattern in self.serves)
-
-
-@dataclass(frozen=True)
-class Resolution:
-    """The one artifact that a request means, its sources in order, and what to tell the user."""
-
-    request: Request
-    artifact: Artifact
-    companions: tuple[Artifact, ...]
-    sources: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    """What is not as asked; strictness refuses it."""
-    remarks: tuple[str, ...] = ()
-    """What else the user should know."""
-
-    @property
-    def batch(self) -> int | None:
-        """The batch size to make true in the file, None where it stays as it is."""
-        request = self.request
-        if self.artifact.batch != "fixed":
-            return None
-        if request.batch != "dynamic":
-            return int(request.batch)
-        return 1 if request.fix_shape == "yes" else None
-
-    @property
-    def file_precision(self) -> str:
-        """The precision of the delivered file, as far as it is known, else the one asked for."""
-        return self.artifact.precision or self.request.precision
 
 
 class Catalog:
@@ -406,14 +245,6 @@ def _check_checksum(resolution: Resolution) -> None:
             f"CM_DOWNLOAD_CHECKSUM={checksum} is not that of {artifact.file} "
             f"({artifact.name}), which is {' or '.join(sorted(kin))}. Leave it out."
         )
-
-
-def _matches(pattern: Mapping[str, Any], asked: Mapping[str, str]) -> bool:
-    for name, wanted in pattern.items():
-        allowed = [wanted] if isinstance(wanted, str) else wanted
-        if asked[name] != "*" and asked[name] not in allowed:
-            return False
-    return True
 
 
 def _remarks(resolution: Resolution) -> Iterator[str]:

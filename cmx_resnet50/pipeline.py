@@ -1,4 +1,4 @@
-"""From a resolution to files in place: the one module that joins catalog, fetch and store."""
+"""From a resolution to files in place: joins catalog, store, reshape and inspect."""
 
 from __future__ import annotations
 
@@ -7,22 +7,23 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
-from cmx_resnet50 import __version__
+from cmx_resnet50.bringing import Bringer
 from cmx_resnet50.catalog import Artifact, Catalog, Resolution
 from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.naming import (
+    derived_key,
+    dummy_keys,
+    expected,
+    expected_archive,
+    keys,
+    site_name,
+)
 from cmx_resnet50.options import Options
 from cmx_resnet50.store import Store, StoredObject
 
 if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
-    from cmx_resnet50.digests import Digests, Expected
-
-RESHAPE_REVISION = 1
-"""Raised when ``reshape`` writes other bytes, so that old results answer no longer."""
-BY_HAND = "any folder; then run again with CM_RESNET50_MIRROR=file:///THAT/FOLDER"
-UNPACKED_LIMIT = 4 << 30
-"""Bytes that an archive of unknown origin may unpack to; known ones state their own bound."""
+    from cmx_resnet50.digests import Digests
 
 
 @dataclass(frozen=True)
@@ -72,6 +73,7 @@ class Pipeline:
         self.options = options
         self.silent = silent
         self.store = Store(options.store)
+        self._bringer = Bringer(self.store, options, silent=silent)
 
     def obtain(self, resolution: Resolution, extra_sources: Sequence[str] = ()) -> Delivery:
         """Return the objects of `resolution`, fetched or made only where the store lacks them.
@@ -103,12 +105,12 @@ class Pipeline:
             return self._adopted(resolution, Path(resolution.request.local))
         sources = [*resolution.sources, *extra_sources]
         named = resolution.request.url is not None
-        model, made = self._fetched(
+        model, made = self._bringer.fetched(
             resolution.artifact, sources, named_by_user=named, brought=brought
         )
         others = []
         for companion in resolution.companions:
-            stored, fetched = self._fetched(companion, [companion.url, *companion.mirrors])
+            stored, fetched = self._bringer.fetched(companion, [companion.url, *companion.mirrors])
             others.append(stored)
             made = made or fetched
         return self._delivery(resolution, model, tuple(others), "fetched" if made else "store")
@@ -179,7 +181,7 @@ class Pipeline:
                 reshape(original.path, partial, batch=batch)
             else:
                 shutil.move(ready, partial)
-            record = self.record(resolution.artifact, delivery.url)
+            record = self._bringer.record(resolution.artifact, delivery.url)
             return digest_file(partial), {
                 **record,
                 "derived_from": original.sha256,
@@ -225,7 +227,7 @@ class Pipeline:
                 continue
             if wanted.mismatch(digest_file(path)) is None:
                 self.store.adopt(
-                    path, keys=keys(artifact), record=self.record(artifact, path.as_uri())
+                    path, keys=keys(artifact), record=self._bringer.record(artifact, path.as_uri())
                 )
         return self.recall(resolution, sha256)
 
@@ -275,84 +277,6 @@ class Pipeline:
                 resolution = replace(resolution, artifact=found)
         return Delivery(resolution, model, companions, origin, artifact.verifiable, url)
 
-    def _fetched(
-        self,
-        artifact: Artifact,
-        urls: Sequence[str],
-        *,
-        named_by_user: bool = False,
-        brought: bool = False,
-    ) -> tuple[StoredObject, bool]:
-        def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
-            archive = artifact.archive
-            target = partial if archive is None else partial.with_name(partial.name + ".archive")
-            digests, url = self._bring(artifact, urls, target, named_by_user=named_by_user)
-            record = self.record(artifact, artifact.url if brought else url)
-            if archive is not None:
-                from cmx_resnet50.unpack import gunzip
-
-                record["archive"] = digests.__dict__
-                limit = archive.get("max_unpacked_bytes") or UNPACKED_LIMIT
-                digests = gunzip(target, partial, limit=limit)
-                target.unlink()
-            problem = expected(artifact).mismatch(digests)
-            if problem is not None:
-                partial.unlink()
-                raise Resnet50Error(f"{artifact.file} from {url}: {problem}.")
-            _refuse_other_formats(artifact, partial)
-            return digests, record
-
-        return self.store.obtain(keys(artifact), make, name=artifact.file)
-
-    def _bring(
-        self, artifact: Artifact, urls: Sequence[str], target: Path, *, named_by_user: bool
-    ) -> tuple[Digests, str]:
-        """Fetch what `artifact` is delivered as; return its digests, and the URL that gave it."""
-        from cmx_resnet50.fetch import FetchError, FetchOptions, Source, fetch
-        from cmx_resnet50.progress import progress_for
-
-        options = self.options
-        by_tool = artifact.tool is not None and artifact.url in urls and not options.offline
-        sources = [Source(url, named_by_user=True) for url in self._site_urls(artifact)]
-        sources += [
-            Source(url, named_by_user=named_by_user and index == 0)
-            for index, url in enumerate(urls)
-            if not (by_tool and url == artifact.url)
-        ]
-        if sources:
-            try:
-                found = fetch(
-                    sources,
-                    expected(artifact) if artifact.archive is None else expected_archive(artifact),
-                    target,
-                    name=site_name(artifact),
-                    options=FetchOptions(
-                        connections=options.connections,
-                        connect_timeout=options.connect_timeout,
-                        read_timeout=options.read_timeout,
-                        retry_budget=options.retry_budget,
-                        stall_seconds=options.stall_seconds,
-                        offline=options.offline,
-                    ),
-                    progress=progress_for(self.silent),
-                    place_hint=BY_HAND,
-                )
-                return found.digests, found.url
-            except FetchError:
-                if not by_tool:
-                    raise
-        from cmx_resnet50 import drive
-        from cmx_resnet50.digests import digest_file
-
-        drive.download(artifact, target, silent=self.silent)
-        return digest_file(target), artifact.url
-
-    def _site_urls(self, artifact: Artifact) -> list[str]:
-        what = artifact.archive or {"md5": artifact.md5, "sha256": artifact.sha256}
-        names = [f"{kind}/{what[kind]}" for kind in ("sha256", "md5") if what.get(kind)]
-        names.append(site_name(artifact))
-        return [f"{prefix.rstrip('/')}/{name}" for prefix in self.options.mirror for name in names]
-
     def _adopted(self, resolution: Resolution, given: Path) -> Delivery:
         artifact = resolution.artifact
         path = given / artifact.file if given.is_dir() else given
@@ -366,7 +290,7 @@ class Pipeline:
         packed = expected_archive(artifact)
         if packed.verifiable and packed.mismatch(digests) is None:
             # Only the archive's digest is published: what is in it cannot be compared itself.
-            stored, _ = self._fetched(artifact, [path.as_uri()])
+            stored, _ = self._bringer.fetched(artifact, [path.as_uri()])
             delivery = self._delivery(resolution, stored, (), "local")
             return replace(delivery, verified=True, url=path.as_uri())
         problem = expected(artifact).mismatch(digests)
@@ -382,7 +306,9 @@ class Pipeline:
 
             read_facts(path, artifact.format)
         names = keys(artifact) if problem is None else [f"sha256-{digests.sha256}"]
-        stored = self.store.adopt(path, keys=names, record=self.record(artifact, path.as_uri()))
+        stored = self.store.adopt(
+            path, keys=names, record=self._bringer.record(artifact, path.as_uri())
+        )
         others = tuple(self._beside(companion, path.parent) for companion in resolution.companions)
         if problem is not None:
             unknown = replace(artifact, md5=None, sha256=None, bytes=None, top1=None, known=False)
@@ -396,10 +322,12 @@ class Pipeline:
     def _beside(self, companion: Artifact, folder: Path) -> StoredObject:
         path = folder / companion.file
         if path.is_file() and not self.options.accept_any:
-            return self._fetched(companion, [path.as_uri(), companion.url, *companion.mirrors])[0]
+            return self._bringer.fetched(
+                companion, [path.as_uri(), companion.url, *companion.mirrors]
+            )[0]
         if path.is_file():
-            return self.store.adopt(path, record=self.record(companion, path.as_uri()))
-        return self._fetched(companion, [companion.url, *companion.mirrors])[0]
+            return self.store.adopt(path, record=self._bringer.record(companion, path.as_uri()))
+        return self._bringer.fetched(companion, [companion.url, *companion.mirrors])[0]
 
     def _dummies(self, resolution: Resolution) -> Delivery:
         artifact = resolution.artifact
@@ -409,103 +337,6 @@ class Pipeline:
                 + ", ".join(a.name for a in self.catalog.artifacts.values() if a.dummy)
                 + "."
             )
-        model, made = self._dummy(artifact)
-        others = tuple(self._dummy(companion)[0] for companion in resolution.companions)
+        model, made = self._bringer.dummy(artifact)
+        others = tuple(self._bringer.dummy(companion)[0] for companion in resolution.companions)
         return self._delivery(resolution, model, others, "dummy" if made else "store")
-
-    def _dummy(self, artifact: Artifact) -> tuple[StoredObject, bool]:
-        facts = artifact.dummy
-        if facts is None:
-            raise Resnet50Error(f"_dummy-weights: none are made for {artifact.name}.")
-
-        def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
-            from cmx_resnet50.digests import Expected, digest_file
-            from cmx_resnet50.dummy import write
-
-            wanted = Expected(facts["md5"], facts["sha256"], facts["bytes"])
-
-            write(artifact.name, partial)
-            digests = digest_file(partial)
-            problem = wanted.mismatch(digests)
-            if problem is not None:
-                raise Resnet50Error(f"The random weights made here are not the usual: {problem}.")
-            return digests, self.record(artifact, f"dummy:{artifact.name}")
-
-        return self.store.obtain(dummy_keys(artifact), make, name=artifact.file)
-
-    def record(self, artifact: Artifact, url: str) -> dict[str, Any]:
-        """Return the provenance of a file that comes from `url` now."""
-        from datetime import datetime, timezone
-
-        return {
-            "artifact": artifact.name,
-            "file": artifact.file,
-            "url": url,
-            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "plugin": __version__,
-            "licence": artifact.licence,
-        }
-
-
-def _refuse_other_formats(artifact: Artifact, partial: Path) -> None:
-    """Refuse a file of unknown origin that is no model of its format, before it is an object."""
-    if not artifact.verifiable:
-        from cmx_resnet50.formats import read_facts
-
-        try:
-            read_facts(partial, artifact.format)
-        except Resnet50Error as error:
-            partial.unlink()
-            text = str(error).replace(str(partial), artifact.url)
-            raise Resnet50Error(f"{text}. It is not taken.") from error
-
-
-def expected(artifact: Artifact) -> Expected:
-    """Return what is known of the delivered file."""
-    from cmx_resnet50.digests import Expected
-
-    return Expected(artifact.md5, artifact.sha256, artifact.bytes)
-
-
-def expected_archive(artifact: Artifact) -> Expected:
-    """Return what is known of the archive that is fetched in place of the file."""
-    from cmx_resnet50.digests import Expected
-
-    archive = artifact.archive or {}
-    return Expected(archive.get("md5"), archive.get("sha256"), archive.get("bytes"))
-
-
-def keys(artifact: Artifact) -> list[str]:
-    """Return the names under which the store may hold the file, the surest first."""
-    archive = artifact.archive or {}
-    names = [
-        f"{prefix}-{digest}"
-        for prefix, digest in (
-            ("sha256", artifact.sha256),
-            ("md5", artifact.md5),
-            ("archive-sha256", archive.get("sha256")),
-            ("archive-md5", archive.get("md5")),
-        )
-        if digest
-    ]
-    if not names:
-        from hashlib import sha256
-
-        names.append(f"url-{sha256(artifact.url.encode()).hexdigest()}")
-    return names
-
-
-def dummy_keys(artifact: Artifact) -> list[str]:
-    """Return the name under which the store holds the random weights of `artifact`."""
-    return [f"sha256-{artifact.dummy['sha256']}"] if artifact.dummy else []
-
-
-def derived_key(original: StoredObject, batch: int) -> str:
-    """Return the name under which the store holds `original` with a fixed batch."""
-    return f"derived-{original.sha256}-batch-{batch}-r{RESHAPE_REVISION}"
-
-
-def site_name(artifact: Artifact) -> str:
-    """Return the name of the fetched file at a site mirror: the archive's where there is one."""
-    name = urlsplit(artifact.url).path.rpartition("/")[2]
-    return name if artifact.archive is not None and name else artifact.file

@@ -17,8 +17,9 @@ from typing import Any
 from cmx_resnet50 import exports, hit
 from cmx_resnet50.catalog import Catalog, Refusal, Request, Resolution
 from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.naming import expected, expected_archive, keys
 from cmx_resnet50.options import Options, absolute
-from cmx_resnet50.pipeline import Delivery, Pipeline, expected, expected_archive, keys
+from cmx_resnet50.pipeline import Delivery, Pipeline
 
 PLACE = hit.RUN + "PLACE"
 """Where the entry's own copy shall lie; set by `prepare`, read by `finish`."""

@@ -105,7 +105,7 @@ def _import(parsed: argparse.Namespace) -> None:
 
 def _warn_of_archives(pipeline: Pipeline, objects: Sequence[StoredObject]) -> None:
     """Say which files a mirror made of this folder would not have, as they are looked for."""
-    from cmx_resnet50.pipeline import site_name
+    from cmx_resnet50.naming import site_name
 
     names = {stored.record.get("artifact") for stored in objects}
     for artifact in pipeline.catalog.artifacts.values():

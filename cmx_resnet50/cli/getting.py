@@ -172,7 +172,7 @@ def _list(parsed: argparse.Namespace) -> None:
 
 def _state(pipeline: Pipeline, artifacts: Sequence[Artifact]) -> str | None:
     """Say how the store has all of `artifacts`: ``whole``, ``damaged``, or None for not at all."""
-    from cmx_resnet50.pipeline import keys
+    from cmx_resnet50.naming import keys
 
     found = [pipeline.store.find(*keys(artifact)) for artifact in artifacts]
     present = [stored for stored in found if stored is not None]
