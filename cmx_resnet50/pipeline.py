@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.bringing import Bringer
-from cmx_resnet50.catalog import Artifact, Catalog, Resolution
+from cmx_resnet50.catalog import RUN, Artifact, Catalog, Resolution
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.naming import (
     derived_key,
@@ -332,10 +332,10 @@ class Pipeline:
     def _dummies(self, resolution: Resolution) -> Delivery:
         artifact = resolution.artifact
         if artifact.dummy is None:
+            asked = replace(resolution.request, precision="fp32", output="none")
             raise Resnet50Error(
-                f"_dummy-weights: no random weights are made for {artifact.name}, only for "
-                + ", ".join(a.name for a in self.catalog.artifacts.values() if a.dummy)
-                + "."
+                f"_dummy-weights: no random weights are made in place of {artifact.file}, "
+                f"which is {artifact.precision}. Ask for fp32:\n  {RUN},{asked.variations}"
             )
         model, made = self._bringer.dummy(artifact)
         others = tuple(self._bringer.dummy(companion)[0] for companion in resolution.companions)
