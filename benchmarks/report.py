@@ -1,0 +1,80 @@
+"""The results as Markdown: one line a claim, then the medians and ranges behind it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any
+
+_HEAD = """# Results
+
+Written by `python -m benchmarks`; not edited by hand. Contenders take turns in one run; a value
+is the median of its rounds. "Ratio" is ours by the peer's, "more" is ours less the peer's.
+"""
+
+
+def write(folder: Path, order: Sequence[str]) -> str:
+    """Write ``README.md`` from all results in `folder`, and return it."""
+    found = {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")
+    }
+    names = [name for name in order if name in found]
+    claims = [row for name in names for row in _claims(name, found[name])]
+    head = ("benchmark", "ours", "against", "found", "goal", "")
+    parts = [_HEAD, _table(head, claims)]
+    for name in names:
+        parts += _details(name, found[name])
+    text = "\n".join(parts)
+    (folder / "README.md").write_text(text, encoding="utf-8")
+    return text
+
+
+def _claims(name: str, result: dict[str, Any]) -> Iterable[Sequence[str]]:
+    if "error" in result:
+        yield name, "**FAILED**", result["error"].splitlines()[0], "", "", "**not measured**"
+        return
+    units = {series["name"]: series["unit"] for series in result["series"]}
+    for one in result["comparisons"]:
+        unit = units[one["ours"]].split()[0]
+        found, goal = one["found"], one["goal"]
+        value = f"{found:+.3g} {unit} more" if one["difference"] else f"ratio {found:.2f}"
+        bound = (
+            "-" if goal is None else f"at most {goal:g}{f' {unit}' if one['difference'] else ''}"
+        )
+        verdict = {True: "met", False: "**missed**", None: ""}[one["met"]]
+        yield name, one["ours"], one["peer"], value, bound, verdict
+
+
+def _details(name: str, result: dict[str, Any]) -> Iterable[str]:
+    yield f"\n## {name}: {result['title']}\n" if "title" in result else f"\n## {name}\n"
+    if "error" in result:
+        yield f"FAILED: {result['error']}\n"
+    else:
+        rows = []
+        for one in result["series"]:
+            values = one["values"]
+            spread = f"{min(values):.3f} to {max(values):.3f}" if len(values) > 1 else "-"
+            rows.append(
+                (one["name"], f"{one['median']:.3f}", spread, one["unit"], str(len(values)))
+            )
+        yield _table(("what", "median", "range", "unit", "rounds"), rows)
+        yield from (f"\n{note}" for note in result["notes"])
+    yield f"\n{_circumstances(result)}"
+
+
+def _circumstances(result: dict[str, Any]) -> str:
+    where, noise = result["machine"], result["noise"]
+    versions = [f"Python {where['python']}", *where["programs"].values()]
+    versions += [f"{name} {version}" for name, version in where["packages"].items()]
+    return (
+        f"{where['date']}; {where['cpu']}, {where['cores']} cores, {where['memory']}, Linux "
+        f"{where['kernel']}; commit {where['commit']}; {', '.join(versions)}. Took "
+        f"{noise['seconds']:.0f} s; load average {noise['load_before']} before, "
+        f"{noise['load_after']} after; others kept {noise['others_cores']} cores busy."
+    )
+
+
+def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    lines = [head, ["---"] * len(head), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '/') for cell in row)} |" for row in lines)
