@@ -7,7 +7,12 @@ comma := ,
 RUN := $(VENV)/run
 TEST := $(VENV)/test
 
-.PHONY: run test test-full test-runtime lint docs clean
+# Tests that install much, need root or take long; each has a target of its own.
+APART := runtime container gui site callers races
+empty :=
+apart := $(subst $(empty) $(empty), or ,$(APART))
+
+.PHONY: run test test-full lint docs clean $(APART:%=test-%)
 
 # Asks for VARIATIONS in a CM of its own, under $(VENV), and prints what it got.
 run: $(RUN)/.done
@@ -15,10 +20,10 @@ run: $(RUN)/.done
 	  --tags=get,ml-model,resnet50$(if $(VARIATIONS),$(comma)$(VARIATIONS))
 
 test: $(TEST)/.done
-	$(TEST)/bin/python -m pytest -n auto -m "not full and not runtime"
+	$(TEST)/bin/python -m pytest -n auto -m "not (full or $(apart))"
 
 test-full: $(TEST)/.done
-	$(TEST)/bin/python -m pytest -n auto -m "not runtime"
+	$(TEST)/bin/python -m pytest -n auto -m "not ($(apart))"
 
 # Loads what is delivered in the frameworks themselves, which are large to install.
 test-runtime: $(TEST)/.runtime
