@@ -16,7 +16,7 @@ from cmx_resnet50.digests import Expected
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.fetch import sniff
 from cmx_resnet50.fetch.answers import Answer, Validator, judge
-from cmx_resnet50.fetch.errors import Final, Passing, Restart, Verdict
+from cmx_resnet50.fetch.errors import Crowded, Final, Passing, Restart, Verdict
 from cmx_resnet50.fetch.journal import Header
 from cmx_resnet50.fetch.model import FetchOptions, Progress, Source
 from cmx_resnet50.fetch.part import ENDLESS, Part
@@ -24,6 +24,7 @@ from cmx_resnet50.fetch.patience import Patience
 from cmx_resnet50.fetch.pieces import Pieces, Span
 from cmx_resnet50.fetch.ramp import Ramp
 from cmx_resnet50.fetch.reasons import verdict
+from cmx_resnet50.fetch.renewal import Line, Renewal
 from cmx_resnet50.fetch.session import Session
 
 CHUNK = 256 * 1024
@@ -43,7 +44,7 @@ JOINING = 2.0
 
 
 class _Dropped(Exception):
-    """The connection is not needed any more."""
+    """The connection is not needed any more, or has to make room for a new one."""
 
 
 class Transfer:
@@ -97,6 +98,7 @@ class Transfer:
         self._validator = recalled
         self._pieces = Pieces(part.coverage.gaps(ENDLESS if part.total is None else part.total))
         self._ramp = Ramp(options.connections)
+        self._renewal = Renewal()
         self._opened = False
         self._in_pieces = False
         self._begun: int | None = None
@@ -107,6 +109,7 @@ class Transfer:
         self._began = time.monotonic()
         self._threads: list[threading.Thread] = []
         self._responses: dict[threading.Thread, requests.Response] = {}
+        self._lines: dict[threading.Thread, Line] = {}
 
     def run(self, progress: Progress, name: str) -> None:
         """Fetch all that is missing.
@@ -157,6 +160,10 @@ class Transfer:
         if self._in_pieces and self._ramp.watch(self.transferred, self._pieces.left):
             self._pieces.share()
             self._staff()
+        elif self._in_pieces:
+            busy = [self._lines[thread] for thread in self._responses if thread in self._lines]
+            left = self._pieces.left // self._ramp.level
+            self._renewal.watch(busy, self._ramp.latency, self.transferred, left)
 
     def _staff(self) -> None:
         while len(self._threads) < self._ramp.level:
@@ -194,7 +201,7 @@ class Transfer:
     def _work(self, number: int) -> None:
         changed = self._part.changed
         try:
-            with Session(named_by_user=self._source.named_by_user) as session:
+            with self._source.session() as session:
                 while True:
                     with changed:
                         span = self._next(number)
@@ -234,12 +241,13 @@ class Transfer:
         return span
 
     def _serve(self, session: Session, span: Span) -> None:
-        url, authorization = self._resolved or (self._source.url, None)
+        url, authorization = self._resolved or (self._source.address(), None)
         trouble: BaseException | None = None
+        kept = True
         try:
             self._request(session, span, url, authorization)
         except _Dropped:
-            pass
+            kept = False
         except (Verdict, Resnet50Error) as error:
             trouble = error
         except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
@@ -247,6 +255,8 @@ class Transfer:
             if not self._over:
                 trouble = verdict(error, url, self._options.connect_timeout)
         with self._part.changed:
+            if trouble is not None or not kept:
+                self._lines.pop(threading.current_thread(), None)
             if not self._over:
                 try:
                     self._log(span)
@@ -266,6 +276,9 @@ class Transfer:
             if condition is not None:
                 headers["If-Range"] = condition
         asked = time.monotonic()
+        me = threading.current_thread()
+        with self._part.changed:
+            self._lines.setdefault(me, Line())
         with session.get(
             url,
             headers=headers,
@@ -273,7 +286,6 @@ class Transfer:
             timeout=(self._options.connect_timeout, self._options.read_timeout),
             auth=_Again(authorization) if authorization else None,
         ) as response:
-            me = threading.current_thread()
             with self._part.changed:
                 if self._over:
                     raise _Dropped
@@ -348,11 +360,13 @@ class Transfer:
     ) -> None:
         part = self._part
         logged_at = time.monotonic()
+        line = self._lines[threading.current_thread()]
         while data:
             with part.changed:
-                if self._over:
+                if self._over or line.slowed:
                     raise _Dropped
                 self.transferred += len(data)
+                line.count += len(data)
                 taken = memoryview(data)[: span.end - span.position]
                 part.write(span.position, taken)
                 span.position += len(taken)
@@ -381,6 +395,8 @@ class Transfer:
         if isinstance(trouble, Final) and status in STALE and self._resolved:
             self._resolved = None
             trouble = Passing(trouble.reason, status=status)
+        if isinstance(trouble, Crowded):
+            self._renewal.stop()
         if isinstance(trouble, Passing):
             count, others = self._part.coverage.count, bool(self._pieces.active)
             final = self._patience.failed(trouble, count, self._ramp, others=others)
