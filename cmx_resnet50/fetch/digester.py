@@ -1,20 +1,25 @@
 """Digests that run behind the part of a file that is there from the beginning on.
 
 md5 and sha256 each have a thread: md5 alone takes longer than a fast transfer, and hashlib
-lets other threads run. They read the file again, from the page cache, so that pieces may
-come in any order and memory stays small.
+lets other threads run. They take what was written last from memory, and read the rest from the
+file, so that pieces may come in any order and memory stays small.
 """
 
 from __future__ import annotations
 
 import hashlib
 import threading
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 
 from cmx_resnet50.digests import Digests
 
-BLOCK = 256 * 1024
+BLOCK = 512 * 1024
+"""Bytes read from the file at once."""
+
+RECENT = 16 << 20
+"""Bytes kept in memory of what was written last."""
 
 
 class Digester:
@@ -37,6 +42,8 @@ class Digester:
         self._stopped = False
         self._end: int | None = None
         self._error: OSError | None = None
+        self._recent: deque[tuple[int, bytes]] = deque()
+        self._kept = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
         self._threads = [
@@ -50,6 +57,13 @@ class Digester:
         """End soon; the caller holds the condition."""
         self._stopped = True
         self._changed.notify_all()
+
+    def offer(self, position: int, data: bytes) -> None:
+        """Take note of what was just written at `position`; the caller holds the condition."""
+        self._recent.append((position, data))
+        self._kept += len(data)
+        while self._kept > RECENT:
+            self._kept -= len(self._recent.popleft()[1])
 
     def result(self, size: int) -> Digests:
         """Wait until all `size` bytes are taken, and return the digests.
@@ -83,14 +97,24 @@ class Digester:
                             and self._prefix() <= position
                         ):
                             self._changed.wait()
-                        end = self._prefix() if self._end is None else self._end
                         if self._stopped or self._end == position:
                             return
-                    while position < end and not self._stopped:
+                        block = self._remembered(position)
+                        end = self._prefix() if self._end is None else self._end
+                    if block is None:
+                        file.seek(position)
                         count = file.readinto(buffer[: min(BLOCK, end - position)])
                         if not count:
                             raise OSError(f"{self._path} became shorter while it was read")
-                        digest.update(buffer[:count])
-                        position += count
+                        block = buffer[:count]
+                    digest.update(block)
+                    position += len(block)
         except OSError as error:
             self._error = error
+
+    def _remembered(self, position: int) -> memoryview | None:
+        """Return what is in memory from `position` on; the caller holds the condition."""
+        for start, data in self._recent:
+            if start <= position < start + len(data):
+                return memoryview(data)[position - start :]
+        return None

@@ -38,7 +38,7 @@ def copy(source: Source, part: Part, expected: Expected, progress: Progress) -> 
             position = 0
             while data := file.read(min(CHUNK, status.st_size - position)):
                 with part.changed:
-                    part.write(position, memoryview(data))
+                    part.write(position, data)
                 position += len(data)
                 progress.advance(len(data))
     except OSError as error:

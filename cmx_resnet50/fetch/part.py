@@ -20,6 +20,7 @@ from cmx_resnet50.fetch.coverage import Coverage
 from cmx_resnet50.fetch.digester import Digester
 from cmx_resnet50.fetch.errors import FetchError, SpaceError, amount
 from cmx_resnet50.fetch.journal import Header, Journal
+from cmx_resnet50.fetch.writeback import Writeback
 
 ENDLESS = 1 << 62
 """Stands for the size of a file while nobody knows it."""
@@ -40,6 +41,7 @@ class Part:
         self.journal = Journal(path.with_name(path.name + ".journal"))
         self._file: IO[bytes] | None = None
         self._digester: Digester | None = None
+        self._writeback: Writeback | None = None
         self._told = 0
 
     def recall(self, expected: Expected) -> Header | None:
@@ -82,6 +84,8 @@ class Part:
                 self.journal.begin(header, self.coverage)
         if self._digester is None:
             self._digester = Digester(self.path, self.changed, lambda: self.coverage.prefix)
+        if self._writeback is None:
+            self._writeback = Writeback(self.path, self.changed, lambda: self.coverage.count)
 
     def _reserve(self, file: IO[bytes], total: int) -> None:
         status = os.fstat(file.fileno())
@@ -120,19 +124,20 @@ class Part:
             )
         return FetchError(f"{self.path} cannot be written: {error.strerror or error}.")
 
-    def write(self, position: int, data: memoryview) -> None:
+    def write(self, position: int, data: bytes) -> None:
         """Write `data` at `position`; the caller holds the condition."""
-        assert self._file is not None  # noqa: S101 - open() comes first
-        start = position
+        assert self._file is not None and self._digester is not None  # noqa: S101 - open() is first
+        start, left = position, memoryview(data)
         self._file.seek(position)
         try:
             with self._disk():
-                while data:
-                    count = self._file.write(data)
+                while left:
+                    count = self._file.write(left)
                     position += count
-                    data = data[count:]
+                    left = left[count:]
         finally:
             self.coverage.add(start, position)
+        self._digester.offer(start, data)
         if self.coverage.prefix - self._told >= NOTIFY:
             self._told = self.coverage.prefix
             self.changed.notify_all()
@@ -169,6 +174,9 @@ class Part:
         """Let go of everything that is open; file and journal stay as they are."""
         with self.changed:
             self.stop_digests()
+            if self._writeback is not None:
+                self._writeback.stop()
+                self._writeback = None
             self.journal.close()
             if self._file is not None:
                 self._file.close()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import threading
 import time
+from collections.abc import Iterator
 from dataclasses import replace
 from http.client import HTTPException
 
@@ -17,6 +18,7 @@ from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.fetch import sniff
 from cmx_resnet50.fetch.answers import Answer, Validator, judge
 from cmx_resnet50.fetch.errors import Crowded, Final, Passing, Restart, Verdict
+from cmx_resnet50.fetch.gathering import chunks
 from cmx_resnet50.fetch.journal import Header
 from cmx_resnet50.fetch.model import FetchOptions, Progress, Source
 from cmx_resnet50.fetch.part import ENDLESS, Part
@@ -27,8 +29,8 @@ from cmx_resnet50.fetch.reasons import verdict
 from cmx_resnet50.fetch.renewal import Line, Renewal
 from cmx_resnet50.fetch.session import Session
 
-CHUNK = 256 * 1024
-"""Bytes read from a connection at once, and written to the journal as one line, at most."""
+LINE = 256 * 1024
+"""Bytes of a connection that are told to the journal as one line, at least."""
 
 STALE = frozenset({401, 403, 404, 410})
 """What a signed address that a redirect gave answers when its time is over."""
@@ -294,12 +296,13 @@ class Transfer:
                 self._ramp.latency = time.monotonic() - asked
             try:
                 answer = judge(response, start, end, ranged=not self._plain)
-                data = response.raw.read1(CHUNK, decode_content=False)
+                body = chunks(response.raw)
+                data = next(body, b"")
                 with self._part.changed:
                     if self._over:
                         raise _Dropped
                     self._accept(answer, response, span, data)
-                self._receive(answer, response, span, data)
+                self._receive(answer, body, span, data)
             finally:
                 with self._part.changed:
                     del self._responses[me]
@@ -355,9 +358,7 @@ class Transfer:
         # The calling thread waits for this to begin its show, and to count connections.
         self._part.changed.notify_all()
 
-    def _receive(
-        self, answer: Answer, response: requests.Response, span: Span, data: bytes
-    ) -> None:
+    def _receive(self, answer: Answer, body: Iterator[bytes], span: Span, data: bytes) -> None:
         part = self._part
         logged_at = time.monotonic()
         line = self._lines[threading.current_thread()]
@@ -367,21 +368,21 @@ class Transfer:
                     raise _Dropped
                 self.transferred += len(data)
                 line.count += len(data)
-                taken = memoryview(data)[: span.end - span.position]
+                taken = data[: span.end - span.position]
                 part.write(span.position, taken)
                 span.position += len(taken)
                 now = time.monotonic()
-                if span.position - span.logged >= CHUNK or now - logged_at > LOGGING:
+                if span.position - span.logged >= LINE or now - logged_at > LOGGING:
                     self._log(span)
                     logged_at = now
                 if span.position >= span.end:
                     break
                 if span.end == ENDLESS and span.position > (self._expected.size or ENDLESS):
                     raise Final("more bytes came than the file has", status=self.status)
-            data = response.raw.read1(CHUNK, decode_content=False)
+            data = next(body, b"")
         if answer.length is not None and span.position == answer.start + answer.length:
             # The read that finds the end of the body gives the connection back for reuse.
-            response.raw.read1(CHUNK, decode_content=False)
+            next(body, None)
         with part.changed:
             if span.end == ENDLESS:
                 part.total = span.end = span.position
