@@ -17,6 +17,9 @@ RANGE_REFUSED_CODES = frozenset({416, 501})
 
 PROXY_PASSWORD = "the proxy asks for a password; give it in HTTPS_PROXY or HTTP_PROXY"  # noqa: S105
 
+TOLD_LENGTH = 160
+"""Letters of a refusal that are shown."""
+
 _CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\s*", re.IGNORECASE)
 
 
@@ -117,7 +120,7 @@ def judge(response: requests.Response, start: int, end: int | None, *, ranged: b
 def _refusal(response: requests.Response, ranged: bool) -> Exception:
     status = response.status_code
     told = f"HTTP {status} {response.reason or ''}".strip()
-    told = "".join(c for c in told[:80] if c.isprintable())
+    told = "".join(c for c in told[:TOLD_LENGTH] if c.isprintable())
     if status == 407:
         return Final(PROXY_PASSWORD, status=status)
     if status in CROWDED_CODES:

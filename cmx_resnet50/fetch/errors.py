@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cmx_resnet50.digests import Expected
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.fetch.model import Attempt, Source
-from cmx_resnet50.fetch.redaction import curl_line
+from cmx_resnet50.fetch.redaction import by_hand
 
 
 def amount(count: int) -> str:
@@ -147,8 +147,9 @@ def _told(attempt: Attempt) -> str:
 
 
 def _by_hand(name: str, sources: Sequence[Source], place_hint: str) -> list[str]:
-    remote = [source.url for source in sources if not source.is_file]
-    lines = ["To fetch it by hand:", f"  {curl_line(remote[0], name)}"] if remote else []
+    commands = filter(None, (by_hand(source.url, name) for source in sources))
+    first = next(commands, None)
+    lines = ["To fetch it by hand:", f"  {first}"] if first else []
     if place_hint:
         lines.append(f"Where to put it: {place_hint}")
     return lines

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from cmx_resnet50.digests import Digests
 from cmx_resnet50.fetch.redaction import redact
+
+if TYPE_CHECKING:
+    from cmx_resnet50.fetch.session import Session
 
 
 @dataclass(frozen=True)
@@ -15,7 +18,8 @@ class Source:
     """One place that is said to have the bytes.
 
     `url` is ``http://``, ``https://`` or ``file://``. Plain ``http://`` is allowed for
-    loopback hosts, and for what the user named explicitly (`named_by_user`).
+    loopback hosts, and for what the user named explicitly (`named_by_user`). Only the user
+    can name ``s3://`` and what else fsspec knows.
     """
 
     url: str
@@ -30,6 +34,26 @@ class Source:
     def is_file(self) -> bool:
         """Whether the source is a file of this machine."""
         return self.url[:5].lower() == "file:"
+
+    @property
+    def is_web(self) -> bool:
+        """Whether the source is asked by HTTP at its own URL."""
+        return self.url.partition("://")[0].lower() in ("http", "https")
+
+    @property
+    def is_s3(self) -> bool:
+        """Whether the source is an object of an S3 store."""
+        return self.url[:5].lower() == "s3://"
+
+    def address(self) -> str:
+        """Return the web address to ask now; it may be a secret, and another each time."""
+        return self.url
+
+    def session(self) -> Session:
+        """Return a session of one thread, in which that address can be asked."""
+        from cmx_resnet50.fetch.session import Session
+
+        return Session(named_by_user=self.named_by_user)
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,9 @@ def redact(url: str) -> str:
         return "(a URL that cannot be read)"
     netloc = f"{HIDDEN}@{host}" if "@" in parts.netloc else host
     query = "&".join(_shown(pair) for pair in parts.query.split("&")) if parts.query else ""
-    return _CONTROL.sub("?", urlunsplit((parts.scheme, netloc, parts.path, query, "")))
+    # Of most schemes, urlunsplit forgets the slashes before an empty host.
+    path = f"//{parts.path}" if not netloc and "://" in url else parts.path
+    return _CONTROL.sub("?", urlunsplit((parts.scheme, netloc, path, query, "")))
 
 
 def host_of(url: str) -> str:
@@ -34,8 +36,14 @@ def host_of(url: str) -> str:
         return "(no host)"
 
 
-def curl_line(url: str, name: str) -> str:
-    """Return the command that fetches `url` by hand, and goes on where it stopped."""
+def by_hand(url: str, name: str) -> str | None:
+    """Return the command that fetches `url` by hand, if there is one that most people have."""
+    scheme = url.partition("://")[0].lower()
+    if scheme == "s3":
+        return f"aws s3 cp {shlex.quote(redact(url))} {shlex.quote(name)}"
+    if scheme not in ("http", "https"):
+        return None
+    # It goes on where it stopped.
     return f"curl -fL -C - -o {shlex.quote(name)} {shlex.quote(redact(url))}"
 
 

@@ -13,6 +13,7 @@ from cmx_resnet50.digests import Digests, Expected, digest_file
 from cmx_resnet50.fetch import errors, local, sniff
 from cmx_resnet50.fetch.answers import Validator
 from cmx_resnet50.fetch.errors import Final, Restart
+from cmx_resnet50.fetch.filesystem import FilesystemTransfer
 from cmx_resnet50.fetch.journal import VERSION, Header
 from cmx_resnet50.fetch.model import Attempt, Download, FetchOptions, Progress, Source
 from cmx_resnet50.fetch.part import Part
@@ -20,6 +21,7 @@ from cmx_resnet50.fetch.patience import Budget, Patience
 from cmx_resnet50.fetch.redaction import host_of
 from cmx_resnet50.fetch.session import is_loopback
 from cmx_resnet50.fetch.transfer import Transfer
+from cmx_resnet50.remote import packages
 
 PLAIN_LIMIT = 4 << 30
 """Bytes that a gzip-encoded answer may unpack to, where the size of the file is not known."""
@@ -58,6 +60,10 @@ class Run:
 
     def __call__(self) -> Download:
         """Fetch, and leave the verified file at its path."""
+        if not self._options.offline:
+            for source in self._sources:
+                if source.named_by_user:
+                    packages.require(source.url)
         try:
             done = self._left_behind()
             if done is not None:
@@ -100,7 +106,7 @@ class Run:
     def _ask(self, source: Source, *, last: bool) -> Download | None:
         """Let one source try; None when it failed, and the attempt is recorded."""
         began = time.monotonic()
-        transfer: Transfer | None = None
+        transfer: Transfer | FilesystemTransfer | None = None
         patience = Patience(
             self._options, self._budget, alone=last, count=self._part.coverage.count
         )
@@ -158,10 +164,15 @@ class Run:
             raise Final("the URL cannot be read") from None
         if parts.scheme == "file":
             return
-        if parts.scheme not in ("http", "https"):
+        store = source.named_by_user and not source.is_web
+        if not (source.is_web or (store and (source.is_s3 or packages.knows(parts.scheme)))):
             raise Final(f"refused: {parts.scheme or 'no'} scheme; https is asked for")
         if self._options.offline:
             raise Final("not asked: no socket may be opened")
+        if store:
+            if host_of(source.url) in self._silent_hosts:
+                raise Final("not asked: its host failed before")
+            return
         if not host:
             raise Final("the URL names no host")
         if parts.scheme == "http" and not (source.named_by_user or is_loopback(host)):
@@ -185,9 +196,25 @@ class Run:
             return None
         return header.validator
 
-    def _transfer(self, source: Source, patience: Patience, *, plain: bool) -> Transfer:
+    def _transfer(
+        self, source: Source, patience: Patience, *, plain: bool
+    ) -> Transfer | FilesystemTransfer:
         md5, sha256 = self._expected.md5, self._expected.sha256
         header = Header(VERSION, md5, sha256, 0, _key(source), source.printable)
+        if source.is_s3:
+            from cmx_resnet50.fetch.signed import SignedSource
+
+            source = SignedSource.of(source, self._options)
+        elif not source.is_web:
+            return FilesystemTransfer(
+                source,
+                self._part,
+                header,
+                self._expected,
+                self._options,
+                patience,
+                recalled=self._validator(source),
+            )
         return Transfer(
             source,
             self._part,
@@ -199,7 +226,7 @@ class Run:
             plain=plain,
         )
 
-    def _verified(self, transfer: Transfer | None, foreign: bool) -> Digests:
+    def _verified(self, transfer: Transfer | FilesystemTransfer | None, foreign: bool) -> Digests:
         """Return the digests of the file that is there, if they are the right ones."""
         digests = self._part.digests()
         problem = self._expected.mismatch(digests)
@@ -223,13 +250,13 @@ class Run:
             actual=f"{kind} {getattr(digests, kind)} ({digests.size:,} bytes)",
         )
 
-    def _page(self, transfer: Transfer | None) -> str | None:
+    def _page(self, transfer: Transfer | FilesystemTransfer | None) -> str | None:
         with open(self._path, "rb") as file:
             head = file.read(sniff.LENGTH)
         return sniff.page_instead(head, transfer.content_type if transfer is not None else "")
 
     def _decoded(
-        self, transfer: Transfer, digests: Digests, problem: str | None
+        self, transfer: Transfer | FilesystemTransfer, digests: Digests, problem: str | None
     ) -> tuple[Digests, str | None]:
         """Undo a content-encoding that nobody asked for, where the bytes are not right with it.
 

@@ -37,13 +37,22 @@ class Session(requests.Session):
         Whether the user named the source: redirects from http to http are then allowed.
     looking : bool
         Whether to look at the certificate only, see `certificate.looking_context`.
+    ca_bundle : str, optional
+        A bundle that is named for this source, and goes before all others.
     """
 
-    def __init__(self, *, named_by_user: bool = False, looking: bool = False) -> None:
+    def __init__(
+        self,
+        *,
+        named_by_user: bool = False,
+        looking: bool = False,
+        ca_bundle: str | None = None,
+    ) -> None:
         super().__init__()
         self.max_redirects = MAX_REDIRECTS
         self.named_by_user = named_by_user
         self._looking = looking
+        self._ca_bundle = ca_bundle
         self._has_tls = False
         self.headers.update(
             {
@@ -57,8 +66,11 @@ class Session(requests.Session):
         """Return the adapter for `url`; the one for https is made when first needed."""
         if not self._has_tls and url.lower().startswith("https://"):
             self._has_tls = True
-            self.mount("https://", _Looking() if self._looking else _Trusting())
+            self.mount("https://", self._adapter())
         return super().get_adapter(url)
+
+    def _adapter(self) -> _Trusting:
+        return _Looking() if self._looking else _Trusting(self._ca_bundle)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return where `resp` redirects to, if it may; requests asks this for every answer.
@@ -94,8 +106,12 @@ class Session(requests.Session):
 class _Trusting(HTTPAdapter):
     """Verifies with our context only; requests would add its own bundle to it."""
 
+    def __init__(self, ca_bundle: str | None = None) -> None:
+        self._ca_bundle = ca_bundle
+        super().__init__()
+
     def init_poolmanager(self, *args: Any, **keywords: Any) -> None:
-        self._context = trust()
+        self._context = trust(self._ca_bundle)
         super().init_poolmanager(*args, ssl_context=self._context, **keywords)
 
     def proxy_manager_for(self, proxy: str, **keywords: Any) -> Any:
@@ -125,16 +141,18 @@ class _Looking(_Trusting):
         return HTTPAdapter.send(self, *args, **keywords)
 
 
-def trust() -> ssl.SSLContext:
-    """Return a context that trusts the bundle which the environment names, or the system.
+def trust(ca_bundle: str | None = None) -> ssl.SSLContext:
+    """Return a context that trusts `ca_bundle`, or which the environment names, or the system.
 
     Raises
     ------
     Final
         If the environment names a bundle that cannot be read.
     """
-    for variable in CA_VARIABLES:
-        named = os.environ.get(variable)
+    bundles = {variable: os.environ.get(variable) for variable in CA_VARIABLES}
+    if ca_bundle:
+        bundles = {"AWS_CA_BUNDLE or ca_bundle in ~/.aws/config": ca_bundle}
+    for variable, named in bundles.items():
         if not named:
             continue
         try:
