@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from cmx_resnet50 import __version__
-from cmx_resnet50.cli import bundles, files, getting, pages, stores
+from cmx_resnet50.cli import bundles, files, getting, pages, publishing, stores
 
 _ABOUT = """\
 The ResNet-50 weights of MLPerf: asked for by variations, fetched once, checked, in place.
@@ -38,6 +38,6 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands: Any = top.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for group in (getting, bundles, stores, files, pages):
+    for group in (getting, bundles, publishing, stores, files, pages):
         group.add(commands)
     return top

@@ -1,0 +1,240 @@
+"""``publish`` to a store, and the site that is served from it, through the commands of users."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from tests.harness.artifacts import ARTIFACTS, delivered
+from tests.harness.cm import CM
+from tests.harness.origin import Origin
+from tests.s3.conftest import MIRROR, Place
+
+TOOL = "cmx-resnet50"
+NODES = 8
+SECRETS = ("X-Amz-Signature", "X-Amz-Credential", "Signature=")
+
+Node = Callable[..., CM]
+
+
+def manifest(place: Place) -> dict[str, dict[str, object]]:
+    """The manifest's objects by artifact."""
+    content = json.loads(place.get("site/manifest.json"))
+    assert (content["format"], content["version"]) == ("cmx-resnet50-bundle", 1)
+    return {str(entry["record"]["artifact"]): entry for entry in content["objects"]}
+
+
+def assert_no_secret(cm: CM, place: Place) -> None:
+    """Nothing that was written down tells how the store was asked."""
+    words = [*SECRETS, place.environment["AWS_SECRET_ACCESS_KEY"]]
+    for path in (path for path in cm.home.parent.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        assert not [word for word in words if word.encode() in content], path
+
+
+def test_all_is_published_and_serves_the_site(
+    place: Place, node: Node, origin: Origin, served: dict[str, Path]
+) -> None:
+    publisher = node("publisher", place, online=True)
+    first = publisher.command(TOOL, "publish", "--all", "--to", MIRROR, "--json")
+    assert first.ok, first.text
+    rows = json.loads(first.out)
+    assert rows["target"] == MIRROR
+    assert len(rows["objects"]) == len(ARTIFACTS) + 1, "the archive, and what is in it"
+    assert all(row["sent"] for row in rows["objects"])
+    keys = set(place.keys())
+    for row in rows["objects"]:
+        assert {f"site/sha256/{row['sha256']}", f"site/md5/{row['md5']}"} <= keys
+    again = publisher.command(TOOL, "publish", "--all", "--to", f"{MIRROR}/", "--json")
+    assert again.ok, again.text
+    assert not any(row["sent"] for row in json.loads(again.out)["objects"])
+    assert set(place.keys()) == keys
+    assert set(manifest(place)) == set(ARTIFACTS)
+
+    user = node("user", place)
+    result = user.command(TOOL, "prefetch", "--all", "--json")
+    assert result.ok, result.text
+    assert len(json.loads(result.out)) == len(ARTIFACTS) - 1
+    asked = user.get("tflite")
+    assert asked.ok, asked.text
+    assert asked.path.read_bytes() == delivered(served["tflite-argmax"])
+    assert asked.env["CM_ML_MODEL_VERIFIED"] == "yes"
+    assert_no_secret(user, place)
+    assert_no_secret(publisher, place)
+
+
+def test_the_site_asks_at_once(
+    place: Place, node: Node, origin: Origin, served: dict[str, Path]
+) -> None:
+    done = node("publisher", place, online=True).command(TOOL, "publish", "_onnx", "--to", MIRROR)
+    assert done.ok, done.text
+    assert done.out.splitlines()[-1].startswith(f"{MIRROR}: 1 file, ")
+    drawn = origin.bytes_sent()
+    users = [node(f"user{number}", place) for number in range(NODES)]
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(user.start("get", "_onnx", "--to", "here", program=TOOL))
+            for user in users
+        ]
+        results = [one.wait() for one in running]
+    for user, result in zip(users, results, strict=True):
+        assert result.ok, result.text
+        assert "s3://models/site/md5/" in result.err
+        got = (user.cwd / "here" / "resnet50_v1.onnx").read_bytes()
+        assert got == served["onnx-opset-11"].read_bytes()
+    assert origin.bytes_sent() == drawn
+    through_cm = node("user-of-cm", place).get("onnx")
+    assert through_cm.ok, through_cm.text
+    assert through_cm.path.read_bytes() == served["onnx-opset-11"].read_bytes()
+
+
+def test_publishers_at_once_are_all_in_the_manifest(place: Place, node: Node) -> None:
+    requests = {
+        "_onnx": "onnx-opset-11",
+        "_onnx,_opset-8": "onnx-opset-8",
+        "_pytorch": "pytorch-fp32",
+        "_tf": "tensorflow",
+    }
+    with ExitStack() as stack:
+        running = [
+            stack.enter_context(
+                node(f"publisher{number}", place, online=True).start(
+                    "publish", text, "_pytorch,_int8", "--to", MIRROR, program=TOOL
+                )
+            )
+            for number, text in enumerate(requests)
+        ]
+        for one in running:
+            result = one.wait()
+            assert result.ok, result.text
+    entries = manifest(place)
+    assert set(entries) == {*requests.values(), "pytorch-int8"}
+    for entry in entries.values():
+        assert len(place.get(f"site/sha256/{entry['sha256']}")) == entry["bytes"]
+
+
+def test_only_what_the_store_holds(place: Place, node: Node, origin: Origin) -> None:
+    user = node("publisher", place, online=True)
+    empty = user.command(TOOL, "publish", "--from-store", "--to", MIRROR)
+    assert empty.code == 1
+    assert "holds nothing to publish" in empty.err
+    assert user.command(TOOL, "prefetch", "_pytorch").ok
+    drawn = len(origin.requests)
+    missing = user.command(TOOL, "publish", "_pytorch", "_tf", "--from-store", "--to", MIRROR)
+    assert missing.code == 1
+    assert "resnet50_v1.pb is not here" in missing.err
+    assert "Nothing was sent" in missing.err
+    assert not place.keys()
+    for request in ([], ["_pytorch"]):
+        done = user.command(TOOL, "publish", *request, "--from-store", "--to", MIRROR, "--json")
+        assert done.ok, done.text
+        assert [row["artifact"] for row in json.loads(done.out)["objects"]] == ["pytorch-fp32"]
+    assert len(origin.requests) == drawn
+    offline = {"CM_RESNET50_OFFLINE": "yes"}
+    refused = user.command(TOOL, "publish", "--from-store", "--to", MIRROR, env=offline)
+    assert refused.code == 1
+    assert "CM_RESNET50_OFFLINE" in refused.err
+
+
+def test_other_bytes_are_sent_again_and_not_taken(
+    place: Place, node: Node, origin: Origin, served: dict[str, Path]
+) -> None:
+    publisher = node("publisher", place, online=True)
+    assert publisher.command(TOOL, "publish", "_tf", "--to", MIRROR).ok
+    (name,) = filter(re.compile("/md5/").search, place.keys())
+    good = place.get(name)
+    place.put(name, good[:-1] + bytes([good[-1] ^ 1]))
+    user = node("user", place, online=True, CM_RESNET50_MIRROR=MIRROR)
+    result = user.command(TOOL, "get", "_tf", "--to", "here")
+    assert result.ok, result.text
+    assert f"s3://models/{name}: wrong bytes" in result.err
+    assert (user.cwd / "here/resnet50_v1.pb").read_bytes() == served["tensorflow"].read_bytes()
+    alone = node("alone", place).command(TOOL, "get", "_tf")
+    assert alone.code == 1
+    assert f"s3://models/{name}\n     wrong bytes" in alone.err
+    assert f"expected md5 {name.rpartition('/')[2]}" in alone.err
+    again = publisher.command(TOOL, "publish", "_tf", "--to", MIRROR)
+    assert again.ok, again.text
+    assert place.get(name) == good
+
+
+def test_a_missing_bucket_is_said(place: Place, node: Node) -> None:
+    nowhere = "s3://nobody-made-this/site"
+    publisher = node("publisher", place, online=True)
+    sent = publisher.command(TOOL, "publish", "_tf", "--to", nowhere)
+    assert sent.code == 1
+    assert f"{nowhere}: NoSuchBucket: the store has no bucket of this name" in sent.err
+    asked = node("user", place, CM_RESNET50_MIRROR=nowhere).get("tf")
+    assert asked.code == 1
+    assert f"{nowhere}/md5/" in asked.err
+    assert "HTTP 404 NoSuchBucket: the store has no bucket of this name" in asked.err
+    assert "aws s3 cp s3://nobody-made-this/site/md5/" in asked.err
+
+
+@pytest.mark.parametrize("kind", ["path", "file://", "local://"])
+def test_a_folder_is_filled_too(
+    node: Node, tmp_path: Path, served: dict[str, Path], kind: str
+) -> None:
+    folder = tmp_path / "a mirror"
+    url = str(folder) if kind == "path" else f"{kind}{folder}".replace(" ", "%20")
+    if kind == "local://":
+        url = f"local://{folder}"
+    publisher = node("publisher", online=True)
+    for sent in (True, False):
+        done = publisher.command(TOOL, "publish", "_tf", "_ncnn", "--to", url, "--json")
+        assert done.ok, done.text
+        rows = json.loads(done.out)["objects"]
+        assert {row["artifact"] for row in rows} == {"tensorflow", "ncnn", "ncnn-param"}
+        assert all(row["sent"] is sent for row in rows)
+    user = node("user")
+    taken = user.command(TOOL, "bundle", "import", str(folder))
+    assert taken.ok, taken.text
+    if kind == "local://":
+        mirror = {"CM_RESNET50_MIRROR": f"local://{tmp_path}/without-blanks"}
+        folder.rename(tmp_path / "without-blanks")
+    else:
+        mirror = {"CM_RESNET50_MIRROR": folder.as_uri()}
+    result = node("other").command(TOOL, "get", "_tf", "--to", "here", env=mirror)
+    assert result.ok, result.text
+    assert next(iter(mirror.values())) in result.err
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_what_is_exported_is_what_is_published(place: Place, node: Node, tmp_path: Path) -> None:
+    user = node("publisher", place, online=True)
+    assert user.command(TOOL, "publish", "_onnx,_batch_size.4", "--to", MIRROR).ok
+    assert user.command(TOOL, "bundle", "export", str(tmp_path / "b"), "_onnx,_batch_size.4").ok
+    exported = json.loads((tmp_path / "b" / "manifest.json").read_text())
+    published = json.loads(place.get("site/manifest.json"))
+    for content in (exported, published):
+        content["objects"].sort(key=lambda entry: entry["sha256"])
+    assert published == exported
+
+
+def test_a_foreign_manifest_is_left_alone(place: Place, node: Node) -> None:
+    place.put("site/manifest.json", b"<html>not ours</html>")
+    done = node("publisher", place, online=True).command(TOOL, "publish", "_tf", "--to", MIRROR)
+    assert done.code == 1
+    assert f"{MIRROR}/manifest.json is not the manifest of a mirror" in done.err
+    assert place.get("site/manifest.json") == b"<html>not ours</html>"
+
+
+def test_without_boto3_nothing_is_tried(place: Place, node: Node, origin: Origin) -> None:
+    user = node("user", place, online=True, CM_RESNET50_MIRROR=MIRROR, PYTHONPATH="")
+    for command in (["get", "_tf"], ["publish", "_tf", "--to", MIRROR]):
+        result = user.command(TOOL, *command)
+        assert result.code == 1
+        assert "pip install boto3" in result.err
+    result = user.get("tf")
+    assert result.code == 1
+    assert "pip install boto3" in result.err
+    assert not origin.requests
+    other = user.command(TOOL, "get", "_tf", env={"CM_RESNET50_MIRROR": "gs://bucket/site"})
+    assert "pip install fsspec gcsfs" in other.err
+    unused = user.command(TOOL, "get", "_dummy-weights", "--silent")
+    assert unused.ok, unused.text
