@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50 import __version__
 from cmx_resnet50.catalog import Artifact
 from cmx_resnet50.errors import Resnet50Error
-from cmx_resnet50.naming import dummy_keys, expected, expected_archive, keys, site_name
+from cmx_resnet50.naming import (
+    archive_keys,
+    dummy_keys,
+    expected,
+    expected_archive,
+    keys,
+    site_name,
+)
 from cmx_resnet50.options import Options
 from cmx_resnet50.store import Store, StoredObject
 
@@ -62,17 +71,25 @@ class Bringer:
         """
 
         def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
-            archive = artifact.archive
-            target = partial if archive is None else partial.with_name(partial.name + ".archive")
-            digests, url = self._bring(artifact, urls, target, named_by_user=named_by_user)
-            record = self.record(artifact, artifact.url if brought else url)
-            if archive is not None:
-                from cmx_resnet50.unpack import gunzip
-
-                record["archive"] = digests.__dict__
-                limit = archive.get("max_unpacked_bytes") or UNPACKED_LIMIT
-                digests = gunzip(target, partial, limit=limit)
-                target.unlink()
+            if artifact.archive is None:
+                digests, url = self._bring(artifact, urls, partial, named_by_user=named_by_user)
+                record = self.record(artifact, artifact.url if brought else url)
+            elif archive_keys(artifact):
+                get = functools.partial(
+                    self.packed, artifact, urls, named_by_user=named_by_user, brought=brought
+                )
+                packed, digests = _unpacked(artifact, get, partial)
+                url = str(packed.record.get("url", artifact.url))
+                record = self._unpacked_record(artifact, url, packed.digests)
+            else:
+                # Nothing says that these bytes are right: they are not kept for a mirror.
+                source = partial.with_name(f"{partial.name}.archive")
+                given, url = self._bring(artifact, urls, source, named_by_user=named_by_user)
+                try:
+                    digests = _unpack(artifact, source, partial)
+                finally:
+                    source.unlink()
+                record = self._unpacked_record(artifact, artifact.url if brought else url, given)
             problem = expected(artifact).mismatch(digests)
             if problem is not None:
                 partial.unlink()
@@ -81,6 +98,37 @@ class Bringer:
             return digests, record
 
         return self.store.obtain(keys(artifact), make, name=artifact.file)
+
+    def packed(
+        self,
+        artifact: Artifact,
+        urls: Sequence[str],
+        *,
+        named_by_user: bool = False,
+        brought: bool = False,
+    ) -> StoredObject:
+        """Return the archive that `artifact` comes in, whose digest is known, as an object.
+
+        It is kept beside what is in it, which about doubles the room on the disk: a site's
+        mirror is asked for the archive, because nobody publishes a digest of the content.
+
+        Parameters
+        ----------
+        artifact, urls, named_by_user, brought
+            As for `fetched`.
+        """
+
+        def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
+            digests, url = self._bring(artifact, urls, partial, named_by_user=named_by_user)
+            return digests, self._archive_record(artifact, artifact.url if brought else url)
+
+        name = site_name(artifact)
+        return self.store.obtain(archive_keys(artifact), make, name=name)[0]
+
+    def adopt_packed(self, artifact: Artifact, path: Path) -> None:
+        """Take the user's own archive, which was compared already, as `packed` would keep it."""
+        record = self._archive_record(artifact, path.as_uri())
+        self.store.adopt(path, keys=archive_keys(artifact), record=record)
 
     def _bring(
         self, artifact: Artifact, urls: Sequence[str], target: Path, *, named_by_user: bool
@@ -152,6 +200,12 @@ class Bringer:
 
         return self.store.obtain(dummy_keys(artifact), make, name=artifact.file)
 
+    def _archive_record(self, artifact: Artifact, url: str) -> dict[str, Any]:
+        return {**self.record(artifact, url), "file": site_name(artifact)}
+
+    def _unpacked_record(self, artifact: Artifact, url: str, packed: Digests) -> dict[str, Any]:
+        return {**self.record(artifact, url), "archive": dict(vars(packed))}
+
     def record(self, artifact: Artifact, url: str) -> dict[str, Any]:
         """Return the provenance of a file that comes from `url` now."""
         from datetime import datetime, timezone
@@ -164,6 +218,25 @@ class Bringer:
             "plugin": __version__,
             "licence": artifact.licence,
         }
+
+
+def _unpack(artifact: Artifact, source: Path, partial: Path) -> Digests:
+    from cmx_resnet50.unpack import gunzip
+
+    limit = (artifact.archive or {}).get("max_unpacked_bytes") or UNPACKED_LIMIT
+    return gunzip(source, partial, limit=limit, name=site_name(artifact))
+
+
+def _unpacked(
+    artifact: Artifact, packed: Callable[[], StoredObject], partial: Path
+) -> tuple[StoredObject, Digests]:
+    """Unpack an archive of the store, which `packed` brings."""
+    while True:
+        stored = packed()
+        # Until there is what is in it, nothing says that it is used: where it is pruned in
+        # between, it is brought again.
+        with suppress(FileNotFoundError):
+            return stored, _unpack(artifact, stored.path, partial)
 
 
 def _refuse_other_formats(artifact: Artifact, partial: Path) -> None:

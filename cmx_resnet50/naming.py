@@ -50,6 +50,12 @@ def keys(artifact: Artifact) -> list[str]:
     return names
 
 
+def archive_keys(artifact: Artifact) -> list[str]:
+    """Return the names of the archive that the file comes in; none where no digest is known."""
+    archive = artifact.archive or {}
+    return [f"{kind}-{archive[kind]}" for kind in ("sha256", "md5") if archive.get(kind)]
+
+
 def dummy_keys(artifact: Artifact) -> list[str]:
     """Return the name under which the store holds the random weights of `artifact`."""
     return [f"sha256-{artifact.dummy['sha256']}"] if artifact.dummy else []

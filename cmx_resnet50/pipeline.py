@@ -12,6 +12,7 @@ from cmx_resnet50.bringing import Bringer
 from cmx_resnet50.catalog import RUN, Artifact, Catalog, Resolution
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.naming import (
+    archive_keys,
     derived_key,
     dummy_keys,
     expected,
@@ -20,7 +21,7 @@ from cmx_resnet50.naming import (
     site_name,
 )
 from cmx_resnet50.options import Options
-from cmx_resnet50.store import Store, StoredObject
+from cmx_resnet50.store import Gone, Placement, Store, StoredObject
 
 if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
     from cmx_resnet50.digests import Digests
@@ -114,6 +115,21 @@ class Pipeline:
             others.append(stored)
             made = made or fetched
         return self._delivery(resolution, model, tuple(others), "fetched" if made else "store")
+
+    def packed(self, resolution: Resolution) -> StoredObject | None:
+        """Return the archive that the file comes in, fetched where the store lacks it.
+
+        None where there is none whose digest is known: nobody could ask a mirror for it.
+
+        Raises
+        ------
+        Resnet50Error
+            If no source gives the right bytes.
+        """
+        artifact = resolution.artifact
+        if resolution.request.weights == "dummy" or not archive_keys(artifact):
+            return None
+        return self._bringer.packed(artifact, resolution.sources)
 
     def recall(self, resolution: Resolution, sha256: str) -> Delivery | None:
         """Return what the store holds whole of `resolution`, opening no socket; else None.
@@ -209,7 +225,7 @@ class Pipeline:
             Each file that had to be filled, and what stood there: see `Placement.was`.
         """
         placed = [(folder / name, stored) for stored, name in delivery.files()]
-        done = [(path, self.store.place(stored, path)) for path, stored in placed]
+        done = [(path, self._filled(delivery, stored, path)) for path, stored in placed]
         return [(path, placement.was) for path, placement in done if placement.changed]
 
     def restore(self, resolution: Resolution, folder: Path, sha256: str) -> Delivery | None:
@@ -234,7 +250,17 @@ class Pipeline:
     def place_original(self, delivery: Delivery, folder: Path) -> None:
         """Fill `folder` with the file before its batch was fixed, if there is one."""
         if delivery.original is not None:
-            self.store.place(delivery.original, folder / delivery.resolution.artifact.file)
+            name = delivery.resolution.artifact.file
+            self._filled(delivery, delivery.original, folder / name)
+
+    def _filled(self, delivery: Delivery, stored: StoredObject, path: Path) -> Placement:
+        try:
+            return self.store.place(stored, path)
+        except Gone:
+            # Pruned since it was found: until it has a place, nothing says that it is used.
+            with self.store.unpruned(stored.name):
+                self.obtain(delivery.resolution)
+                return self.store.place(stored, path)
 
     def _whole(self, *names: str) -> StoredObject | None:
         stored = self.store.find(*names)
@@ -290,6 +316,7 @@ class Pipeline:
         packed = expected_archive(artifact)
         if packed.verifiable and packed.mismatch(digests) is None:
             # Only the archive's digest is published: what is in it cannot be compared itself.
+            self._bringer.adopt_packed(artifact, path)
             stored, _ = self._bringer.fetched(artifact, [path.as_uri()])
             delivery = self._delivery(resolution, stored, (), "local")
             return replace(delivery, verified=True, url=path.as_uri())

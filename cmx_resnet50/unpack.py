@@ -16,7 +16,7 @@ class UnpackError(Resnet50Error):
     """The archive is cut, altered, no gzip file, or unpacks to more than is allowed."""
 
 
-def gunzip(source: Path, dest: Path, *, limit: int) -> Digests:
+def gunzip(source: Path, dest: Path, *, limit: int, name: str = "") -> Digests:
     """Unpack the gzip file `source` to `dest`, and return what `dest` then is.
 
     Several gzip members after one another are unpacked as one file, as the format
@@ -28,6 +28,8 @@ def gunzip(source: Path, dest: Path, *, limit: int) -> Digests:
         The archive, and the file to write.
     limit : int
         Bytes that `dest` may have at most.
+    name : str
+        What errors call the archive; by default as its file is called.
 
     Raises
     ------
@@ -37,13 +39,13 @@ def gunzip(source: Path, dest: Path, *, limit: int) -> Digests:
         If one of the files cannot be read or written.
     """
     try:
-        return _gunzip(source, dest, limit)
+        return _gunzip(source, dest, limit, name or source.name)
     except BaseException:
         dest.unlink(missing_ok=True)
         raise
 
 
-def _gunzip(source: Path, dest: Path, limit: int) -> Digests:
+def _gunzip(source: Path, dest: Path, limit: int, name: str) -> Digests:
     hasher = Hasher()
     written = read = members = 0
     inflater = zlib.decompressobj(GZIP_WINDOW)
@@ -61,18 +63,16 @@ def _gunzip(source: Path, dest: Path, limit: int) -> Digests:
                 data = inflater.decompress(pending, CHUNK)
             except zlib.error as error:
                 where = "has other data behind its end" if members else "is no whole gzip file"
-                raise UnpackError(
-                    f"{source.name} {where} (before byte {read:,}: {error})."
-                ) from None
+                raise UnpackError(f"{name} {where} (before byte {read:,}: {error}).") from None
             pending = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
             members += inflater.eof
             written += len(data)
             if written > limit:
                 raise UnpackError(
-                    f"{source.name} unpacks to more than the {limit:,} bytes that are allowed."
+                    f"{name} unpacks to more than the {limit:,} bytes that are allowed."
                 )
             hasher.update(data)
             file.write(data)
     if not inflater.eof:
-        raise UnpackError(f"{source.name} is cut: it ends after {read:,} bytes, inside its data.")
+        raise UnpackError(f"{name} is cut: it ends after {read:,} bytes, inside its data.")
     return hasher.digests

@@ -34,7 +34,8 @@ def add(commands: Any) -> None:
         "write a bundle: a folder, or one file if the name ends in .tar",
         "Without requests: all that the store holds. What a request needs and the store lacks is\n"
         "fetched first. A folder can be served as it is: with its address in CM_RESNET50_MIRROR,\n"
-        "files are found there by digest and by name.",
+        "files are found there by digest and by name. A file that comes as an archive is packed\n"
+        "twice, as it is and as that archive, which a mirror is asked for.",
         "cmx-resnet50 bundle export models.tar\n"
         "cmx-resnet50 bundle export /srv/www/resnet50 _onnx _pytorch\n"
         "cmx-resnet50 bundle export models.tar --all",
@@ -73,6 +74,8 @@ def _export(parsed: argparse.Namespace) -> int:
             raise Resnet50Error(f"{parsed.target} was not written: it would be incomplete.")
         found = [stored for _, delivery in done for stored, _ in delivery.files()]
         found += [delivery.original for _, delivery in done if delivery.original is not None]
+        archives = (pipeline.store.archive(stored) for stored in found)
+        found += [archive for archive in archives if archive is not None]
     else:
         found = list(pipeline.store.objects())
     objects = list({stored.sha256: stored for stored in found}.values())
@@ -81,14 +84,12 @@ def _export(parsed: argparse.Namespace) -> int:
             f"The store {pipeline.store.root} holds nothing to export. Name requests, or --all."
         )
     target = pipeline.store.export(objects, parsed.target)
-    if target.suffix != ".tar":
-        _warn_of_archives(pipeline, objects)
+    _warn_of_archives(pipeline, objects)
     if parsed.json:
         say_json({"target": str(target), "objects": _rows(objects)})
     else:
         _show(objects)
-        size = sum(stored.size for stored in objects)
-        say(f"{target}: {len(objects)} files, {size:,} bytes")
+        say(f"{target}: {_sum(objects)}")
     return 0
 
 
@@ -96,25 +97,42 @@ def _import(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.options import Options
     from cmx_resnet50.store import Store
 
-    objects = Store(Options.read({}).store).import_(parsed.source)
+    store = Store(Options.read({}).store)
+    there = {stored.sha256 for stored in store.objects() if store.check(stored)}
+    objects = store.import_(parsed.source)
+    taken = [stored for stored in objects if stored.sha256 not in there]
     if parsed.json:
-        say_json(_rows(objects))
+        rows = _rows(objects)
+        say_json([{**row, "taken": row["sha256"] not in there} for row in rows])
     else:
         _show(objects)
+        say(
+            f"{parsed.source}: {_sum(objects)}; {_sum(taken)} taken into {store.root}, "
+            f"{len(objects) - len(taken)} already there"
+        )
 
 
 def _warn_of_archives(pipeline: Pipeline, objects: Sequence[StoredObject]) -> None:
-    """Say which files a mirror made of this folder would not have, as they are looked for."""
+    """Say which files a mirror made of this bundle would not have, as they are looked for."""
+    from cmx_resnet50.cli.getting import everything
     from cmx_resnet50.naming import site_name
 
-    names = {stored.record.get("artifact") for stored in objects}
-    for artifact in pipeline.catalog.artifacts.values():
-        if artifact.archive is not None and artifact.name in names:
+    requests = {artifact.name: (text, artifact) for text, artifact in everything(pipeline.catalog)}
+    exported = {stored.sha256 for stored in objects}
+    for stored in objects:
+        known = requests.get(str(stored.record.get("artifact")))
+        if known is not None and stored.archive is not None and stored.archive not in exported:
+            text, artifact = known
             remark(
-                f"{artifact.file}: a mirror is asked for the archive, {site_name(artifact)}. "
-                f"To serve this folder, put that file from {artifact.url} into it. "
-                "`bundle import` needs nothing more."
+                f"{stored.name}: the archive that it comes in, {site_name(artifact)}, is not in "
+                "the store, and a mirror is asked for that. `bundle import` does not need it. "
+                f"To have it: cmx-resnet50 prefetch {text}, then export again."
             )
+
+
+def _sum(objects: Sequence[StoredObject]) -> str:
+    noun = "file" if len(objects) == 1 else "files"
+    return f"{len(objects)} {noun}, {sum(stored.size for stored in objects):,} bytes"
 
 
 def _rows(objects: Sequence[StoredObject]) -> list[dict[str, Any]]:

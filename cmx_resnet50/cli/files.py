@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import argparse
+import filecmp
+import os
+from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import batch, command, json_switch, path
 from cmx_resnet50.cli.output import complain, say, say_json, table
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from cmx_resnet50.formats.facts import ModelFacts, TensorInfo
+
+OUT = "file to write; one that is there already stays, and is an error if it differs"
 
 
 def add(commands: Any) -> None:
@@ -41,7 +45,7 @@ def add(commands: Any) -> None:
         "cmx-resnet50 reshape resnet50_v1.onnx batch8.onnx --batch 8",
     )
     reshape.add_argument("source", type=path, metavar="IN")
-    reshape.add_argument("target", type=path, metavar="OUT", help="must not exist")
+    reshape.add_argument("target", type=path, metavar="OUT", help=OUT)
     reshape.add_argument("--batch", type=batch, required=True, metavar="N", help="images a run")
 
     convert = command(
@@ -54,7 +58,7 @@ def add(commands: Any) -> None:
         "cmx-resnet50 convert resnet50-19c8e357.pth resnet50.pth",
     )
     convert.add_argument("source", type=path, metavar="IN")
-    convert.add_argument("target", type=path, metavar="OUT", help="replaced if it exists")
+    convert.add_argument("target", type=path, metavar="OUT", help=OUT)
 
 
 def _inspect(parsed: argparse.Namespace) -> int:
@@ -140,20 +144,44 @@ def _tensor(tensor: TensorInfo) -> str:
 
 
 def _reshape(parsed: argparse.Namespace) -> None:
-    from cmx_resnet50.errors import Resnet50Error
     from cmx_resnet50.reshape import reshape
 
-    try:
-        reshape(parsed.source, parsed.target, batch=parsed.batch)
-    except FileExistsError:
-        raise Resnet50Error(
-            f"{parsed.target} exists already. Remove it, or name another file."
-        ) from None
+    _put(parsed.target, lambda made: reshape(parsed.source, made, batch=parsed.batch))
     say(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes, batch {parsed.batch}")
 
 
 def _convert(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.convert import convert
 
-    convert(parsed.source, parsed.target)
+    _put(parsed.target, lambda made: convert(parsed.source, made))
     say(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes")
+
+
+def _put(target: Path, write: Callable[[Path], None]) -> None:
+    """Write a file to `target`, and leave alone what is there, unless that is the same file.
+
+    Nobody loses a file that way, and the same command can be run twice.
+
+    Raises
+    ------
+    Resnet50Error
+        If something else is at `target`, or there is no folder for it.
+    """
+    from tempfile import TemporaryDirectory
+
+    from cmx_resnet50.errors import Resnet50Error
+
+    if not target.parent.is_dir():
+        raise Resnet50Error(f"{target.parent} is no folder. Make it, or name another.")
+    with TemporaryDirectory(dir=target.parent, prefix=".cmx-resnet50-") as folder:
+        made = Path(folder, target.name)
+        write(made)
+        try:
+            os.link(made, target)
+        except OSError as error:
+            if not os.path.lexists(target):
+                made.replace(target)  # a file system without links
+            elif not target.is_file() or not filecmp.cmp(made, target, shallow=False):
+                raise Resnet50Error(
+                    f"{target} exists already, with other content. Remove it, or name another file."
+                ) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import command, json_switch, path, requests, silent_switch
@@ -22,7 +23,8 @@ def add(commands: Any) -> None:
         "list",
         _list,
         "list every request that has a file, and which",
-        "The column STORE says whether the store has the file: whole, damaged, or not at all (-).",
+        "The column STORE says whether the store has the file: whole, damaged, or not at all (-).\n"
+        "Random weights (_dummy-weights) have a line of their own where the store holds them.",
         "cmx-resnet50 list\ncmx-resnet50 list --json",
     )
     json_switch(listing)
@@ -33,7 +35,9 @@ def add(commands: Any) -> None:
         _get,
         "get one model and say where it is, as `cm run script` would",
         "Fetches only what the store lacks. Without --to the model is placed in a folder of the\n"
-        "store. The last line printed, or the JSON, is the result.",
+        "store. The last line printed, or the JSON, is the result. The line ends with the origin\n"
+        "of the bytes: fetched (now, over the network or from a mirror), store (they were there),\n"
+        "local (the file that --checkpoint names), dummy (random weights, made now).",
         "cmx-resnet50 get\n"
         "cmx-resnet50 get _onnx,_opset-8 --to models\n"
         "cmx-resnet50 get _pytorch --checkpoint /mnt/models/resnet50-19c8e357.pth\n"
@@ -64,7 +68,8 @@ def add(commands: Any) -> None:
         _prefetch,
         "bring files into the store, for later runs without a network",
         "What the store has whole is not fetched again; what is damaged is repaired. A request\n"
-        "that fails does not stop the others; the exit code is 1 then.",
+        "that fails does not stop the others; the exit code is 1 then. Each line names the origin\n"
+        "of the bytes: fetched, store (they were there), dummy (random weights, made now).",
         "cmx-resnet50 prefetch _onnx,_opset-8 _pytorch\ncmx-resnet50 prefetch --all",
     )
     requests(prefetch)
@@ -78,9 +83,14 @@ def names_in(text: str) -> list[str]:
 
 
 def resolved(
-    catalog: Catalog, names: Sequence[str], options: Options, **given: str
+    catalog: Catalog, names: Sequence[str], options: Options, said: set[str], **given: str
 ) -> tuple[dict[str, Any], Resolution]:
     """Return the env that variations make, and what they mean; say what there is to say on it.
+
+    Parameters
+    ----------
+    said : set of str
+        What was said already, and is not said again; what is said now comes to it.
 
     Raises
     ------
@@ -94,7 +104,9 @@ def resolved(
     # As the engine hands them over: without the underscore, but `-` before what is left out.
     explicit = [name.lstrip("_").replace("-_", "-", 1) for name in names]
     resolution = steps.resolve(steps.request_of(env, {}, explicit), options)
-    steps.say_notes(env, [*resolution.notes, *resolution.remarks])
+    notes = [*resolution.notes, *resolution.remarks]
+    steps.say_notes(env, [note for note in notes if note not in said])
+    said.update(notes)
     return env, resolution
 
 
@@ -126,13 +138,20 @@ def prefetched(
     if everything_known:
         wanted += [name for name, _ in everything(pipeline.catalog)]
     done, failed = [], 0
+    said: set[str] = set()
     for text in wanted:
         try:
-            _, resolution = resolved(pipeline.catalog, names_in(text), pipeline.options)
+            _, resolution = resolved(pipeline.catalog, names_in(text), pipeline.options, said)
             done.append((text, pipeline.obtain(resolution)))
         except Resnet50Error as error:
             complain(f"{text}: {error}")
             failed += 1
+            continue
+        try:
+            # A store that an earlier version filled has the unpacked file only.
+            pipeline.packed(resolution)
+        except Resnet50Error as error:
+            remark(f"{text}: the file is there; the archive for a mirror could not be had: {error}")
     if failed and len(wanted) > 1:
         remark(f"{failed} of {len(wanted)} requests failed, see above.")
     return done, failed
@@ -148,21 +167,12 @@ def _list(parsed: argparse.Namespace) -> None:
     rows: list[dict[str, Any]] = []
     for request in catalog.requests():
         resolution = catalog.resolve(request)
-        artifact = resolution.artifact
-        rows.append(
-            {
-                "request": request.variations,
-                "store": _state(pipeline, (artifact, *resolution.companions)),
-                "file": artifact.file,
-                "artifact": artifact.name,
-                "md5": artifact.md5,
-                "sha256": artifact.sha256,
-                "bytes": artifact.bytes,
-                "about_bytes": artifact.bytes or artifact.about_bytes,
-                "licence": artifact.licence,
-                "top1": artifact.top1,
-            }
-        )
+        rows.append(_row(pipeline, resolution))
+        if resolution.artifact.dummy is not None:
+            dummy = catalog.resolve(replace(request, weights="dummy"))
+            row = _row(pipeline, dummy)
+            own = {**resolution.artifact.dummy, "about_bytes": resolution.artifact.dummy["bytes"]}
+            rows += [{**row, **own, "top1": None}] if row["store"] else []
     if parsed.json:
         say_json(rows)
         return
@@ -170,11 +180,29 @@ def _list(parsed: argparse.Namespace) -> None:
     table([("REQUEST", "STORE", "FILE", "ARTIFACT"), *shown])
 
 
-def _state(pipeline: Pipeline, artifacts: Sequence[Artifact]) -> str | None:
-    """Say how the store has all of `artifacts`: ``whole``, ``damaged``, or None for not at all."""
-    from cmx_resnet50.naming import keys
+def _row(pipeline: Pipeline, resolution: Resolution) -> dict[str, Any]:
+    artifact = resolution.artifact
+    return {
+        "request": resolution.request.variations,
+        "store": _state(pipeline, resolution),
+        "file": artifact.file,
+        "artifact": artifact.name,
+        "md5": artifact.md5,
+        "sha256": artifact.sha256,
+        "bytes": artifact.bytes,
+        "about_bytes": artifact.bytes or artifact.about_bytes,
+        "licence": artifact.licence,
+        "top1": artifact.top1,
+    }
 
-    found = [pipeline.store.find(*keys(artifact)) for artifact in artifacts]
+
+def _state(pipeline: Pipeline, resolution: Resolution) -> str | None:
+    """Say how the store has all that is asked for: ``whole``, ``damaged``, or None."""
+    from cmx_resnet50.naming import dummy_keys, keys
+
+    names = dummy_keys if resolution.request.weights == "dummy" else keys
+    wanted = (resolution.artifact, *resolution.companions)
+    found = [pipeline.store.find(*names(artifact)) for artifact in wanted]
     present = [stored for stored in found if stored is not None]
     if len(present) < len(found):
         return None
@@ -191,7 +219,7 @@ def _get(parsed: argparse.Namespace) -> None:
     options = Options.read({"CM_RESNET50_OFFLINE": "yes"} if parsed.offline else {})
     names = [name for text in parsed.variations for name in names_in(text)]
     given = {"CM_RESNET50_CHECKPOINT": str(parsed.checkpoint or "")}
-    env, resolution = resolved(catalog, names, options, **given)
+    env, resolution = resolved(catalog, names, options, set(), **given)
     pipeline = Pipeline(catalog, options, silent=parsed.silent)
     delivery = pipeline.obtain(resolution)
     own = options.store / "places" / delivery.model.sha256

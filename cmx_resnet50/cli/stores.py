@@ -10,8 +10,6 @@ from cmx_resnet50.cli.arguments import command, json_switch
 from cmx_resnet50.cli.output import remark, say, say_json, table
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from cmx_resnet50.catalog import Artifact
     from cmx_resnet50.store import Store, StoredObject
 
@@ -35,6 +33,7 @@ def add(commands: Any) -> None:
         "say what nothing uses, or remove it",
         "A file of the store is used as long as a place that it fills still holds it: a cache\n"
         "entry of CM, a folder named with --to or --outdirname, or any other hard link to it.\n"
+        "An archive is used as long as the file that was unpacked from it.\n"
         "Also goes what killed runs left a week ago or longer.",
         "cmx-resnet50 prune\ncmx-resnet50 prune --apply",
     )
@@ -105,10 +104,10 @@ def _mend(stored: StoredObject) -> str:
 
 def _prune(parsed: argparse.Namespace) -> None:
     store = _store()
-    uses = _uses(store)
-    gone = store.prune(lambda stored: bool(uses.get(stored.sha256)), dry_run=not parsed.apply)
+    uses = _Uses(store)
+    gone = store.prune(lambda stored: bool(uses.of(stored)), dry_run=not parsed.apply)
     removed = {item.stored.sha256 for item in gone if item.stored is not None}
-    kept = [stored for stored in store.objects() if stored.sha256 not in removed]
+    kept = [(stored, uses.of(stored)) for stored in store.objects() if stored.sha256 not in removed]
     if parsed.json:
         say_json(
             {
@@ -128,9 +127,9 @@ def _prune(parsed: argparse.Namespace) -> None:
                         "file": stored.name,
                         "sha256": stored.sha256,
                         "bytes": stored.size,
-                        "by": uses.get(stored.sha256, []),
+                        "by": users,
                     }
-                    for stored in kept
+                    for stored, users in kept
                 ],
             }
         )
@@ -147,42 +146,53 @@ def _prune(parsed: argparse.Namespace) -> None:
             for item in gone
         ]
         + [
-            ("used", stored.name, f"{stored.size:,} bytes", "by " + (uses[stored.sha256][0]))
-            for stored in kept
-            if uses.get(stored.sha256)
+            ("used", stored.name, f"{stored.size:,} bytes", f"by {user}")
+            if index == 0
+            else ("", "", "", f"by {user}")
+            for stored, users in kept
+            for index, user in enumerate(users)
         ]
     )
     size = sum(item.size for item in gone)
-    say(f"{len(gone)} {word} in {store.root}, {size:,} bytes; {len(kept)} files stay")
+    stay = "1 file stays" if len(kept) == 1 else f"{len(kept)} files stay"
+    say(f"{len(gone)} {word} in {store.root}, {size:,} bytes; {stay}")
     if gone and not parsed.apply:
         remark("Nothing was removed. To remove it: cmx-resnet50 prune --apply")
 
 
-def _uses(store: Store) -> Mapping[str, list[str]]:
-    """Return who uses each object: the places that hold it now, or a link that nobody recorded."""
-    objects = {stored.sha256: _status(stored.path) for stored in store.objects()}
-    owners = {
-        (status.st_dev, status.st_ino): sha256
-        for sha256, status in objects.items()
-        if status is not None
-    }
-    uses: dict[str, list[str]] = {}
-    for stored in store.objects():
+class _Uses:
+    """Who uses an object: the places that hold it, what was unpacked from it, unknown links."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        known = list(store.objects())
+        self._unpacked = [stored for stored in known if stored.archive is not None]
+        self._owners = {
+            (status.st_dev, status.st_ino): stored.sha256
+            for stored in known
+            if (status := _status(stored.path)) is not None
+        }
+
+    def of(self, stored: StoredObject) -> list[str]:
+        """Return the users of an object as they are now."""
         places = []
-        for path in store.views(stored):
+        for path in self._store.views(stored):
             status = _status(path)
             # A place may have been filled with another object since. A copy is taken for what
             # it was: where there is doubt, nothing is removed.
             if (
                 status is not None
-                and owners.get((status.st_dev, status.st_ino), stored.sha256) == stored.sha256
+                and self._owners.get((status.st_dev, status.st_ino), stored.sha256) == stored.sha256
             ):
                 places.append(str(path))
-        own = objects[stored.sha256]
+        own = _status(stored.path)
         if not places and own is not None and own.st_nlink > 1:
             places.append("a hard link that the store has no record of")
-        uses[stored.sha256] = places
-    return uses
+        return places + [
+            f"{other.name}, which was unpacked from it"
+            for other in self._unpacked
+            if other.archive == stored.sha256 and self.of(other)
+        ]
 
 
 def _status(path: os.PathLike[str]) -> os.stat_result | None:

@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cmx_resnet50.store.copying import require_space
-    from cmx_resnet50.store.model import Placement, Pruned, StoredObject, StoreError
+    from cmx_resnet50.store.model import Gone, Placement, Pruned, StoredObject, StoreError
     from cmx_resnet50.store.store import Store
 
-__all__ = ["Placement", "Pruned", "Store", "StoreError", "StoredObject", "require_space"]
+__all__ = ["Gone", "Placement", "Pruned", "Store", "StoreError", "StoredObject", "require_space"]
 
 _HOMES = {"require_space": "copying", "Store": "store"}
 

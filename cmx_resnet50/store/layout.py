@@ -242,3 +242,10 @@ def remove(path: Path) -> None:
         rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def drop_empty(folder: Path) -> None:
+    """Remove `folder` if no file in it holds a byte: there is nothing to go on from."""
+    with suppress(OSError):
+        if not any(path.is_dir() or path.lstat().st_size for path in folder.iterdir()):
+            remove(folder)

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
 LOOK_AGAIN = 1.0
 """Seconds after which a waiting process looks again who holds the lock."""
 
+PRUNING = "prune"
+"""Name of the lock without which no object is removed."""
+
 
 class Unwritable(StoreError):
     """The store may be read, but not written."""

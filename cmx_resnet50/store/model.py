@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.errors import Resnet50Error
+
+if TYPE_CHECKING:
+    from cmx_resnet50.digests import Digests
 
 
 class StoreError(Resnet50Error):
     """The store cannot do what was asked; the text says why and what to do."""
+
+
+class Gone(StoreError):
+    """An object that was found is damaged or removed by now, and no place has its bytes."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +39,20 @@ class StoredObject:
     def name(self) -> str:
         """The file name that the record gives, for messages and for bundles."""
         return str(self.record.get("file") or self.record.get("name") or self.sha256)
+
+    @property
+    def digests(self) -> Digests:
+        """The digests and the size, as whoever reads the file finds them."""
+        from cmx_resnet50.digests import Digests
+
+        return Digests(self.md5, self.sha256, self.size)
+
+    @property
+    def archive(self) -> str | None:
+        """The sha256 of the archive that this was unpacked from, if it was."""
+        archive = self.record.get("archive")
+        sha256 = archive.get("sha256") if isinstance(archive, Mapping) else None
+        return sha256 if isinstance(sha256, str) else None
 
 
 @dataclass(frozen=True)

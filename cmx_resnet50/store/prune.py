@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from cmx_resnet50.store.layout import Layout, children, read_json, remove
-from cmx_resnet50.store.locking import Locks
+from cmx_resnet50.store.locking import PRUNING, Locks
 from cmx_resnet50.store.model import Pruned, StoredObject
 from cmx_resnet50.store.objects import Objects
 from cmx_resnet50.store.stamps import regular
@@ -27,13 +27,22 @@ def prune(
 ) -> list[Pruned]:
     """See `Store.prune`. Nothing is taken from a process that holds its lock."""
     gone = []
-    for candidate in stored:
-        if used(candidate):
+    candidates = list(stored)
+    # An archive comes after what was unpacked from it, and stays where that stays.
+    archives = {candidate.archive for candidate in candidates} - {None}
+    needed = set()
+    for candidate in sorted(candidates, key=lambda one: one.sha256 in archives):
+        if used(candidate) or candidate.sha256 in needed:
+            needed.add(candidate.archive)
             continue
         size = _bytes(candidate.path)
         if not dry_run:
-            with locks.free(f"object-{candidate.sha256}") as held:
-                if not held:
+            with (
+                locks.free(PRUNING) as allowed,
+                locks.free(f"object-{candidate.sha256}") as held,
+            ):
+                if not (allowed and held) or used(candidate):
+                    needed.add(candidate.archive)
                     continue
                 _remove_object(layout, candidate.sha256)
         gone.append(Pruned("object", candidate.path.parent, size, candidate))

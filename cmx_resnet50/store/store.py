@@ -10,9 +10,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.store.copying import clone, room_error
-from cmx_resnet50.store.layout import Layout, checked_key, contradiction, is_digest, remove
-from cmx_resnet50.store.locking import Locks, Unwritable, unwritable
-from cmx_resnet50.store.model import Placement, Pruned, StoredObject, StoreError
+from cmx_resnet50.store.layout import (
+    Layout,
+    checked_key,
+    contradiction,
+    drop_empty,
+    is_digest,
+    remove,
+)
+from cmx_resnet50.store.locking import PRUNING, Locks, Unwritable, unwritable
+from cmx_resnet50.store.model import Gone, Placement, Pruned, StoredObject, StoreError
 from cmx_resnet50.store.objects import Objects
 from cmx_resnet50.store.placing import Places, destination
 from cmx_resnet50.store.stamps import regular, whole
@@ -158,8 +165,10 @@ class Store:
 
         Raises
         ------
+        Gone
+            If the object is damaged or removed, and no view has its bytes.
         StoreError
-            If the object is damaged and no view has its bytes, or `dest` cannot be written.
+            If `dest` cannot be written.
         """
         dest = destination(dest, self.root)
         status = self._objects.status(stored)
@@ -204,6 +213,10 @@ class Store:
         with self._locks.hold(f"object-{sha256}", f"repairs {sha256}"):
             return self._salvage(sha256)
 
+    def archive(self, stored: StoredObject) -> StoredObject | None:
+        """Return the archive that the object was unpacked from, if the store has it whole."""
+        return self._intact([f"sha256-{stored.archive}"]) if stored.archive else None
+
     def objects(self) -> Iterator[StoredObject]:
         """Every object that the store has a record of, whole or not."""
         for sha256 in self.layout.digests():
@@ -219,6 +232,9 @@ class Store:
     def prune(self, used: Callable[[StoredObject], bool], *, dry_run: bool) -> list[Pruned]:
         """Remove the objects that are not `used`, and what killed processes left long ago.
 
+        An archive is used as long as what was unpacked from it stays. `used` is asked a second
+        time with the object's lock held: a place may have been filled in between.
+
         Returns
         -------
         list of Pruned
@@ -227,6 +243,12 @@ class Store:
         from cmx_resnet50.store.prune import prune
 
         return prune(self.layout, self._objects, self._locks, self.objects(), used, dry_run)
+
+    @contextmanager
+    def unpruned(self, name: str) -> Iterator[None]:
+        """Let nobody prune while the object `name` is obtained and given a place."""
+        with self._locks.hold(PRUNING, f"prepares {name}"):
+            yield
 
     def export(self, objects: Iterable[StoredObject], target: Path) -> Path:
         """Write a bundle to the folder or ``.tar`` file `target`; see ``bundle``."""
@@ -277,7 +299,11 @@ class Store:
     def _made(self, keys: Sequence[str], make: Make, name: str) -> StoredObject:
         partial = self.layout.partial(keys[0])
         self.layout.make_folder(partial.parent)
-        digests, record = make(partial)
+        try:
+            digests, record = make(partial)
+        except BaseException:
+            drop_empty(partial.parent)
+            raise
         status = regular(partial)
         if status is None or status.st_size != digests.size:
             found = "no file" if status is None else f"{status.st_size:,} bytes"
@@ -382,9 +408,9 @@ class Store:
                 "It is not taken into the store."
             )
 
-    def _damaged(self, stored: StoredObject) -> StoreError:
+    def _damaged(self, stored: StoredObject) -> Gone:
         state = self._state(stored.sha256)
-        return StoreError(
+        return Gone(
             f"{stored.name} is {state} in the store ({stored.path}, {stored.size:,} bytes, "
             f"sha256 {stored.sha256}, md5 {stored.md5}) and no place has its bytes. Ask for it "
             "again with the network, or import a bundle that holds it."

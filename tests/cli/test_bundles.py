@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import tarfile
 from collections.abc import Callable
 from pathlib import Path
@@ -44,11 +45,13 @@ def test_there_everything_runs_offline(
     asked = [",".join(f"_{part}" for part in names.split(",")) for names in requests]
     result = cm.command(TOOL, "bundle", "export", str(target), *asked)
     assert result.ok, result.text
-    assert result.out.splitlines()[-1].startswith(f"{target}: {len(requests) + 1} files")
+    count = len(requests) + 1 + ("tflite" in requests)
+    assert result.out.splitlines()[-1].startswith(f"{target}: {count} files")
     taken = there.command(TOOL, "bundle", "import", str(target), "--json")
     assert taken.ok, taken.text
     carried = {CARRIED[names] for names in requests}
     assert {row["artifact"] for row in json.loads(taken.out)} == {*carried, "ncnn-param"}
+    assert all(row["taken"] for row in json.loads(taken.out))
     assert there.command(TOOL, "verify").ok
     for names in requests:
         result = there.get(*names.split(","), offline=True)
@@ -57,6 +60,24 @@ def test_there_everything_runs_offline(
     missing = there.get("pytorch", offline=True)
     assert missing.code == 1
     assert "resnet50-19c8e357.pth" in missing.err
+
+
+def test_import_ends_with_what_it_took(cm: CM, there: CM, origin: Origin, tmp_path: Path) -> None:
+    target = tmp_path / "bundle.tar"
+    assert cm.command(TOOL, "bundle", "export", str(target), "_ncnn", "_pytorch").ok
+    assert there.also(origin=origin).command(TOOL, "prefetch", "_pytorch").ok
+    result = there.command(TOOL, "bundle", "import", str(target))
+    sizes = [int(line.split()[1].replace(",", "")) for line in result.out.splitlines()[:-1]]
+    assert len(sizes) == 3
+    store = there.repos / "resnet50-store"
+    whole = f"{target}: 3 files, {sum(sizes):,} bytes; "
+    (last,) = result.out.splitlines()[3:]
+    assert last.startswith(f"{whole}2 files, ")
+    assert last.endswith(f" bytes taken into {store}, 1 already there")
+    again = there.command(TOOL, "bundle", "import", str(target)).out.splitlines()[-1]
+    assert again == f"{whole}0 files, 0 bytes taken into {store}, 3 already there"
+    rows = json.loads(there.command(TOOL, "bundle", "import", str(target), "--json").out)
+    assert [row["taken"] for row in rows] == [False] * 3
 
 
 def test_a_fixed_batch_travels_with_its_original(cm: CM, there: CM, tmp_path: Path) -> None:
@@ -95,22 +116,96 @@ def test_incomplete_it_is_not_written(cm: CM, origin: Origin, tmp_path: Path) ->
     assert not target.exists()
 
 
-def test_a_folder_serves_as_mirror(
-    cm: CM, there: CM, origin: Origin, tmp_path: Path, served: dict[str, Path]
+@pytest.mark.parametrize(("name", "scheme"), [("mirror", "http"), ("mirror.tar", "file")])
+def test_a_folder_serves_as_mirror_whole(
+    cm: CM, there: CM, origin: Origin, tmp_path: Path, name: str, scheme: str
 ) -> None:
-    folder = tmp_path / "mirror"
+    """Every file that is known, the one in an archive too; also one that was packed as a tar."""
+    folder = tmp_path / name
     result = cm.command(TOOL, "bundle", "export", str(folder), "--all")
     assert result.ok, result.text
-    assert "resnet50_v1.tflite.gz" in result.err
-    (folder / "resnet50_v1.tflite.gz").write_bytes(served["tflite-argmax"].read_bytes())
-    for path in folder.rglob("*"):
-        if path.is_file():
-            origin.serve(origin.url(f"/site/{path.relative_to(folder)}"), path)
-    own = {"CM_RESNET50_MIRROR": origin.url("/site/")}
+    assert "is not in the store" not in result.err
+    if name.endswith(".tar"):
+        with tarfile.open(folder) as tar:
+            folder = tmp_path / "unpacked"
+            tar.extractall(folder, filter="data")
+    assert len(list((folder / "sha256").iterdir())) == len(ARTIFACTS) + 1
+    prefix = f"{folder.as_uri()}/"
+    if scheme == "http":
+        prefix = origin.url("/site/")
+        for path in folder.rglob("*"):
+            if path.is_file():
+                origin.serve(origin.url(f"/site/{path.relative_to(folder)}"), path)
+    origin.clear_log()
+    own = {"CM_RESNET50_MIRROR": prefix}
     result = there.command(TOOL, "prefetch", "--all", "--json", env=own)
     assert result.ok, result.text
     assert len(json.loads(result.out)) == len(ARTIFACTS) - 1
-    assert all("/site/" in record.url for record in origin.requests[-len(ARTIFACTS) :])
+    assert all("/site/" in record.url for record in origin.requests)
+    assert bool(origin.requests) == (scheme == "http")
+
+
+def store_data(cm: CM, content: bytes) -> Path:
+    """Return the object that has these bytes."""
+    (path,) = (p for p in cm.repos.rglob("objects/*/*/data") if p.read_bytes() == content)
+    return path
+
+
+def test_a_store_without_the_archive_goes_on_and_says_how_to_have_it(
+    cm: CM, origin: Origin, tmp_path: Path, served: dict[str, Path]
+) -> None:
+    """As earlier versions left it: what was unpacked, and nothing to serve to others."""
+    assert cm.command(TOOL, "prefetch", "_tflite").ok
+    packed = served["tflite-argmax"].read_bytes()
+    shutil.rmtree(store_data(cm, packed).parent)
+    origin.clear_log()
+    assert cm.command(TOOL, "get", "_tflite").ok
+    assert cm.command(TOOL, "prefetch", "_tflite", env={"CM_RESNET50_OFFLINE": "yes"}).ok
+    assert cm.get("tflite").ok
+    assert not origin.requests
+    for name in ("old", "old.tar"):
+        result = cm.command(TOOL, "bundle", "export", str(tmp_path / name))
+        assert result.ok, result.text
+        (advice,) = result.err.splitlines()
+        assert "resnet50_v1.tflite.gz, is not in the store" in advice
+    command = advice[advice.index(f"{TOOL} prefetch") :].partition(", then")[0]
+    assert cm.command(*command.split()).ok
+    assert origin.asked(ARTIFACTS["tflite-argmax"].url)
+    result = cm.command(TOOL, "bundle", "export", str(tmp_path / "new"))
+    assert result.err == ""
+    assert (tmp_path / "new" / "resnet50_v1.tflite.gz").read_bytes() == packed
+
+
+def test_a_lost_file_is_unpacked_again_without_a_network(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    content = delivered(served["tflite-argmax"])
+    assert cm.command(TOOL, "prefetch", "_tflite").ok
+    origin.clear_log()
+    shutil.rmtree(store_data(cm, content).parent)
+    assert cm.command(TOOL, "get", "_tflite", "--offline").ok
+    first = cm.get("tflite", offline=True)
+    assert first.ok, first.text
+    for path in (first.path, store_data(cm, content)):
+        for other in cm.repos.rglob("resnet50_v1.tflite"):
+            other.unlink()
+        path.unlink(missing_ok=True)
+        result = cm.get("tflite", offline=True)
+        assert result.ok, result.text
+        assert result.path.read_bytes() == content
+    assert not origin.requests
+
+
+def test_an_archive_at_hand_is_kept(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    given = f"--checkpoint={served['tflite-argmax']}"
+    assert cm.command(TOOL, "get", "_tflite", given).ok
+    folder = store_data(cm, served["tflite-argmax"].read_bytes()).parent
+    shutil.rmtree(folder)
+    assert cm.command(TOOL, "get", "_tflite", given).ok
+    record = json.loads((folder / "record.json").read_text(encoding="utf-8"))
+    assert record["file"] == "resnet50_v1.tflite.gz"
+    assert record["url"] == served["tflite-argmax"].as_uri()
+    assert not origin.requests
 
 
 @pytest.mark.parametrize("kind", ["escape", "other bytes", "page", "cut", "absent"])

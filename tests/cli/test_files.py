@@ -119,9 +119,6 @@ def test_reshape_makes_the_batch_true(cm: CM, models: dict[str, Path]) -> None:
         assert result.ok, result.text
         (row,) = json.loads(cm.command(TOOL, "inspect", "--json", "out").out)
         assert [tensor["shape"][0] for tensor in row["inputs"]] == [8]
-        again = cm.command(TOOL, "reshape", str(models[name]), "out", "--batch", "8")
-        assert again.code == 1
-        assert "out exists already" in again.err
         (cm.cwd / "out").unlink()
     for source in (models["pytorch-fp32"], cm.cwd / "absent"):
         result = cm.command(TOOL, "reshape", str(source), "out", "--batch", "8")
@@ -144,6 +141,35 @@ def test_convert_changes_the_container(cm: CM, models: dict[str, Path]) -> None:
         assert str(bad) in result.err
         assert "Traceback" not in result.err
         assert not (cm.cwd / "other.pth").exists()
+
+
+@pytest.mark.parametrize(
+    ("command", "artifact", "more"),
+    [("reshape", "tensorflow", ("--batch", "8")), ("convert", "pytorch-fp32", ())],
+)
+def test_out_is_never_lost(
+    cm: CM, models: dict[str, Path], command: str, artifact: str, more: tuple[str, ...]
+) -> None:
+    """The same again is fine; something else that is there stays, and is an error."""
+    line = (TOOL, command, str(models[artifact]))
+    out = cm.cwd / "out"
+    assert cm.command(*line, "out", *more).ok
+    made = out.read_bytes()
+    again = cm.command(*line, "out", *more)
+    assert again.ok, again.text
+    assert out.read_bytes() == made
+    out.write_bytes(b"mine")
+    (cm.cwd / "folder").mkdir()
+    (cm.cwd / "dangling").symlink_to("nowhere")
+    for name in ("out", "folder", "dangling", str(models[artifact])):
+        result = cm.command(*line, name, *more)
+        assert result.code == 1
+        assert "exists already, with other content" in result.err
+    assert out.read_bytes() == b"mine"
+    result = cm.command(*line, "no/such/out", *more)
+    assert result.code == 1
+    assert f"{cm.cwd / 'no/such'} is no folder" in result.err
+    assert {path.name for path in cm.cwd.iterdir()} == {"out", "folder", "dangling"}
 
 
 @pytest.mark.parametrize("name", COMMANDS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -190,6 +191,47 @@ def test_list_marks_what_the_store_has(cm: CM, served: dict[str, Path]) -> None:
     assert line.split() == ["_ncnn,_fp32", "damaged", "resnet50_v1.bin", "ncnn"]
 
 
+def test_list_shows_random_weights_that_the_store_has(cm: CM) -> None:
+    before = parsed(tool(cm, "list", "--json"))
+    assert tool(cm, "prefetch", "_ncnn,_dummy-weights", "--silent").ok
+    rows = parsed(tool(cm, "list", "--json"))
+    # Every request that the file answers has a line, as with the published one.
+    new = [row for row in rows if row not in before]
+    assert {row["artifact"] for row in new} == {"ncnn"}
+    assert len(new) == sum(row["artifact"] == "ncnn" for row in before)
+    row = new[0]
+    assert row["request"] == "_ncnn,_fp32,_dummy-weights"
+    assert row["store"] == "whole"
+    assert row["top1"] is None
+    facts = parsed(tool(cm, "get", row["request"], "--json"))
+    assert facts["CM_ML_MODEL_SHA256"] == row["sha256"]
+    assert tool(cm, "list").out.count("_dummy-weights") == len(new)
+
+
+def test_what_holds_for_all_requests_is_said_once(cm: CM, tmp_path: Path) -> None:
+    asked = ("_ncnn,_dummy-weights", "_ncnn,_fp32,_dummy-weights", "_tf,_int8", "_tf,_int8,_argmax")
+    result = tool(cm, "prefetch", *asked)
+    assert result.ok, result.text
+    assert result.err.count("weights are random") == 1
+    result = tool(cm, "bundle", "export", str(tmp_path / "out.tar"), *asked[2:])
+    assert result.ok, result.text
+    assert result.err.count("No int8 file") == 1
+
+
+def test_the_origin_is_one_of_the_words_that_help_explains(cm: CM, served: dict[str, Path]) -> None:
+    shown = tool(cm, "get", "--help").out
+    asked = {
+        "fetched": ("_pytorch",),
+        "store": ("_pytorch",),
+        "local": ("_ncnn", f"--checkpoint={served['ncnn']}"),
+        "dummy": ("_ncnn,_dummy-weights",),
+    }
+    for origin, arguments in asked.items():
+        (line,) = tool(cm, "get", *arguments, "--silent").out.splitlines()
+        assert line.endswith(f", {origin})")
+        assert f" {origin} (" in " ".join(shown.split())
+
+
 def test_every_request_of_the_list_can_be_asked_for(cm: CM, served: dict[str, Path]) -> None:
     rows = parsed(tool(cm, "list", "--json"))
     fetched = parsed(tool(cm, "prefetch", *(row["request"] for row in rows), "--json"))
@@ -255,6 +297,48 @@ def test_drive_with_other_bytes_or_none(cm: CM, origin: Origin, served: dict[str
     assert result.code == 1
     assert "gdown could not fetch" in result.err
     assert "Traceback" not in result.err
+
+
+def trusting(cm: CM, origin: Origin, name: str) -> dict[str, str]:
+    """Return an environment that knows the company's CA by this one variable.
+
+    ``SSL_CERT_DIR`` stands for the system's own certificates: OpenSSL reads them from there,
+    and neither requests nor we have any other way to see them.
+    """
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+    given = str(origin.authority.bundle)
+    if name == "SSL_CERT_DIR":
+        system = cm.home / "certs"
+        system.mkdir()
+        (system / "company.pem").write_bytes(origin.authority.bundle.read_bytes())
+        subprocess.run(["openssl", "rehash", str(system)], check=True)
+        given = str(system)
+    return {**dict.fromkeys(names, ""), name: given}
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl to make a store of CAs")
+@pytest.mark.parametrize(
+    "name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"]
+)
+def test_drive_trusts_whom_all_else_trusts(
+    cm: CM, origin: Origin, served: dict[str, Path], name: str
+) -> None:
+    env = trusting(cm, origin, name)
+    result = tool(cm, "get", "_onnx,_from-tf", "--json", env=env)
+    path = Path(parsed(result)["CM_ML_MODEL_FILE_WITH_PATH"])
+    assert path.read_bytes() == served["onnx-from-tf"].read_bytes()
+    assert tool(cm, "get", "_pytorch", env=env).ok
+
+
+@pytest.mark.parametrize("bundle", ["", "no/such/bundle.pem"])
+def test_drive_behind_a_ca_that_nobody_knows(cm: CM, origin: Origin, bundle: str) -> None:
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+    result = tool(cm, "get", "_onnx,_from-tf", env=dict.fromkeys(names, bundle))
+    assert result.code == 1
+    assert ("no/such/bundle.pem" if bundle else "certificate") in result.err
+    assert "gdown could not fetch" in result.err
+    assert "Traceback" not in result.err
+    assert not origin.requests
 
 
 def test_a_reader_that_leaves_early_is_no_error(cm: CM) -> None:

@@ -114,6 +114,23 @@ def test_prune_removes_what_nothing_uses_and_only_when_told(
     assert cm.command(TOOL, "get", "_pytorch", "--offline").code == 1
 
 
+def test_prune_names_every_user_and_counts(cm: CM, served: dict[str, Path]) -> None:
+    for folder in ("one", "two"):
+        assert cm.command(TOOL, "get", "_pytorch", "--to", folder).ok
+    shown = cm.command(TOOL, "prune").out
+    for folder in ("one", "two"):
+        assert f"by {cm.cwd / folder / 'resnet50-19c8e357.pth'}\n" in shown
+    assert shown.endswith("1 file stays\n")
+    assert cm.command(TOOL, "get", "_tflite", "--to", "one").ok
+    shown = cm.command(TOOL, "prune").out
+    assert "by resnet50_v1.tflite, which was unpacked from it\n" in shown
+    assert shown.endswith("3 files stay\n")
+    (cm.cwd / "one" / "resnet50_v1.tflite").unlink()
+    report = tool(cm, "prune", "--apply")
+    gone = {row["file"] for row in report["unused"] if row["kind"] == "object"}
+    assert gone == {"resnet50_v1.tflite", "resnet50_v1.tflite.gz"}
+
+
 def test_prune_after_the_last_entry_is_gone(cm: CM, served: dict[str, Path]) -> None:
     assert cm.get("onnx").ok
     assert cm.run("rm", "cache", "--tags=ml-model,resnet50", "-f").ok

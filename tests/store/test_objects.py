@@ -6,7 +6,7 @@ import json
 import os
 import stat
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 from hypothesis import given
@@ -110,6 +110,23 @@ def test_an_interrupted_make_finds_its_partial_again(store: Store) -> None:
         store.obtain(["url-a"], half, name="a")
     assert store.obtain(["url-a"], rest, name="a")[0].path.read_bytes() == DATA
     assert seen[0] == seen[1]
+
+
+@pytest.mark.parametrize("left", [None, b"", b"half"])
+def test_a_failed_make_leaves_what_can_be_gone_on_from_and_no_more(
+    store: Store, left: bytes | None
+) -> None:
+    def fail(partial: Path) -> NoReturn:
+        if left is not None:
+            partial.write_bytes(left)
+        raise OSError("stop")
+
+    with pytest.raises(OSError, match="stop"):
+        store.obtain(["url-a"], fail, name="model")
+    kept = [path for path in (store.root / "incoming").rglob("*") if path.is_file()]
+    assert [path.read_bytes() for path in kept] == ([left] if left else [])
+    assert bool(list((store.root / "incoming").iterdir())) == bool(left)
+    assert put(store, DATA, "url-a").path.read_bytes() == DATA
 
 
 def test_a_made_file_with_another_name_is_not_shared_with_it(store: Store, tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from cmx_resnet50.store import Store, StoredObject, StoreError
 from tests.store.helpers import (
@@ -33,6 +34,28 @@ def test_prune_removes_what_is_not_used_and_only_that(store: Store, tmp_path: Pa
     assert store.check(kept)
     assert (tmp_path / "view").read_bytes() == b"gone" * 99
     assert not any(gone.sha256 in str(p) for p in store.root.rglob("*") if p.suffix != ".lock")
+
+
+@pytest.mark.parametrize("used", [True, False])
+@pytest.mark.parametrize("data", [b"1", b"2", b"3", b"4"])
+def test_an_archive_stays_as_long_as_what_was_in_it(store: Store, data: bytes, used: bool) -> None:
+    """In whatever order their digests come."""
+    packed = put(store, b"packed", "url-archive")
+    archive = {"archive": {"sha256": packed.sha256}}
+    stored, _ = store.obtain(["url-a"], maker(data, **archive), name="model")
+    assert store.archive(stored) == packed
+    gone = store.prune(lambda one: used and one == stored, dry_run=False)
+    removed = {item.path for item in gone if item.kind == "object"}
+    assert removed == (set() if used else {stored.path.parent, packed.path.parent})
+
+
+def test_an_archive_stays_with_a_file_that_is_in_use_just_now(store: Store) -> None:
+    packed = put(store, b"packed", "url-archive")
+    archive = {"archive": {"sha256": packed.sha256}}
+    stored, _ = store.obtain(["url-a"], maker(DATA, **archive), name="model")
+    with FileLock(store.root / "locks" / f"object-{stored.sha256}.lock"):
+        assert store.prune(lambda _: False, dry_run=False) == []
+    assert len(store.prune(lambda _: False, dry_run=False)) == 2
 
 
 def test_prune_clears_old_leftovers_but_no_live_ones(tmp_path: Path) -> None:

@@ -1,0 +1,70 @@
+"""``--to`` and ``--download_path`` through the real ``cm``: filled each time; and ctrl-C there."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import pytest
+
+from tests.harness.artifacts import ARTIFACTS, delivered
+from tests.harness.cm import CM
+from tests.harness.faults import Stall
+from tests.harness.origin import Origin
+
+FILES = {
+    "ncnn": {"resnet50_v1.bin": "ncnn", "resnet50_v1.param": "ncnn-param"},
+    "tflite": {"resnet50_v1.tflite": "tflite-argmax"},
+}
+
+
+def assert_filled(folder: Path, served: dict[str, Path], name: str) -> None:
+    assert {path.name for path in folder.iterdir()} == set(FILES[name])
+    for file, artifact in FILES[name].items():
+        assert (folder / file).read_bytes() == delivered(served[artifact])
+
+
+@pytest.mark.parametrize(("name", "key"), [("ncnn", "to"), ("tflite", "download_path")])
+def test_the_folder_is_filled_each_time(
+    cm: CM, origin: Origin, served: dict[str, Path], name: str, key: str
+) -> None:
+    """On a cold run, on a hit, elsewhere, again, and with what was there damaged or lost."""
+    first, second = cm.cwd / "first", cm.cwd / "second"
+
+    def run(folder: Path, given: str) -> None:
+        result = cm.get(name, **{key: given})
+        assert result.ok, result.text
+        assert result.path.parent == folder
+        assert_filled(folder, served, name)
+
+    run(first, str(first))
+    origin.clear_log()
+    run(first, str(first))
+    run(second, "second")
+    damaged = first / next(iter(FILES[name]))
+    damaged.unlink()
+    damaged.write_bytes(b"not the model")
+    run(first, "first")
+    for path in second.iterdir():
+        path.unlink()
+    second.rmdir()
+    run(second, str(second))
+    assert_filled(first, served, name)
+    plain = cm.get(name)
+    assert plain.ok, plain.text
+    assert plain.path.parent not in (first, second)
+    assert not origin.requests
+
+
+def test_ctrl_c_ends_cm_with_130(cm: CM, origin: Origin) -> None:
+    """As a shell sees it: Python ends by the signal itself, which is what shells expect."""
+    url = ARTIFACTS["pytorch-fp32"].url
+    origin.fail(url, Stall(20_000))
+    shell = f"cm {' '.join(cm.request('pytorch', quiet=True))}; echo code $?"
+    with cm.start("-c", f"trap : INT; {shell}", program=str(shutil.which("bash"))) as running:
+        origin.wait(lambda: origin.bytes_sent(url) >= 20_000)
+        running.interrupt()
+        result = running.wait(20)
+    assert "code 130" in result.out, result.text
+    origin.heal()
+    assert cm.get("pytorch").ok
