@@ -1,7 +1,8 @@
 """CM's hooks of ``get-ml-model-resnet50``: they translate CM's dictionaries, and decide nothing.
 
-The engine imports this file on a hit too, and calls nothing in it: the library is imported by
-the hooks.
+The engine imports this file on a hit too, before it looks the request up, and calls nothing in
+it: the library is imported by the hooks. Only the lock on look-ups is taken here, because no
+hook is called before one (`turns`).
 """
 
 from __future__ import annotations
@@ -11,8 +12,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from cmx_resnet50 import turns
+
 CmDict = dict[str, Any]
 DOWNLOADER = "model-downloader"
+
+turns.enter()
 
 
 def _answer(hook: Callable[[CmDict], CmDict]) -> Callable[[CmDict], CmDict]:
@@ -23,8 +28,11 @@ def _answer(hook: Callable[[CmDict], CmDict]) -> Callable[[CmDict], CmDict]:
 
         try:
             return hook(i)
-        except Resnet50Error as error:
-            return {"return": 1, "error": str(error)}
+        except BaseException as error:
+            turns.end(i["run_script_input"])
+            if isinstance(error, Resnet50Error):
+                return {"return": 1, "error": str(error)}
+            raise
 
     return guarded
 
@@ -46,6 +54,7 @@ def predeps(i: CmDict) -> CmDict:
     if options.skip_tensorflow:
         env["CM_RESNET50_SKIP_TENSORFLOW"] = "yes"
     env[steps.ENTRY] = "" if i["input"].get("skip_cache") else str(Path.cwd())
+    turns.begin(i["run_script_input"]).take()
     return {"return": 0}
 
 
@@ -68,11 +77,16 @@ def preprocess(i: CmDict) -> CmDict:
     if steps.fetches_itself(resolution, _tool(i), options):
         env.update(steps.for_downloader(resolution))
     else:
+        turn = turns.of(i["run_script_input"])
+        turn.pause()
         delivery = steps.prepare(env, const, resolution, options, silent=_silent(i))
+        turn.take()
         i["run_script_input"]["cmx_resnet50"] = delivery
         if steps.needs_script(resolution, delivery, options):
             steps.for_script(env, resolution)
             i["run_script_input"]["script_name"] = "run-fix-input"
+        else:
+            turn.hold_look_ups()
     return {"return": 0}
 
 
@@ -82,6 +96,7 @@ def postprocess(i: CmDict) -> CmDict:
     from cmx_resnet50 import steps
 
     env, _, options, resolution = _asked(i)
+    turns.leave()
     delivery = i["run_script_input"].pop("cmx_resnet50", None)
     if delivery is None:
         delivery = steps.adopt(env, resolution, options)
@@ -95,6 +110,7 @@ def postprocess(i: CmDict) -> CmDict:
     if delivery.private:
         # An entry that stays unfinished answers nobody, also not the script that we replace.
         tags.append("tmp")
+    turns.of(i["run_script_input"]).hold_look_ups()
     return {"return": 0, "add_extra_cache_tags": tags}
 
 

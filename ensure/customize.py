@@ -6,7 +6,7 @@ import os
 import sys
 from typing import Any
 
-from cmx_resnet50 import hit
+from cmx_resnet50 import hit, turns
 
 
 def preprocess(i: dict[str, Any]) -> dict[str, Any]:
@@ -17,6 +17,8 @@ def preprocess(i: dict[str, Any]) -> dict[str, Any]:
     # The engine has gone into the output folder: it shall hold the model and nothing else.
     os.chdir(env["CM_TMP_CURRENT_PATH"])
     cold = hit.RUN + "ENTRY" in env
+    if not cold:
+        turns.leave()
     receipt = None
     if not cold and not env.get("CM_OUTDIRNAME") and not env.get("CM_RESNET50_TO"):
         receipt = hit.answer(env, const)

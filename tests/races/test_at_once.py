@@ -1,0 +1,139 @@
+"""Runs at the same instant in one CM_REPOS: all succeed, and each object is fetched once.
+
+The engine's own losses, before anything of ours is called, are rare and not ours to mend:
+the long forms bound them, and ``benchmarks.races`` traces them.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.harness.artifacts import ARTIFACTS, delivered
+from tests.harness.build import Installation
+from tests.harness.cm import CM, Result
+from tests.harness.origin import Origin
+from tests.races.rounds import DIFFERENT, at_once, loss
+
+NAME = "onnx-opset-11"
+ROUNDS = 30
+
+
+def in_use(cm: CM) -> CM:
+    """Have CM make what it makes once in a CM_REPOS, as any earlier run has."""
+    done = cm.run("run", "script", "--tags=detect,os", "--quiet")
+    assert done.ok, done.text
+    return cm
+
+
+def entries(cm: CM) -> list[Path]:
+    """The finished cache entries of our script."""
+    return [
+        entry.parent for entry in cm.repos.glob("repos/local/cache/*/cmx-resnet50-receipt.json")
+    ]
+
+
+def unfinished(cm: CM) -> list[Path]:
+    """The cache entries that the engine left marked as unfinished."""
+    metas = cm.repos.glob("repos/local/cache/*/_cm.json")
+    return [path for path in metas if "tmp" in json.loads(path.read_text())["tags"]]
+
+
+def assert_all_good(cm: CM, results: Sequence[Result], served: dict[str, Path]) -> None:
+    """All succeeded, with the same answer, from one entry and one fetch."""
+    for result in results:
+        assert result.ok, result.text
+        assert "Traceback" not in result.text
+    assert len({json.dumps(result.env, sort_keys=True) for result in results}) == 1
+    assert results[0].path.read_bytes() == delivered(served[NAME])
+    assert [results[0].path.parent.parent] == entries(cm)
+    assert not unfinished(cm)
+    assert cm.origin is not None
+    assert cm.origin.bytes_sent() == served[NAME].stat().st_size
+
+
+def test_eight_at_once_on_one_request(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    in_use(cm)
+    results = at_once(cm, [("onnx",)] * 8)
+    assert_all_good(cm, results, served)
+    # No terminal and no --quiet: an engine that found two entries would ask which.
+    after = cm.get("onnx", quiet=False)
+    assert after.ok, after.text
+    assert after.path == results[0].path
+    assert origin.bytes_sent() == served[NAME].stat().st_size
+
+
+@pytest.mark.races
+@pytest.mark.parametrize("quiet", [True, False])
+def test_thirty_rounds_of_eight(
+    new_cm: Callable[..., CM], origin: Origin, served: dict[str, Path], quiet: bool
+) -> None:
+    """In each round all eight, and never a question."""
+    for number in range(ROUNDS):
+        cm = in_use(new_cm(f"user-{number}"))
+        origin.clear_log()
+        assert_all_good(cm, at_once(cm, [("onnx",)] * 8, quiet=quiet), served)
+
+
+@pytest.mark.races
+def test_new_repositories(
+    new_cm: Callable[..., CM], upstream: Installation, origin: Origin, served: dict[str, Path]
+) -> None:
+    """Where CM never ran, the engine's first files are raced for; the old script loses most."""
+    lost: dict[str, list[str]] = {"ours": [], "old": []}
+    for number in range(ROUNDS):
+        for who, cm in (
+            ("ours", new_cm(f"ours-{number}")),
+            ("old", new_cm(f"old-{number}", upstream)),
+        ):
+            results = at_once(cm, [("onnx",)] * 8)
+            lost[who] += [loss(result) for result in results if not result.ok]
+    every = 8 * ROUNDS
+    print({who: Counter(losses).most_common() for who, losses in lost.items()})
+    assert len(lost["ours"]) <= every // 10
+    assert len(lost["old"]) >= every // 2
+
+
+@pytest.mark.races
+def test_eight_different_requests(
+    new_cm: Callable[..., CM], origin: Origin, served: dict[str, Path]
+) -> None:
+    for number in range(ROUNDS // 3):
+        cm = in_use(new_cm(f"user-{number}"))
+        origin.clear_log()
+        for result in at_once(cm, DIFFERENT):
+            assert result.ok, result.text
+        assert len(entries(cm)) == len(DIFFERENT)
+        assert not unfinished(cm)
+        for name, artifact in ARTIFACTS.items():
+            sent = sum(origin.bytes_sent(url) for url in artifact.urls)
+            assert sent in (0, served[name].stat().st_size), name
+
+
+@pytest.mark.races
+def test_eight_hits_beside_cold_runs(cm: CM, served: dict[str, Path]) -> None:
+    in_use(cm)
+    first = cm.get("onnx")
+    assert first.ok, first.text
+    for result in at_once(cm, [("onnx",), ("tf",), ("onnx",), ("pytorch",)] * 3):
+        assert result.ok, result.text
+
+
+@pytest.mark.races
+def test_sixteen_at_once_through_the_command(
+    new_cm: Callable[..., CM], origin: Origin, served: dict[str, Path]
+) -> None:
+    """``cmx-resnet50 get`` has no cache of CM's to race for: none is ever lost."""
+    for number in range(50):
+        cm = new_cm(f"user-{number}", fresh=True)
+        origin.clear_log()
+        running = [cm.start("get", "_onnx", program="cmx-resnet50") for _ in range(16)]
+        for process in running:
+            with process:
+                result = process.wait()
+                assert result.ok, result.text
+        assert origin.bytes_sent() == served[NAME].stat().st_size
