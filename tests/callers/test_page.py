@@ -1,0 +1,78 @@
+"""docs/callers.md: its commands are run, and what it names exists."""
+
+from __future__ import annotations
+
+import subprocess
+from importlib.util import find_spec
+from pathlib import Path
+
+import pytest
+
+from tests.docs import pages
+from tests.harness.cm import CM
+
+PAGE = pages.ROOT / "docs" / "callers.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+RUN = ("Read what you got", "In your CI", "PyTorch 2.6 and newer")
+ELSEWHERE = "Beside other copies of the script"
+"""Its commands uninstall the project: see `tests.callers.test_together`."""
+
+
+def run(cm: CM, title: str) -> None:
+    """Run a section's commands as a reader at the top of a checkout does."""
+    (cm.cwd / "examples").symlink_to(pages.ROOT / "examples")
+    blocks = pages.blocks(pages.section(TEXT, title), "bash")
+    assert blocks, title
+    done = subprocess.run(
+        ["bash", "-e", "-c", "\n".join(blocks)],
+        env=cm.environment(),
+        cwd=cm.cwd,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@pytest.mark.parametrize("title", RUN[:2])
+def test_random_weights_need_no_network(cm: CM, title: str) -> None:
+    run(cm.also(origin=None), title)
+
+
+def test_converted_weights_are_delivered_and_answer_nobody_else(
+    cm: CM, served: dict[str, Path]
+) -> None:
+    run(cm, RUN[2])
+    converted = cm.cwd / "converted" / "resnet50-19c8e357.pth"
+    assert converted.read_bytes()[:2] == b"PK"
+    accepting = {"CM_RESNET50_ACCEPT_ANY": "yes"}
+    result = cm.get("pytorch", checkpoint=str(converted.parent), env=accepting)
+    assert result.ok, result.text
+    assert result.path.read_bytes() == converted.read_bytes()
+    assert result.env["CM_ML_MODEL_VERIFIED"] == "no"
+    assert cm.get("pytorch").path.read_bytes() == served["pytorch-fp32"].read_bytes()
+
+
+def test_every_command_is_run_somewhere() -> None:
+    run_here = sum(len(pages.blocks(pages.section(TEXT, name), "bash")) for name in RUN)
+    assert run_here + len(pages.blocks(pages.section(TEXT, ELSEWHERE), "bash")) == len(
+        pages.blocks(TEXT, "bash")
+    )
+
+
+def test_links_and_callers_exist() -> None:
+    for link in pages.links(TEXT):
+        path, _, anchor = link.partition("#")
+        target = PAGE.parent / path
+        assert target.is_file(), link
+        assert not anchor or anchor in pages.anchors(target.read_text(encoding="utf-8"))
+    spec = find_spec("cmx4mlops")
+    assert spec is not None
+    assert spec.origin is not None
+    scripts = Path(spec.origin).parent / "repo" / "script"
+    table = pages.section(TEXT, "Which callers were run")
+    names = {span for span in pages.spans(table) if span.startswith(("app-", "get-tvm"))}
+    assert names
+    for name in names:
+        assert list(scripts.glob(name)), name

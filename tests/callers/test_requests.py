@@ -1,0 +1,123 @@
+"""What each shipped caller asks, as its own meta says it: ours has an answer to all of it.
+
+For the callers that cannot run here this is the proof: the request resolves, and the exported
+keys hold what the caller reads. `tests.engine.test_callers` runs some of them in the engine.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cmx_resnet50.catalog import Catalog, Request
+from cmx_resnet50.compose import compose
+from cmx_resnet50.errors import Resnet50Error
+
+META = json.loads((Path(__file__).parents[2] / "_cm.json").read_text(encoding="utf-8"))
+NAMES = {"ml-model", "resnet50-model", "tflite-model", "original-model", "model-src"}
+TREES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
+
+
+def metas() -> Iterator[tuple[str, dict[str, Any]]]:
+    """Yield name and meta of every script that ``cmx4mlops`` ships."""
+    spec = find_spec("cmx4mlops")
+    assert spec is not None
+    assert spec.origin is not None
+    for path in sorted(Path(spec.origin).parent.glob("repo/script/*/_cm.*")):
+        if path.parent.name != META["alias"]:
+            yield path.parent.name, yaml.safe_load(path.read_text(encoding="utf-8"))
+
+
+def asks_us(tags: list[str]) -> bool:
+    """Whether a dependency's tags, without variations, find our script."""
+    plain = {tag for tag in tags if tag[:1] not in ("_", "-")}
+    return {"ml-model", "resnet50"} <= plain <= set(META["tags"])
+
+
+def written() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield caller and variations, for each dependency on us that a meta spells out."""
+    for name, meta in metas():
+        for owner in (meta, *meta.get("variations", {}).values()):
+            for tree in TREES:
+                for dep in (owner or {}).get(tree, ()):
+                    tags = str(dep.get("tags", "")).split(",")
+                    if asks_us(tags):
+                        yield name, tuple(tag[1:] for tag in tags if tag[:1] == "_")
+
+
+def added() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield caller and variations, for each addition to a dependency that goes by our names."""
+    for name, meta in metas():
+        if "resnet50" not in json.dumps(meta):
+            continue
+        for key, owner in (meta.get("variations") or {}).items():
+            # A group of conditions on another model adds to that one.
+            other = {"bert", "retinanet", "gptj", "3d-unet", "dlrm", "rnnt", "sdxl", "llama"}
+            if any(model in key for model in other):
+                continue
+            for way in ("ad", "adr", "add_deps", "add_deps_recursive"):
+                for dep, change in ((owner or {}).get(way) or {}).items():
+                    tags = str(change.get("tags", "")).split(",")
+                    if dep in NAMES and known(tags):
+                        yield f"{name}:{key}", tuple(tag[1:] for tag in tags if tag[:1] == "_")
+
+
+def known(tags: list[str]) -> bool:
+    """Whether all variations among `tags` are ours: the names serve other models too."""
+    return all(tag[1:] in META["variations"] for tag in tags if tag[:1] == "_")
+
+
+WRITTEN = sorted(set(written()))
+ADDED = sorted({variations for _, variations in added() if variations})
+
+
+def answer(variations: tuple[str, ...]) -> dict[str, str]:
+    """Resolve a request; return the env that its variations set."""
+    env = compose(META, list(variations))
+    resolution = Catalog(META).resolve(Request.from_env(env, explicit=list(variations)))
+    assert resolution.artifact.format == env["CM_ML_MODEL_FRAMEWORK"]
+    return env
+
+
+def test_there_are_callers() -> None:
+    names = {name for name, _ in WRITTEN}
+    assert {
+        "app-image-classification-onnx-py",
+        "app-image-classification-torch-py",
+        "app-image-classification-tvm-onnx-py",
+        "app-image-classification-tf-onnx-cpp",
+        "app-loadgen-generic-python",
+        "app-mlperf-inference-mlcommons-python",
+    } <= names
+    assert len(ADDED) > 5
+
+
+@pytest.mark.parametrize(("name", "variations"), WRITTEN)
+def test_what_is_written_has_a_file(name: str, variations: tuple[str, ...]) -> None:
+    env = answer(variations)
+    assert env["CM_ML_MODEL_DATASET"] == "imagenet2012-val"
+
+
+@pytest.mark.parametrize("variations", ADDED, ids=",".join)
+def test_what_is_added_by_name_has_a_file(variations: tuple[str, ...]) -> None:
+    answer(variations)
+
+
+@pytest.mark.parametrize("precision", ["fp32", "int8", "uint8"])
+@pytest.mark.parametrize("framework", ["onnx", "pytorch", "tensorflow", "tflite"])
+def test_tvm_switches(framework: str, precision: str) -> None:
+    """``get-tvm-model`` adds frontend and precision, evaluates the shapes, and reads the layout."""
+    try:
+        env = answer((framework, precision))
+    except Resnet50Error:
+        assert (framework, precision) == ("pytorch", "uint8"), "the one that CONTRACT.md refuses"
+        return
+    text = env["CM_ML_MODEL_INPUT_SHAPES"].replace("BATCH_SIZE", "2").replace('\\"', '"')
+    ((_, shape),) = json.loads("{" + text.replace("(", "[").replace(")", "]") + "}").items()
+    assert sorted(shape) == [2, 3, 224, 224]

@@ -1,0 +1,165 @@
+"""Ours beside other copies of the old script: ours answers, without a question; then it goes."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.harness import artifacts, build
+from tests.harness.artifacts import delivered
+from tests.harness.cm import CM
+from tests.harness.origin import Origin
+
+OLD = "script/get-ml-model-resnet50"
+PULLED = "alias: mlcommons@cm4mlops\nuid: 9e97bb72b0474657\ngit: true\n"
+"""What says that a folder is the repository under which the old script was published."""
+NO_INDEX = {"CM_INDEX": "off"}
+INDEX = [
+    pytest.param({}, id="index"),
+    # Slow: the engine then looks through every script for every dependency.
+    pytest.param(NO_INDEX, id="no-index", marks=pytest.mark.callers),
+]
+FRESH = ("onnx",)
+
+
+def pulled(cm: CM, *parts: str) -> Path:
+    """Register a folder that holds `parts` of the old repository, as ``cm pull repo`` leaves it."""
+    shipped = cm.installation.site_packages / "cmx4mlops" / "repo"
+    repo = cm.home / "mlcommons@cm4mlops"
+    for part in parts:
+        shutil.copytree(shipped / part, repo / part)
+    (repo / "cmr.yaml").write_text(PULLED)
+    done = cm.run("import", "repo", f"--path={repo}", "--quiet")
+    assert done.ok, done.text
+    return repo
+
+
+def found(cm: CM, env: dict[str, str]) -> list[Path]:
+    """Return what CM finds under our tags, the one that it runs first."""
+    listed = cm.run("find", "script", "--tags=get,ml-model,resnet50", env=env)
+    assert listed.ok, listed.text
+    return [Path(line) for line in listed.out.split()]
+
+
+def answers(cm: CM, env: dict[str, str]) -> None:
+    """Fail unless ours runs, with nobody there to answer a question (stdin is empty).
+
+    With an index CM sees one script. Without, it sees each copy, and asks whom to run unless
+    told to be quiet.
+    """
+    result = cm.get(*FRESH, quiet=env == NO_INDEX, env=env)
+    assert result.ok, result.text
+    assert result.env["CM_ML_MODEL_VERIFIED"] == "yes"
+
+
+@pytest.mark.parametrize("env", INDEX)
+def test_beside_the_copy_that_pip_brings(cm: CM, env: dict[str, str]) -> None:
+    assert (cm.installation.site_packages / "cmx4mlops" / "repo" / OLD).is_dir()
+    assert found(cm, env)[0] == cm.installation.script
+    answers(cm, env)
+
+
+@pytest.mark.parametrize("env", INDEX)
+def test_beside_a_pulled_copy(cm: CM, env: dict[str, str]) -> None:
+    pulled(cm, OLD)
+    assert found(cm, env)[0] == cm.installation.script
+    answers(cm, env)
+
+
+@pytest.mark.callers
+def test_enter_is_all_that_is_asked_without_an_index(cm: CM) -> None:
+    done = subprocess.run(
+        [str(cm.installation.bin / "cm"), *cm.request(*FRESH)],
+        env=cm.environment(NO_INDEX),
+        cwd=cm.cwd,
+        input="\n",
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "press Enter for 0" in done.stdout
+    assert f"Selected 0: {cm.installation.script}" in done.stderr
+
+
+@pytest.mark.callers
+def test_beside_the_whole_pulled_repository(cm: CM, old_cm: CM) -> None:
+    pulled(cm, "script", "automation")
+    assert found(cm, {}) == [cm.installation.script]
+    answers(cm, {})
+    # Two copies of CM's own automations, and no index: the engine gives up with or without us.
+    pulled(old_cm, "automation")
+    for each in (cm, old_cm):
+        refused = each.get(*FRESH, env=NO_INDEX)
+        assert refused.code == 2
+        assert "several automations were found" in refused.err
+
+
+@pytest.mark.callers
+def test_installed_after_an_index_was_made(
+    new_cm: Callable[..., CM], upstream: build.Installation, ours: build.Installation
+) -> None:
+    old = new_cm("bob", upstream)
+    assert old.get(*FRESH).ok
+    new = old.also(installation=ours)
+    stale = new.get(*FRESH)
+    assert stale.ok, stale.text
+    assert "CM_ML_MODEL_VERIFIED" not in stale.env
+    refused = new.get("dummy-weights")
+    assert refused.code == 16
+    assert "variation tags ['dummy-weights'] are not matching" in refused.err
+    assert new.run("reindex", "repo").ok
+    answers(new, {})
+
+
+@pytest.mark.callers
+def test_uninstalled(
+    new_cm: Callable[..., CM],
+    wheel: Path,
+    served: dict[str, Path],
+    origin: Origin,
+    tmp_path: Path,
+) -> None:
+    made = build.install(tmp_path / "env", wheel)
+    old = build.Installation(made.prefix, "cmx4mlops")
+    artifacts.patch(made, served)
+    artifacts.patch(old, served)
+    cm = new_cm("anna", made, fresh=True)
+    mine = tmp_path / "mine.onnx"
+    mine.write_bytes(served["onnx-from-tf"].read_bytes())
+    for request, options in (
+        (("pytorch",), {}),
+        (("onnx", "dummy-weights"), {}),
+        (("onnx",), {"checkpoint": str(mine), "env": {"CM_RESNET50_ACCEPT_ANY": "yes"}}),
+    ):
+        result = cm.get(*request, **options)  # type: ignore[arg-type]
+        assert result.ok, result.text
+    pip = [
+        str(made.python),
+        "-m",
+        "pip",
+        "--isolated",
+        "uninstall",
+        "--quiet",
+        "--yes",
+        "cmx-resnet50",
+    ]
+    subprocess.run(pip, check=True)
+    assert not (made.site_packages / "cmx_resnet50").exists()
+
+    cm = cm.also(installation=old)
+    for name, artifact in (("onnx", "onnx-opset-11"), ("pytorch", "pytorch-fp32")):
+        result = cm.get(name)
+        assert result.ok, result.text
+        assert result.path.read_bytes() == delivered(served[artifact])
+    assert found(cm, {}) == [old.script]
+    # The whole of what we left behind goes with the command that the page names.
+    assert cm.run("rm", "cache", "--tags=ml-model,resnet50", "-f").ok
+    assert not cm.cache_entries("ml-model,resnet50")
+    sent = origin.bytes_sent()
+    assert cm.get("onnx").path.read_bytes() == delivered(served["onnx-opset-11"])
+    assert origin.bytes_sent() > sent
