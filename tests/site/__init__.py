@@ -1,0 +1,1 @@
+"""A site of several machines: real nginx, namespaces that stand for hosts, shared folders."""
