@@ -1,0 +1,153 @@
+"""A host with CM and a container engine, for the tests that build and run images.
+
+``podman``
+    The engine, with a Debian under the names of the images that we build on: nothing is
+    pulled. Its pip knows a folder with all packages but ours, its apt knows no source, so that
+    a build that wants anything else fails. Tests skip, in one line, where it cannot be had.
+``checkout``
+    A clone of the project that expects the small files of ``served``; the folder in which a
+    reader of the page works.
+``host``
+    A user with CM and the plugin, without a network. ``also(origin=…)`` gives one.
+``image``
+    What the page's first section makes.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.container import podman as engine
+from tests.container.page import run
+from tests.container.podman import Podman
+from tests.harness import artifacts, build
+from tests.harness.cm import CM
+
+ROOT = Path(__file__).resolve().parents[2]
+BASES = ("ubuntu:22.04", "python:3.13-slim", "company-base:1")
+"""What the engine, the Containerfile and the page name as base."""
+
+_PACKAGES = ("wheel", "cmind", "requests", "giturlparse", "tabulate", "cmx4mlops", "hatchling")
+"""What the engine installs into every image, CM's scripts, and what builds our wheel."""
+_BASE = """FROM rootfs
+COPY wheels /packages
+COPY pip.conf /etc/pip.conf
+"""
+_PIP = """[global]
+no-index = true
+find-links = /packages
+"""
+
+
+@pytest.fixture(scope="session")
+def bare_podman() -> Iterator[Podman]:
+    """Return the engine with a bare Debian as image ``rootfs``."""
+    folder = Path(tempfile.mkdtemp(prefix="cmx-podman-"))
+    podman = Podman(folder)
+    try:
+        engine.install()
+        podman.import_base(engine.rootfs(engine.cache_folder()), "localhost/rootfs")
+    except engine.Unavailable as reason:
+        podman.close()
+        pytest.skip(str(reason))
+    yield podman
+    podman.close()
+
+
+@pytest.fixture(scope="session")
+def checkout(tmp_path_factory: pytest.TempPathFactory, served: dict[str, Path]) -> Path:
+    """Return a clone in which each file's digest is that of the small one that is served."""
+    folder = tmp_path_factory.mktemp("container") / "checkout"
+    build.copy_tree(ROOT, folder)
+    artifacts.patch(_Clone(folder, "cmx_resnet50"), served)
+    return folder
+
+
+class _Clone(build.Installation):
+    """A clone in the eyes of `artifacts.patch`: its script lies at the top."""
+
+    @property
+    def script(self) -> Path:
+        return self.prefix
+
+
+@pytest.fixture(scope="session")
+def installation(checkout: Path, tmp_path_factory: pytest.TempPathFactory) -> build.Installation:
+    """Return the host's environment, with the wheel of the clone."""
+    folder = tmp_path_factory.mktemp("host")
+    return build.install(folder / "venv", build.build_wheel(checkout, folder))
+
+
+@pytest.fixture(scope="session")
+def wheels(
+    bare_podman: Podman,
+    installation: build.Installation,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """Return a folder with all packages that an image needs, but not ours.
+
+    They come through pip as this machine has it set up.
+    """
+    folder = tmp_path_factory.mktemp("packages") / "wheels"
+    version = bare_podman(
+        "run", "--rm", "localhost/rootfs", "python3", "-c",
+        "import sys; print('%d.%d' % sys.version_info[:2])",
+    ).strip()  # fmt: skip
+    (ours,) = installation.prefix.parent.glob("*.whl")
+    done = subprocess.run(
+        [sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder,
+         "--only-binary=:all:", f"--python-version={version}", ours, *_PACKAGES],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=False,
+    )  # fmt: skip
+    # Not its output: an index's address may hold a password.
+    assert done.returncode == 0, "pip download of the packages that an image needs failed"
+    (folder / ours.name).unlink()
+    return folder
+
+
+@pytest.fixture(scope="session")
+def podman(bare_podman: Podman, wheels: Path) -> Podman:
+    """Return the engine, ready to build."""
+    context = wheels.parent
+    (context / "Containerfile").write_text(_BASE)
+    (context / "pip.conf").write_text(_PIP)
+    tags = [f"--tag=localhost/{name}" for name in BASES]
+    bare_podman("build", "--quiet", *tags, str(context))
+    return bare_podman
+
+
+@pytest.fixture(scope="session")
+def host(
+    podman: Podman,
+    installation: build.Installation,
+    wheels: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> CM:
+    """Return the user; the cache that later users start from is this one's."""
+    folder = tmp_path_factory.mktemp("user")
+    path = [installation.bin, podman.bin, "/usr/sbin", "/usr/bin", "/sbin", "/bin"]
+    variables = {
+        **podman.variables,
+        # The engine asks `id` who that is.
+        "USER": pwd.getpwuid(os.geteuid()).pw_name,
+        "PATH": ":".join(map(str, path)),
+        "PIP_NO_INDEX": "1",
+        "PIP_FIND_LINKS": str(wheels),
+    }
+    return CM(installation, folder / "home", folder / "CM", variables=variables)
+
+
+@pytest.fixture(scope="session")
+def image(host: CM, checkout: Path) -> None:
+    """Build the image as the page says."""
+    run(host, checkout, "Build and run")

@@ -1,0 +1,211 @@
+"""`Podman`: a container engine for one run of the tests, with ``docker`` on PATH.
+
+`install` brings podman from Debian's packages, `rootfs` makes a small Debian with debootstrap
+(kept between runs), `Podman` joins them with a configuration, a storage and a ``bin`` folder of
+its own: what else podman holds on this machine is neither seen nor touched.
+
+Every setting below is needed where a container starts inside a sandbox: no cgroup may be made,
+limits must not be raised, and crun takes a hybrid cgroup tree for a pure one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+PACKAGES = ("podman", "podman-docker", "buildah", "crun", "debootstrap")
+PROGRAMS = ("podman", "docker", "crun", "debootstrap", "unshare")
+_IN_BASE = "binutils,ca-certificates,git,python3,python3-pip,python3-venv,sudo,tzdata,wget"
+"""What the engine wants of an image, and ``ld`` (binutils), which CM needs to detect the system."""
+_REVISION = 1
+"""Raised when `rootfs` makes something else, so that an old cached one is not taken."""
+CACHE = "CMX_RESNET50_TEST_CACHE"
+"""Names the folder that is kept between runs."""
+
+_CRUN = """#!/bin/sh
+exec unshare -m sh -c 'umount /sys/fs/cgroup/unified 2>/dev/null; exec {crun} "$@"' crun "$@"
+"""
+_CONTAINERS = """[containers]
+default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
+cgroups = "disabled"
+netns = "host"
+[engine]
+runtime = "crun"
+cgroup_manager = "cgroupfs"
+events_logger = "file"
+[engine.runtimes]
+crun = ["{folder}/crun"]
+"""
+_STORAGE = """[storage]
+driver = "overlay"
+graphroot = "{folder}/graph"
+runroot = "{folder}/run"
+"""
+
+
+class Unavailable(Exception):
+    """No container can be run here; the text says why, in one line."""
+
+
+def cache_folder() -> Path:
+    """Return the folder that is kept between runs; it need not exist."""
+    named = os.environ.get(CACHE)
+    if named:
+        return Path(named).absolute()
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base).absolute() / "cmx-resnet50-tests"
+
+
+def install() -> None:
+    """Install podman and debootstrap if they are missing.
+
+    Raises
+    ------
+    Unavailable
+        If this is not root, or Debian's packages cannot be installed.
+    """
+    if os.geteuid() != 0:
+        raise Unavailable(f"containers: this is not root (uid {os.geteuid()})")
+    if _missing():
+        if shutil.which("apt-get") is None:
+            raise Unavailable(f"containers: no {', '.join(_missing())}, and no apt-get to install")
+        environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
+        _run("apt-get", "update", "-qq", env=environment)
+        _run(
+            "apt-get", "install", "-qq", "--yes", "--no-install-recommends", *PACKAGES,
+            env=environment,
+        )  # fmt: skip
+    if _missing():
+        raise Unavailable(f"containers: apt-get brought no {', '.join(_missing())}")
+
+
+def rootfs(folder: Path) -> Path:
+    """Return a tar file with this machine's release of Debian, made in `folder` if not there.
+
+    No package list and no source stays in it: what is built on it cannot install a package.
+
+    Raises
+    ------
+    Unavailable
+        If debootstrap fails.
+    """
+    release = _release()
+    kept = folder / f"rootfs-{release}-{os.uname().machine}-{_REVISION}.tar"
+    if kept.exists():
+        return kept
+    folder.mkdir(parents=True, exist_ok=True)
+    made, packed = folder / f"new-{os.getpid()}", folder / f"new-{os.getpid()}.tar"
+    try:
+        _run(
+            "debootstrap", "--variant=minbase", f"--include={_IN_BASE}", release, str(made),
+            _mirror(release),
+        )  # fmt: skip
+        for path in ("etc/apt/sources.list", "var/cache/apt", "var/lib/apt/lists"):
+            shutil.rmtree(made / path) if (made / path).is_dir() else (made / path).unlink()
+        for path in ("usr/share/doc", "usr/share/man", "usr/share/locale"):
+            shutil.rmtree(made / path, ignore_errors=True)
+        _run("tar", "--numeric-owner", "-C", str(made), "-cf", str(packed), ".")
+        packed.replace(kept)
+    finally:
+        shutil.rmtree(made, ignore_errors=True)
+        packed.unlink(missing_ok=True)
+    return kept
+
+
+class Podman:
+    """A container engine with images, volumes and configuration of its own, in `folder`.
+
+    `bin` holds ``docker`` as Debian's podman-docker makes it; `variables` select the engine.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.bin = folder / "bin"
+        self.bin.mkdir(parents=True)
+        (self.bin / "docker").symlink_to("/usr/bin/docker")
+        crun = shutil.which("crun") or "crun"
+        (folder / "crun").write_text(_CRUN.format(crun=crun))
+        (folder / "crun").chmod(0o755)
+        (folder / "containers.conf").write_text(_CONTAINERS.format(folder=folder))
+        (folder / "storage.conf").write_text(_STORAGE.format(folder=folder))
+        self.variables = {
+            "CONTAINERS_CONF": str(folder / "containers.conf"),
+            "CONTAINERS_STORAGE_CONF": str(folder / "storage.conf"),
+        }
+
+    def __call__(self, *arguments: str, cwd: Path | None = None) -> str:
+        """Run ``podman`` and return its output.
+
+        Raises
+        ------
+        Unavailable
+            If it fails.
+        """
+        return _run("podman", *arguments, cwd=cwd, env={**os.environ, **self.variables})
+
+    def import_base(self, tar: Path, name: str) -> None:
+        """Make an image of a root file system, and run a container of it once.
+
+        Raises
+        ------
+        Unavailable
+            If this machine cannot do that.
+        """
+        self("import", "--quiet", str(tar), name)
+        self("run", "--rm", name, "true")
+
+    def close(self) -> None:
+        """Remove all containers and images, and the folder."""
+        environment = {**os.environ, **self.variables}
+        subprocess.run(["podman", "rm", "--all", "--force"], env=environment, capture_output=True)
+        subprocess.run(["umount", self.folder / "graph" / "overlay"], capture_output=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _missing() -> list[str]:
+    return [name for name in PROGRAMS if shutil.which(name, path="/usr/bin:/usr/sbin") is None]
+
+
+def _release() -> str:
+    for line in Path("/etc/os-release").read_text().splitlines():
+        name, _, value = line.partition("=")
+        if name == "VERSION_CODENAME":
+            return value.strip('"')
+    raise Unavailable("containers: /etc/os-release names no release for debootstrap")
+
+
+def _mirror(release: str) -> str:
+    """Return the mirror that this machine's apt uses for `release`."""
+    listing = _run(
+        "apt-get", "indextargets", "--format", "$(CODENAME) $(COMPONENT) $(REPO_URI)",
+        "Created-By: Packages",
+    )  # fmt: skip
+    for line in listing.splitlines():
+        codename, component, address = line.split(" ", 2)
+        if (codename, component) == (release, "main"):
+            return address
+    raise Unavailable(f"containers: apt knows no mirror for {release}")
+
+
+def _run(*command: str, cwd: Path | None = None, env: Mapping[str, str] | None = None) -> str:
+    done = subprocess.run(
+        command, cwd=cwd, env=env, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        check=False,
+    )  # fmt: skip
+    if done.returncode != 0:
+        raise Unavailable(f"containers: {_shown(command)} failed: {_last_line(done.stderr)}")
+    return done.stdout
+
+
+def _shown(command: Sequence[str]) -> str:
+    return " ".join(command[:2])
+
+
+def _last_line(text: str) -> str:
+    lines = [line for line in text.splitlines() if line.strip()]
+    # A mirror's address may hold a password.
+    return re.sub(r"//[^/@\s]+@", "//", lines[-1].strip()) if lines else "it says nothing"

@@ -1,0 +1,172 @@
+"""``cm docker script``, by the commands of docs/containers.md: what it makes, and whose it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import pwd
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.container import page
+from tests.container.podman import Podman
+from tests.harness.artifacts import ARTIFACTS
+from tests.harness.build import Installation
+from tests.harness.cm import CM
+from tests.harness.origin import Origin
+
+pytestmark = [pytest.mark.container, pytest.mark.usefixtures("image")]
+
+IMAGE = "localhost/local/cmx-resnet50-0.1.0:ubuntu-22.04-latest"
+SOMEBODY = pwd.getpwnam("nobody")
+"""A user of every Debian, who is not root."""
+
+
+@pytest.fixture
+def models(checkout: Path) -> Iterator[Path]:
+    """Return the folder that the page's commands fill, empty before and after."""
+    folder = checkout / "models"
+    for path in folder.iterdir():
+        path.unlink()
+    yield folder
+    for path in folder.iterdir():
+        path.unlink()
+
+
+@pytest.fixture
+def anna(host: CM, tmp_path: Path) -> CM:
+    """Return a user with a cache and a store of her own, and no network."""
+    return host.also(home=tmp_path / "home", repos=tmp_path / "CM", template=host.repos)
+
+
+def sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def only(folder: Path) -> Path:
+    (file,) = folder.iterdir()
+    return file
+
+
+def asked(origin: Origin, name: str) -> int:
+    """How many requests for an artifact were answered with bytes of it."""
+    return sum(
+        record.sent > 0
+        for record in origin.requests
+        if record.method == "GET" and record.url in ARTIFACTS[name].urls
+    )
+
+
+def test_the_first_section_makes_an_image_and_a_dummy(
+    podman: Podman, anna: CM, checkout: Path, models: Path, installation: Installation
+) -> None:
+    assert IMAGE in podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    commands = page.blocks("Build and run")[1]
+    said = page.shell(anna, checkout, commands)
+    assert "Docker image exists" in said
+    meta = (installation.script / "_cm.json").read_text(encoding="utf-8")
+    assert sha256(only(models)) in meta
+    assert podman("ps", "--all", "--quiet") == ""
+
+
+def test_what_the_host_has_is_not_fetched_again(
+    anna: CM, origin: Origin, checkout: Path, models: Path, served: dict[str, Path]
+) -> None:
+    held, missing, named = page.blocks("What you have is not fetched again")
+    online = anna.also(origin=origin)
+    page.shell(online, checkout, held)
+    assert asked(origin, "onnx-opset-8") == 1
+    assert sha256(only(models)) == sha256(served["onnx-opset-8"])
+    only(models).unlink()
+    before = sorted((anna.repos / "resnet50-store").rglob("*"))
+
+    page.shell(online, checkout, missing)
+    page.shell(online, checkout, missing)
+    assert asked(origin, "pytorch-fp32") == 1
+    assert sha256(only(models)) == sha256(served["pytorch-fp32"])
+    only(models).unlink()
+
+    page.shell(online, checkout, named)
+    assert sha256(only(models)) == sha256(served["tflite-no-argmax"])
+    kept = list((checkout / "store" / "objects").rglob("data"))
+    assert [sha256(path) for path in kept] == [sha256(served["tflite-no-argmax"])]
+    assert sorted((anna.repos / "resnet50-store").rglob("*")) == before
+
+
+def test_the_hosts_store_cannot_be_written(anna: CM, checkout: Path) -> None:
+    command = (
+        'cm docker script "get ml-model resnet50 _dummy-weights" --quiet '
+        '--docker_pre_run_cmds,="touch /mnt/resnet50/new"'
+    )
+    said = page.fails(anna, checkout, command)
+    assert "Read-only file system" in said
+    assert list((anna.repos / "resnet50-store").iterdir()) == []
+
+
+def test_what_nobody_has_is_an_error_that_names_it(anna: CM, checkout: Path, models: Path) -> None:
+    command = 'cm docker script "get ml-model resnet50 _pytorch _int8" --quiet --to=models'
+    env = {"CM_RESNET50_DOCKER_NETWORK": "none", "CM_RESNET50_RETRY_BUDGET": "0.1"}
+    said = page.fails(anna, checkout, command, env)
+    assert "resnet50_INT8bit_quantized.pt" in said
+    assert list(models.iterdir()) == []
+
+
+def test_a_mirror_and_a_proxy_are_the_containers_too(
+    anna: CM, empty_origin: Origin, checkout: Path, models: Path, served: dict[str, Path]
+) -> None:
+    file = served["tensorflow"]
+    empty_origin.serve(f"http://mirror.example.com/resnet50/{file.name}", file)
+    page.run(anna.also(origin=empty_origin), checkout, "Proxies, mirrors and options")
+    assert sha256(only(models)) == sha256(file)
+
+
+def test_a_file_of_ones_own(
+    anna: CM, checkout: Path, models: Path, served: dict[str, Path]
+) -> None:
+    given = checkout / "given" / "resnet50_v1.onnx"
+    given.parent.mkdir()
+    given.write_bytes(served["onnx-opset-11"].read_bytes())
+    page.run(anna, checkout, "A file that you have already")
+    assert sha256(only(models)) == sha256(given)
+
+
+def test_another_base_and_folder(podman: Podman, anna: CM, checkout: Path, models: Path) -> None:
+    said = page.run(anna, checkout, "Another base image, another place to build in")
+    assert "build --network=host" in said
+    assert only(models).stat().st_size > 0
+    written = checkout / "container" / "dockerfiles" / "company-base:1.Dockerfile"
+    lines = written.read_text(encoding="utf-8").splitlines()
+    (pull,) = [line for line in lines if "cm pull repo mlcommons" in line]
+    assert pull.endswith("--help")
+    assert not [line for line in lines if line.startswith("RUN") and "git clone" in line]
+
+
+def test_files_are_of_the_user_whom_root_works_for(anna: CM, checkout: Path, models: Path) -> None:
+    os.chown(models, SOMEBODY.pw_uid, SOMEBODY.pw_gid)
+    try:
+        page.run(anna, checkout, "Podman", {"SUDO_USER": SOMEBODY.pw_name})
+        status = only(models).stat()
+        assert (status.st_uid, status.st_gid) == (SOMEBODY.pw_uid, SOMEBODY.pw_gid)
+    finally:
+        os.chown(models, 0, 0)
+
+
+def test_a_machine_without_a_network(
+    podman: Podman, anna: CM, origin: Origin, checkout: Path, models: Path, tmp_path: Path,
+    served: dict[str, Path],
+) -> None:  # fmt: skip
+    here, there = page.blocks("A machine without a network")
+    page.shell(anna.also(origin=origin), checkout, here)
+    podman("rmi", "--force", IMAGE)
+    other = anna.also(home=tmp_path / "there", repos=tmp_path / "there-CM")
+    said = page.shell(other, checkout, there)
+    assert "Docker image exists" in said
+    assert sha256(only(models)) == sha256(served["onnx-opset-8"])
+
+
+def test_what_is_left_goes(podman: Podman, anna: CM, checkout: Path) -> None:
+    page.run(anna, checkout, "What is left where")
+    assert IMAGE not in podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
+    assert "cmx-resnet50-0" not in podman("volume", "ls", "--quiet").split()

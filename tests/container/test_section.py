@@ -1,0 +1,70 @@
+"""The ``docker`` section of _cm.json and docs/containers.md agree with what they speak of.
+
+Cheap, and without a container: part of every test run.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from importlib import metadata
+from pathlib import Path
+
+from cmx_resnet50 import __version__
+from cmx_resnet50.options import PREFIX, Options
+from tests.container import page
+from tests.docs import pages
+
+META = json.loads((pages.ROOT / "_cm.json").read_text(encoding="utf-8"))
+DOCKER = META["docker"]
+
+
+def test_the_image_is_named_after_the_version_that_is_in_it() -> None:
+    assert DOCKER["image_name"] == f"cmx-resnet50-{__version__}"
+    assert DOCKER["cm_repos"].endswith(f" cmx-resnet50=={__version__}")
+    assert f"localhost/local/cmx-resnet50-{__version__}:ubuntu-22.04-latest" in page.text()
+
+
+def test_every_option_of_the_host_holds_in_the_container() -> None:
+    passed = set(re.findall(rf"--env={PREFIX}([A-Z_]+)(?= |$)", DOCKER["extra_run_args"]))
+    options = {field.name.upper() for field in dataclasses.fields(Options)}
+    assert passed == options - {"STORE"}
+
+
+def test_every_input_that_is_a_path_is_mounted() -> None:
+    paths = {name for name, key in META["input_mapping"].items() if not _is_a_switch(name, key)}
+    assert paths == set(DOCKER["input_paths"])
+
+
+def _is_a_switch(name: str, key: str) -> bool:
+    return "choices" in META["input_description"][name]
+
+
+def test_the_engine_has_each_limit_at_the_line_that_is_named() -> None:
+    assert f"`cmx4mlops` {metadata.version('cmx4mlops')}" in page.text()
+    rows = pages.rows(pages.section(page.text(), "Limits of CM's engine"))
+    assert len(rows) > 10
+    (package,) = metadata.distribution("cmx4mlops").locate_file("").glob("cmx4mlops")  # type: ignore[attr-defined]
+    for row in rows:
+        found = re.fullmatch(r"`([\w./-]+):(\d+)`: `(.+)`", row[1])
+        assert found, row
+        lines = Path(package, "repo", found[1]).read_text(encoding="utf-8").splitlines()
+        assert found[3] in lines[int(found[2]) - 1], row
+
+
+def test_links_of_the_page_lead_somewhere() -> None:
+    for target in pages.links(page.text()):
+        name, _, anchor = target.partition("#")
+        assert not name or (page.PAGE.parent / name).is_file(), target
+        assert not anchor or name or anchor in pages.anchors(page.text()), target
+
+
+def test_every_block_of_the_page_is_run() -> None:
+    """Each section that holds a block is named in a test that runs it."""
+    tests = "".join(path.read_text(encoding="utf-8") for path in Path(__file__).parent.glob("*.py"))
+    title = ""
+    for line in page.text().splitlines():
+        title = line.lstrip("# ") if line.startswith("#") else title
+        if line == "```bash":
+            assert f'"{title}"' in tests, title
