@@ -1,0 +1,247 @@
+"""How the page is started: what ``cmr "cm gui"`` was told, and the command line of Streamlit."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+import json
+import re
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from types import FrameType
+from typing import Any
+
+from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.gui.values import for_export
+
+STREAMLIT = (1, 67)
+"""The oldest Streamlit that has every option used here."""
+LOOPBACK = "127.0.0.1"
+_PREFIX = "CM_GUI_"
+_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+_YES = ("1", "on", "true", "yes")
+_NO = ("", "0", "false", "no", "off")
+_COLOUR = "#1668b8"
+
+
+class CannotStart(Resnet50Error):
+    """An input of ``cm gui`` that means nothing, or a Streamlit that is too old."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``cmr "cm gui"`` was told; each field is the input of the same name.
+
+    `prefix` is a program with its arguments that runs the page's commands.
+    """
+
+    script: str = ""
+    title: str = ""
+    prefix: tuple[str, ...] = ()
+    no_run: bool = False
+    no_browser: bool = False
+    address: str = LOOPBACK
+    port: int | None = None
+
+    @classmethod
+    def read(cls, env: Mapping[str, Any]) -> Settings:
+        """Read the settings from CM's env.
+
+        Raises
+        ------
+        CannotStart
+            If a value means nothing.
+        BadValue
+            If a shell would act on a value.
+        """
+        check(env)
+        app = _text(env, "APP")
+        if app not in ("", "app"):
+            raise CannotStart(f"--app={app}: there is one page here, `app`. Leave --app out.")
+        port = _text(env, "PORT")
+        if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+            raise CannotStart(f"--port={port}: a port is a number from 1 to 65535.")
+        prefix = _text(env, "SCRIPT_PREFIX_LINUX")
+        try:
+            words = tuple(shlex.split(prefix))
+        except ValueError as error:
+            raise CannotStart(f"--prefix={prefix}: {error}.") from error
+        return cls(
+            script=_text(env, "SCRIPT_TAGS"),
+            title=_text(env, "TITLE"),
+            prefix=words,
+            no_run=_flag(env, "NO_RUN"),
+            no_browser=_flag(env, "NO_BROWSER"),
+            address=_address(_text(env, "ADDRESS")),
+            port=int(port) if port else None,
+        )
+
+    @classmethod
+    def from_argument(cls, text: str) -> Settings:
+        """Read what `argument` wrote."""
+        fields = json.loads(text)
+        return cls(**{**fields, "prefix": tuple(fields["prefix"])})
+
+    @property
+    def argument(self) -> str:
+        """The settings as one argument for the page."""
+        return json.dumps(dataclasses.asdict(self))
+
+    @property
+    def is_private(self) -> bool:
+        """Whether only this machine can reach the page."""
+        return self.address == "localhost" or (
+            _is_ip(self.address) and ipaddress.ip_address(self.address).is_loopback
+        )
+
+
+def check(env: Mapping[str, Any]) -> None:
+    """Refuse values of ``cm gui`` that would act in the shell scripts that CM writes.
+
+    Raises
+    ------
+    BadValue
+        For ``$``, a backtick, a double quote, a backslash or a control character.
+    """
+    for key, value in env.items():
+        if key.startswith(_PREFIX):
+            for_export(key, str(value))
+
+
+def has_streamlit() -> bool:
+    """Whether this Python has a Streamlit that is new enough."""
+    try:
+        version = metadata.version("streamlit")
+    except metadata.PackageNotFoundError:
+        return False
+    numbers = re.match(r"(\d+)\.(\d+)", version)
+    return numbers is not None and tuple(map(int, numbers.groups())) >= STREAMLIT
+
+
+def command(settings: Settings, page: Path) -> list[str]:
+    """Return the command that serves `page`, one entry an argument.
+
+    Streamlit is told all of it here, so that no configuration file is needed: who may connect,
+    that nothing is sent anywhere, and that no file is watched.
+    """
+    options: dict[str, str] = {
+        "server.address": settings.address,
+        "server.headless": _word(settings.no_browser),
+        "server.showEmailPrompt": "false",
+        "server.enableCORS": "true",
+        "server.enableXsrfProtection": "true",
+        "server.fileWatcherType": "none",
+        "server.runOnSave": "false",
+        "browser.gatherUsageStats": "false",
+        "browser.serverAddress": settings.address,
+        "client.toolbarMode": "minimal",
+        "client.showErrorLinks": "false",
+        "runner.magicEnabled": "false",
+        "theme.light.primaryColor": _COLOUR,
+        "theme.dark.primaryColor": "#5aa9f0",
+    }
+    if settings.port is not None:
+        options["server.port"] = str(settings.port)
+    hosts: list[str] = []
+    if settings.is_private:
+        # A page elsewhere that calls itself by a name for this machine gets no answer.
+        hosts = ["localhost", LOOPBACK, "::1", settings.address]
+    flags = [f"--{name}={value}" for name, value in options.items()]
+    flags += [f"--server.allowedHosts={host}" for host in hosts]
+    return [
+        *(sys.executable, "-m", "streamlit", "run", str(page)),
+        *flags,
+        "--",
+        settings.argument,
+    ]
+
+
+def serve(settings: Settings, page: Path, cwd: str) -> int:
+    """Serve `page` until it is interrupted, and return Streamlit's exit code.
+
+    Raises
+    ------
+    CannotStart
+        If this Python has no Streamlit, or one that is too old.
+    """
+    if not has_streamlit():
+        wanted = ".".join(map(str, STREAMLIT))
+        raise CannotStart(
+            f"{sys.executable} has no Streamlit {wanted} or newer. Install it there:\n"
+            f'  {sys.executable} -m pip install "streamlit>={wanted}"'
+        )
+    process = subprocess.Popen(command(settings, page), cwd=cwd)  # noqa: S603 - no shell
+    try:
+        with _sigterm_raises():
+            return process.wait()
+    except KeyboardInterrupt:
+        # The terminal has told Streamlit too.
+        return 0
+    finally:
+        _end(process)
+
+
+@contextmanager
+def _sigterm_raises() -> Iterator[None]:
+    """Make SIGTERM an exception, so that the page ends with the process that serves it."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(process: subprocess.Popen[bytes], seconds: float = 10.0) -> None:
+    if process.poll() is None:
+        process.terminate()
+        try:
+            process.wait(seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    raise SystemExit(128 + number)
+
+
+def _text(env: Mapping[str, Any], name: str) -> str:
+    return str(env.get(_PREFIX + name, "")).strip()
+
+
+def _flag(env: Mapping[str, Any], name: str) -> bool:
+    value = _text(env, name).lower()
+    if value not in _YES + _NO:
+        raise CannotStart(f"--{name.lower()}={value}: give yes or no.")
+    return value in _YES
+
+
+def _address(text: str) -> str:
+    if not text:
+        return LOOPBACK
+    if _is_ip(text) or _HOST.fullmatch(text):
+        return text
+    raise CannotStart(f"--address={text}: give an IP address or a host name.")
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _word(value: bool) -> str:
+    return "true" if value else "false"

@@ -1,0 +1,73 @@
+"""Words on the page: text of metas as plain text, and what a choice is called."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from cmx_resnet50.gui.form import Field, Group, Variation
+
+_MARKS = re.compile(
+    r"[\\`*\[\]<>$|~&]"  # anywhere
+    r"|(?<!\w)_|_(?!\w)"  # an underscore inside a word means nothing
+    r"|:(?=\S)"  # a colour, a sign or an address
+    r"|-(?=-)|(?<=-)-"  # two make a dash
+    r"|(?m:^[ \t]*[#+=-])"  # a heading, a list, a line
+    r"|(?m:(?<=^\d)[.)])"
+)
+
+
+def escaped(text: str) -> str:
+    """Return `text` as Markdown that shows just that: no link, picture, formula or colour.
+
+    What needs no backslash gets none: a reader for the blind is given the text of a label as it
+    is here.
+    """
+    return _MARKS.sub(_backslashed, text)
+
+
+def _backslashed(found: re.Match[str]) -> str:
+    return f"{found.group()[:-1]}\\{found.group()[-1]}"
+
+
+def name(variation: Variation) -> str:
+    """Return how a choice of a group is called: its name and its aliases."""
+    return " · ".join([variation.label, *variation.aliases])
+
+
+def left_alone(group: Group, implied: tuple[str, str] | None) -> str:
+    """Return how it is called to choose nothing of `group`.
+
+    Parameters
+    ----------
+    group : Group
+        The group.
+    implied : tuple of str, optional
+        The default that another variation gives it, and which one: see `Form.implied`.
+    """
+    if implied is not None:
+        return f"default: {implied[0]} (with {implied[1]})"
+    return f"default: {group.default}" if group.default else "none"
+
+
+def sets(variations: Sequence[Variation], default: str = "") -> str:
+    """Return what each of `variations` sets, a block of lines each."""
+    return "\n".join(_sets(variation, variation.name == default) for variation in variations)
+
+
+def _sets(variation: Variation, default: bool) -> str:
+    extra = ["default"] * default + [f"alias _{alias}" for alias in variation.aliases]
+    lines = [f"_{variation.name}" + (f"  ({', '.join(extra)})" if extra else "")]
+    lines += [f"  {key}={value}" for key, value in variation.env.items()]
+    lines += [f"  brings along _{base}" for base in variation.base]
+    lines += [f"  default of {group}: _{other}" for group, other in variation.implies.items()]
+    if len(lines) == 1:
+        lines.append("  no env of its own")
+    return "\n".join(lines)
+
+
+def hint(entry: Field) -> str:
+    """Return what else is known of an input: its default, the env key that it sets."""
+    parts = [f"default {entry.default}"] if entry.default else []
+    parts += [f"sets {entry.sets}"] if entry.sets else []
+    return ", ".join(parts)

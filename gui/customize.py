@@ -1,0 +1,63 @@
+"""CM's hooks of the script ``gui``: a page in the browser for any CM script.
+
+No native step: the page is started as a process with a list of arguments, so that nothing that
+a user gives becomes text for a shell.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+CmDict = dict[str, Any]
+
+
+def _answer(hook: Callable[[CmDict], None]) -> Callable[[CmDict], CmDict]:
+    """Turn errors of the library into CM's way of saying them."""
+
+    def guarded(i: CmDict) -> CmDict:
+        from cmx_resnet50.errors import Resnet50Error
+
+        try:
+            hook(i)
+        except Resnet50Error as error:
+            return {"return": 1, "error": str(error)}
+        return {"return": 0, "skip": True}
+
+    return guarded
+
+
+@_answer
+def predeps(i: CmDict) -> None:
+    """Check what was given, and that the script exists, before anything is installed."""
+    from cmx_resnet50.gui import launch, scripts
+
+    env = i["env"]
+    settings = launch.Settings.read({**env, **i["run_script_input"].get("const", {})})
+    tags, _ = scripts.split(settings.script)
+    if tags:
+        scripts.one(i["automation"].cmind.access, tags)
+    if launch.has_streamlit():
+        env["CM_GUI_HAS_STREAMLIT"] = "yes"
+    # The page needs this package: the Python that holds it gets Streamlit, no other.
+    env["CM_TMP_USE_CUSTOM_PYTHON"] = "on"
+    env["CM_PYTHON_BIN_WITH_PATH"] = sys.executable
+
+
+@_answer
+def preprocess(i: CmDict) -> None:
+    """Serve the page until it is interrupted."""
+    from cmx_resnet50.gui import launch
+
+    settings = launch.Settings.read({**i["env"], **i["run_script_input"].get("const", {})})
+    if not settings.is_private:
+        sys.stderr.write(
+            f"CM GUI: whoever can reach {settings.address} can run scripts here as you. "
+            "Leave --address out to be alone.\n"
+        )
+    page = Path(i["run_script_input"]["path"]) / "page.py"
+    code = launch.serve(settings, page, i["env"]["CM_TMP_CURRENT_PATH"])
+    if code:
+        raise launch.CannotStart(f"The page has ended with exit code {code}; its output is above.")

@@ -1,0 +1,336 @@
+"""The page of ``cm gui``: a form for one CM script. Streamlit runs this file on every change.
+
+What is no drawing lives in ``cmx_resnet50.gui`` and is tested there.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping
+
+import cmind
+import streamlit as st
+
+from cmx_resnet50.catalog import Refusal
+from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.gui import form, meaning, running, scripts, words
+from cmx_resnet50.gui.call import Call
+from cmx_resnet50.gui.launch import Settings
+from cmx_resnet50.gui.values import BadValue
+
+STYLE = """<style>
+.block-container {padding-top: 2.5rem; padding-bottom: 3rem; max-width: 76rem;}
+code {overflow-wrap: anywhere; white-space: pre-wrap;}
+h1 {overflow-wrap: anywhere; font-size: 2rem !important;}
+</style>"""
+MANY = 8  # From so many choices on, a list that opens is easier than buttons.
+
+
+def main() -> None:
+    """Draw the page."""
+    settings = Settings.from_argument(sys.argv[1])
+    st.set_page_config(page_title=settings.title or "CM script", layout="wide")
+    st.html(STYLE)
+    tags, variations = scripts.split(settings.script)
+    found = target(tags)
+    if found is None:
+        return
+    script, call = found
+    st.title(words.escaped(settings.title or script.alias))
+    about = [script.meta.get("category"), f"tags {','.join(script.tags)}", f"uid {script.uid}"]
+    st.caption(words.escaped(" — ".join(str(part) for part in about if part)))
+    shape = form.read(script.meta)
+    preset(script, shape, variations)
+    left, right = st.columns([5, 6], gap="large")
+    with left:
+        choices = ask(shape)
+    with right:
+        answer(script, shape, choices, call, settings)
+
+
+def target(tags: tuple[str, ...]) -> tuple[scripts.Script, Call] | None:
+    """Return the script that is meant and how it is called; where several may be, let choose."""
+    try:
+        if tags:
+            return scripts.one(cmind.access, tags), Call(tags=tags)
+        reason, candidates = "Which script?", scripts.find(cmind.access)
+    except scripts.NotOne as problem:
+        reason, candidates = problem.reason, list(problem.candidates)
+    except Resnet50Error as error:
+        st.error(words.escaped(str(error)))
+        return None
+    st.title("CM scripts")
+    if tags:
+        st.warning(words.escaped(reason))
+    by_alias = {script.alias: script for script in sorted(candidates, key=lambda s: s.alias)}
+    alias = st.selectbox("Script", list(by_alias), index=None, placeholder="Type a part of a name")
+    if alias is None:
+        return None
+    return by_alias[alias], Call(artifact=alias)
+
+
+def preset(script: scripts.Script, shape: form.Form, variations: tuple[str, ...]) -> None:
+    """Choose what the tags asked for, once for each script."""
+    if st.session_state.get("script") == script.uid:
+        return
+    st.session_state["script"] = script.uid
+    for key in [key for key in st.session_state if str(key)[1:2] == ":"]:
+        del st.session_state[key]
+    try:
+        choose(shape, variations)
+    except BadValue as problem:
+        st.session_state["problem"] = str(problem)
+
+
+def choose(shape: form.Form, variations: tuple[str, ...]) -> None:
+    """Set the form to `variations` and nothing else; inputs stay."""
+    chosen = shape.choices(variations)
+    for group in shape.groups:
+        st.session_state[f"g:{group.name}"] = chosen.groups.get(group.name, "")
+        for choice in group.choices:
+            st.session_state[f"v:{choice.name}"] = chosen.values.get(choice.name, "")
+    for switch in shape.switches:
+        st.session_state[f"s:{switch.name}"] = switch.name in chosen.switches
+    for variation in shape.values:
+        st.session_state[f"v:{variation.name}"] = chosen.values.get(variation.name, "")
+
+
+def ask(shape: form.Form) -> form.Choices:
+    """Draw the form and return what is chosen."""
+    groups: dict[str, str] = {}
+    values: dict[str, str] = {}
+    st.subheader("Variations")
+    if shape.groups:
+        st.caption("What is left to its default stays out of the command.")
+    # The choice of one group may decide the default of another: take what was chosen last.
+    last = {group.name: st.session_state.get(f"g:{group.name}", "") for group in shape.groups}
+    implied = shape.implied(last)
+    for group in shape.groups:
+        groups[group.name] = ask_group(group, implied.get(group.name), values)
+    switches = [switch.name for switch in shape.switches if ask_switch(switch)]
+    for variation in shape.values:
+        values[variation.name] = st.text_input(
+            words.escaped(variation.label),
+            key=f"v:{variation.name}",
+            placeholder="not asked",
+            help=words.escaped(f"_{variation.name}, with a value for #"),
+        )
+    show_what_is_set(shape)
+    return form.Choices(groups, frozenset(switches), values, ask_inputs(shape))
+
+
+def show_what_is_set(shape: form.Form) -> None:
+    """Draw what each variation sets, closed at first."""
+    blocks = [(group.name, group.choices, group.default) for group in shape.groups]
+    if shape.switches or shape.values:
+        blocks.append(("without a group", (*shape.switches, *shape.values), ""))
+    if not blocks:
+        st.caption("This script has none.")
+        return
+    with st.expander("What each of them sets"):
+        for name, variations, default in blocks:
+            st.markdown(f"**{words.escaped(name)}**")
+            st.code(words.sets(variations, default), language=None, wrap_lines=True)
+
+
+def ask_group(group: form.Group, implied: tuple[str, str] | None, values: dict[str, str]) -> str:
+    """Draw one group and return the name chosen, or an empty text for its default."""
+    names = {"": words.left_alone(group, implied)}
+    names |= {choice.name: words.name(choice) for choice in group.choices}
+    chosen = pick(words.escaped(group.name), names, f"g:{group.name}")
+    for choice in group.choices:
+        if choice.name == chosen and choice.valued:
+            values[chosen] = st.text_input(
+                words.escaped(f"Value of {choice.label}"), key=f"v:{chosen}"
+            )
+    return chosen
+
+
+def ask_switch(switch: form.Variation) -> bool:
+    """Draw one variation without a group."""
+    return st.toggle(words.escaped(words.name(switch)), key=f"s:{switch.name}")
+
+
+def ask_inputs(shape: form.Form) -> dict[str, str]:
+    """Draw the inputs and return those that are given."""
+    given = {}
+    described = [entry for entry in shape.fields if entry.described]
+    others = [entry for entry in shape.fields if not entry.described]
+    if described:
+        st.subheader("Inputs")
+        given = {entry.key: ask_input(entry) for entry in described}
+    if others:
+        with st.expander("Inputs that the script does not describe"):
+            given |= {entry.key: ask_input(entry) for entry in others}
+    return given
+
+
+def ask_input(entry: form.Field) -> str:
+    """Draw one input and return its value, or an empty text."""
+    key, hint = f"i:{entry.key}", words.hint(entry)
+    label = words.escaped(f"{entry.key}: {entry.text}" if entry.text else entry.key)
+    if entry.choices:
+        names = {"": f"default: {entry.default}" if entry.default else "not given"}
+        names |= {choice: choice for choice in entry.choices}
+        return pick(label, names, key, hint)
+    return st.text_input(
+        label,
+        key=key,
+        help=words.escaped(hint),
+        placeholder=entry.default,
+    )
+
+
+def pick(label: str, names: Mapping[str, str], key: str, hint: str = "") -> str:
+    """Draw a choice among `names`, as buttons or as a list, and return what is chosen.
+
+    `label` is Markdown, the rest is plain text.
+    """
+    help_text = words.escaped(hint) or None
+    options = list(names)
+    chosen: str | None
+    if len(options) > MANY:
+        chosen = st.selectbox(
+            label, options, format_func=lambda option: names[option], key=key, help=help_text
+        )
+    else:
+        chosen = st.radio(
+            label,
+            options,
+            format_func=lambda option: words.escaped(names[option]),
+            key=key,
+            help=help_text,
+            horizontal=True,
+        )
+    return chosen or ""
+
+
+def answer(
+    script: scripts.Script,
+    shape: form.Form,
+    choices: form.Choices,
+    call: Call,
+    settings: Settings,
+) -> None:
+    """Draw what the choice means, its commands, and its run."""
+    if unknown := st.session_state.pop("problem", ""):
+        st.error(words.escaped(unknown))
+    try:
+        asked, inputs = shape.variations(choices), shape.inputs(choices)
+    except BadValue as problem:
+        st.error(words.escaped(str(problem)))
+        st.caption("There is no command for this. A run that goes on is below.")
+        show_run(script, None, settings)
+        return
+    call = Call(call.tags, call.artifact, tuple(asked), inputs)
+    ready = show_meaning(shape, asked, inputs) if meaning.is_ours(script.uid) else True
+    st.subheader("Commands")
+    forms = {"cm": call.cm, "cmr": call.cmr, "Python": call.python, "docker": call.docker}
+    for tab, (name, text) in zip(st.tabs(list(forms)), forms.items(), strict=True):
+        with tab:
+            language = "python" if name == "Python" else "bash"
+            st.code(text, language=language, wrap_lines=True)
+    show_run(script, call if ready else None, settings)
+
+
+def show_meaning(shape: form.Form, asked: list[str], inputs: dict[str, str]) -> bool:
+    """Draw which file is meant, and return whether there is one."""
+    st.subheader("The file")
+    try:
+        found = meaning.meaning(asked, inputs)
+    except Refusal as refusal:
+        st.error(words.escaped(refusal.reason))
+        if refusal.nearest:
+            st.caption("The nearest requests that have a file; press one to take it:")
+        for nearest in refusal.nearest:
+            tags = tuple(nearest.split(","))
+            st.button(words.escaped(nearest), on_click=choose, args=(shape, tags), key=nearest)
+        return False
+    except Resnet50Error as error:
+        st.error(words.escaped(str(error)))
+        return False
+    for file in found.files:
+        with st.container(border=True):
+            st.markdown(f"**{words.escaped(file.name)}**")
+            rows = [f"**{word}** {words.escaped(fact)}" for word, fact in file.facts]
+            st.markdown("  \n".join(rows))
+    for note in found.notes:
+        st.warning(words.escaped(note))
+    return True
+
+
+def show_run(script: scripts.Script, call: Call | None, settings: Settings) -> None:
+    """Draw the run button, and the run that goes on or was the last."""
+    st.subheader("Run")
+    if settings.no_run:
+        st.info("This page runs nothing (no_run). Copy a command.")
+        return
+    run: running.Run | None = st.session_state.get("run")
+    st.button(
+        "Run",
+        type="primary",
+        disabled=call is None or (run is not None and run.running),
+        on_click=start,
+        args=(call, settings),
+    )
+    if failure := st.session_state.pop("failure", ""):
+        st.error(words.escaped(failure))
+    if run is None:
+        return
+    st.code(st.session_state["command"], language="bash", wrap_lines=True)
+    if run.running:
+        watch()
+    else:
+        show_result(script, run)
+
+
+def start(call: Call | None, settings: Settings) -> None:
+    """Begin a run, unless this page runs nothing or one goes on already."""
+    run: running.Run | None = st.session_state.get("run")
+    if call is None or settings.no_run or (run is not None and run.running):
+        return
+    try:
+        st.session_state["run"] = running.Run(call.arguments, settings.prefix)
+        st.session_state["command"] = call.cm
+    except running.NotStarted as error:
+        st.session_state["failure"] = str(error)
+
+
+@st.fragment(run_every=0.5)
+def watch() -> None:
+    """Draw a run that goes on, twice a second, until it has ended."""
+    run: running.Run = st.session_state["run"]
+    if not run.running:
+        st.rerun()
+    share = run.share
+    st.progress(share or 0.0, text="Running" + ("" if share is None else f", {share:.0%}"))
+    st.button("Stop", on_click=run.stop)
+    st.code(run.log[-8000:] or " ", language=None, height=320, wrap_lines=True)
+
+
+def show_result(script: scripts.Script, run: running.Run) -> None:
+    """Draw what a run came to."""
+    took = f"{run.seconds or 0:.1f} s"
+    if run.stopped:
+        st.warning(f"Stopped after {took}.")
+    elif run.code == 0:
+        st.success(f"Done in {took}.")
+    else:
+        st.error(f"Failed after {took}, with exit code {run.code}.")
+        if run.error:
+            st.code(run.error, language=None, wrap_lines=True)
+    first = list(script.meta.get("print_env_at_the_end") or {})
+    exported = running.ordered(run.new_env, first)
+    for key, value in exported[: len(first)]:
+        if key in first:
+            st.markdown(f"**{words.escaped(key)}**")
+            st.code(value, language=None, wrap_lines=True)
+    if exported:
+        with st.expander(f"Exported env, {len(exported)} keys"):
+            lines = "\n".join(f"{key}={value}" for key, value in exported)
+            st.code(lines, language=None, wrap_lines=True)
+    with st.expander("Log", expanded=run.code != 0):
+        st.code(run.log or " ", language=None, wrap_lines=True)
+
+
+main()

@@ -1,0 +1,110 @@
+"""The page as somebody sees it who sits before the browser."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tests.harness.cm import Running
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Locator, Page
+
+FLAGS = (
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-proxy-server",
+)
+PATIENCE = 60_000
+"""Milliseconds that anything may take on a busy machine."""
+
+
+class Shown:
+    """One window with the page.
+
+    `server` is the ``cmr`` that serves it, `asked` holds every address that the page asked for.
+    """
+
+    def __init__(self, page: Page, url: str, server: Running) -> None:
+        self.page = page
+        self.url = url
+        self.server = server
+        self.asked: list[str] = []
+        page.set_default_timeout(PATIENCE)
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("websocket", lambda socket: self.asked.append(socket.url))
+        page.goto(url)
+        page.get_by_test_id("stApp").wait_for()
+
+    def heading(self, text: str) -> Locator:
+        """Return a heading."""
+        return self.page.get_by_role("heading", name=text, exact=True)
+
+    def choose(self, group: str, name: str) -> None:
+        """Choose one of a group."""
+        radios = self.page.get_by_role("radiogroup", name=group)
+        # Streamlit hides the radio itself behind its label.
+        radios.get_by_text(name, exact=True).click()
+
+    def switch(self, name: str) -> None:
+        """Turn a switch."""
+        self.page.get_by_text(name, exact=True).first.click()
+
+    def type(self, label: str, text: str) -> None:
+        """Type into the field whose label begins with `label`, and leave it."""
+        field = self.page.get_by_label(label).first
+        field.fill(text)
+        field.press("Enter")
+
+    def command(self, form: str = "cm") -> str:
+        """Return the command in one of the four forms."""
+        self.page.get_by_role("tab", name=form, exact=True).click()
+        panel = self.page.get_by_role("tabpanel").filter(visible=True)
+        return panel.get_by_test_id("stCode").inner_text().replace("\xa0", " ").strip()
+
+    def wait_for_command(self, part: str, form: str = "cm") -> str:
+        """Wait until the command holds `part`, and return it."""
+        panel = self.page.get_by_role("tabpanel").filter(visible=True)
+        panel.get_by_text(part).wait_for()
+        return self.command(form)
+
+    def text(self) -> str:
+        """Return all that is to be read."""
+        return self.page.get_by_test_id("stMain").inner_text()
+
+    def see(self, text: str) -> Locator:
+        """Wait until `text` is there."""
+        shown = self.page.get_by_test_id("stMain").get_by_text(text)
+        found = shown.filter(visible=True).first
+        found.wait_for()
+        return found
+
+    @property
+    def run_button(self) -> Locator:
+        """The button that runs the command."""
+        return self.page.get_by_role("button", name="Run", exact=True)
+
+    def run(self) -> None:
+        """Run the command and wait for its end."""
+        self.run_button.click()
+        self.see("Done in")
+
+    def exported(self, key: str) -> str:
+        """Return the value that is shown under an exported key."""
+        self.see(key)
+        block = self.page.locator(f"[data-testid=stElementContainer]:has-text('{key}')").first
+        after = block.locator("xpath=following::*[@data-testid='stCode'][1]")
+        return after.inner_text().strip()
+
+    def overflow(self) -> int:
+        """Return by how many pixels the page is wider than the window."""
+        return int(
+            self.page.evaluate(
+                "Math.max(document.documentElement.scrollWidth,"
+                " document.querySelector('[data-testid=stMain]').scrollWidth) - window.innerWidth"
+            )
+        )

@@ -1,0 +1,128 @@
+"""A user whose environment holds Streamlit, the page that this user starts, and a browser.
+
+All of it is asked for by tests with the mark ``gui`` only. What is missing on a machine stands in
+the reason for the skip.
+"""
+
+from __future__ import annotations
+
+import http.client
+import importlib.util
+import shutil
+import socket
+import subprocess
+import sysconfig
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from tests.conftest import Stage
+from tests.gui.browser import FLAGS, Shown
+from tests.harness import artifacts, build
+from tests.harness.cm import CM
+from tests.harness.origin import Origin
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
+
+Open = Callable[..., Shown]
+_APART = ("cm", "pip")
+
+
+@pytest.fixture(scope="session")
+def with_streamlit(_shared: Path, wheel: Path, served: dict[str, Path]) -> build.Installation:
+    """Return the wheel in an environment that sees Streamlit too. Not to be altered."""
+    if importlib.util.find_spec("streamlit") is None:
+        pytest.skip('Streamlit is missing: pip install "cmx-resnet50[gui]"')
+
+    def make(folder: Path) -> None:
+        made = build.install(folder / "user", wheel)
+        artifacts.patch(made, served)
+        for package in Path(sysconfig.get_path("purelib")).iterdir():
+            target = made.site_packages / package.name
+            if not (package.name.startswith(_APART) or target.exists() or package.suffix == ".pth"):
+                target.symlink_to(package)
+        done = CM(made, folder / "home", folder / "CM").run("reindex", "repo")
+        assert done.ok, done.text
+
+    folder = Stage.once(_shared, "streamlit", make).folder
+    return build.Installation(folder / "user", "cmx_resnet50")
+
+
+@pytest.fixture
+def user(with_streamlit: build.Installation, origin: Origin, tmp_path: Path) -> CM:
+    """Return a user of it with an empty cache."""
+    template = with_streamlit.prefix.with_name("CM")
+    return CM(with_streamlit, tmp_path / "home", tmp_path / "CM", origin, template)
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    """Return a headless Chromium of Debian's package."""
+    playwright = pytest.importorskip(
+        "playwright.sync_api", reason="Playwright is missing: pip install playwright"
+    )
+    program = shutil.which("chromium")
+    if program is None:
+        pytest.skip("Chromium is missing: apt-get install chromium")
+    with playwright.sync_playwright() as running:
+        browser = running.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def open_page(chromium: Browser, user: CM) -> Iterator[Open]:
+    """Return a function that starts ``cmr "cm gui"`` and opens the page in a new window."""
+    with ExitStack() as stack:
+
+        def start(
+            *inputs: str,
+            script: str = "get,ml-model,resnet50",
+            size: tuple[int, int] = (1280, 900),
+        ) -> Shown:
+            port = free_port()
+            arguments = ["cm gui", f"--port={port}", "--no_browser=yes", "--quiet", *inputs]
+            arguments += [f"--script={script}"] if script else []
+            server = stack.enter_context(user.start(*arguments, program="cmr"))
+            wait_for(port, lambda: server.process.poll() is None, lambda: server.out + server.err)
+            context = chromium.new_context(viewport={"width": size[0], "height": size[1]})
+            stack.callback(context.close)
+            return Shown(context.new_page(), f"http://127.0.0.1:{port}", server)
+
+        yield start
+
+
+def free_port() -> int:
+    """Return a port that nobody listens at."""
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        port: int = one.getsockname()[1]
+    return port
+
+
+def wait_for(port: int, alive: Callable[[], bool], said: Callable[[], str]) -> None:
+    """Wait until Streamlit answers at `port`."""
+    end = time.monotonic() + 90
+    while time.monotonic() < end:
+        assert alive(), said()
+        try:
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection.request("GET", "/_stcore/health")
+            if connection.getresponse().status == 200:
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError(f"no page at {port}\n{said()}")
+
+
+def processes_with(text: str) -> list[str]:
+    """Return the command lines of running processes that hold `text`."""
+    listing = subprocess.run(
+        ["ps", "-eo", "args", "-ww"], capture_output=True, text=True, check=True
+    ).stdout
+    return [line for line in listing.splitlines() if text in line]

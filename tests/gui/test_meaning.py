@@ -1,0 +1,103 @@
+"""Before anything runs: which file a request means, or why none, and what is nearest."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from cmx_resnet50.catalog import Catalog, Refusal
+from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.gui import form, meaning
+from cmx_resnet50.options import Options
+from cmx_resnet50.pipeline import Pipeline
+from cmx_resnet50.request import Request
+from tests.gui import metas
+
+
+@pytest.fixture(autouse=True)
+def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CM_RESNET50_STORE", str(tmp_path / "store"))
+    return tmp_path / "store"
+
+
+def test_only_our_script_has_a_meaning() -> None:
+    assert meaning.is_ours(metas.OURS["uid"])
+    others = [a.meta for a in metas.upstream() if a.meta["alias"] != metas.OURS["alias"]]
+    assert not any(meaning.is_ours(meta["uid"]) for meta in others)
+
+
+def test_every_known_file_is_told_as_the_catalog_has_it() -> None:
+    catalog = Catalog.load()
+    for request in catalog.requests():
+        artifact = catalog.resolve(request).artifact
+        found = meaning.meaning(request.variations.replace("_", "", 1).split(",_"), {})
+        facts = dict(found.files[0].facts)
+        assert found.files[0].name == artifact.file
+        assert facts["Artifact"] == artifact.name
+        assert (artifact.md5 or "archive") in facts["Digest"] or artifact.sha256 in facts["Digest"]
+        assert facts["Layout"] == (artifact.layout or "unknown")
+        assert facts["Precision"] == artifact.precision
+        assert facts["In the store"] == "no, a run fetches it"
+        assert facts["Licence"] == (artifact.licence or "not stated by the publisher")
+        assert len(found.files) == 1 + len(artifact.companions)
+
+
+def test_an_exact_size_is_told_exactly() -> None:
+    facts = dict(meaning.meaning(["pytorch"], {}).files[0].facts)
+    assert facts["Bytes"] == "102,502,400"
+    assert facts["Digest"].startswith("sha256 19c8e3572231adff")
+
+
+def test_random_weights_are_told_as_such(store: Path) -> None:
+    found = meaning.meaning(["ncnn", "dummy-weights"], {})
+    assert [file.name for file in found.files] == ["resnet50_v1.bin", "resnet50_v1.param"]
+    for file in found.files:
+        facts = dict(file.facts)
+        assert facts["In the store"] == "no, a run makes it"
+        assert facts["Licence"].startswith("none")
+        assert facts["Digest"].startswith("sha256 ")
+    assert "random" in " ".join(found.notes)
+    assert not store.exists()
+
+
+def test_a_made_dummy_is_in_the_store(store: Path) -> None:
+    catalog = Catalog.load()
+    request = Request("ncnn", weights="dummy")
+    Pipeline(catalog, Options.read({}), silent=True).obtain(catalog.resolve(request))
+    for file in meaning.meaning(["ncnn", "dummy-weights"], {}).files:
+        assert dict(file.facts)["In the store"] == "yes"
+    plain = meaning.meaning(["ncnn"], {}).files[0]
+    assert dict(plain.facts)["In the store"] == "no, a run fetches it"
+
+
+def test_a_refusal_names_requests_that_the_form_can_take() -> None:
+    with pytest.raises(Refusal, match=r"No ResNet-50 file exists for _pytorch,_uint8") as refused:
+        meaning.meaning(["pytorch", "uint8"], {})
+    assert "_pytorch,_int8" in refused.value.nearest
+    shape = form.read(metas.OURS)
+    for nearest in refused.value.nearest:
+        tags = shape.variations(shape.choices(nearest.split(",")))
+        assert meaning.meaning(tags, {}).files
+
+
+def test_random_weights_that_are_not_made_are_refused() -> None:
+    with pytest.raises(Refusal, match="No random weights") as refused:
+        meaning.meaning(["pytorch", "int8", "dummy-weights"], {})
+    (nearest,) = refused.value.nearest
+    assert meaning.meaning(nearest.replace("_", "", 1).split(",_"), {}).notes
+
+
+def test_inputs_count() -> None:
+    assert "exported as that" in " ".join(meaning.meaning(["onnx", "int8"], {}).notes)
+    with pytest.raises(Refusal, match="STRICT"):
+        meaning.meaning(["onnx", "int8"], {"strict": "yes"})
+    assert "/mnt/x" in " ".join(meaning.meaning([], {"checkpoint": "/mnt/x"}).notes)
+    with pytest.raises(Resnet50Error, match="give yes or no"):
+        meaning.meaning([], {"strict": "perhaps"})
+
+
+def test_a_batch_is_checked_and_told() -> None:
+    assert "fixed to 8" in " ".join(meaning.meaning(["batch_size.8"], {}).notes)
+    with pytest.raises(Resnet50Error, match="positive integer"):
+        meaning.meaning(["batch_size.zero"], {})

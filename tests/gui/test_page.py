@@ -1,0 +1,272 @@
+"""The page in a real browser, started as users start it: ``cmr "cm gui"``."""
+
+from __future__ import annotations
+
+import ast
+import http.client
+import re
+import shlex
+from collections.abc import Callable
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+
+from tests.gui.browser import Shown
+from tests.gui.conftest import processes_with
+from tests.harness import faults
+from tests.harness.artifacts import ARTIFACTS, delivered
+from tests.harness.cm import CM
+from tests.harness.origin import Origin
+
+pytestmark = pytest.mark.gui
+Open = Callable[..., Shown]
+PATH = "CM_ML_MODEL_FILE_WITH_PATH"
+
+
+def test_choose_read_and_run(open_page: Open, user: CM, served: dict[str, Path]) -> None:
+    page = open_page()
+    page.see("onnx-opset-11")
+    page.choose("framework", "pytorch")
+    page.wait_for_command("_pytorch")
+    page.choose("precision", "int8")
+    tags = "get,ml-model,resnet50,_int8,_pytorch"
+    assert page.wait_for_command("_int8,_pytorch") == f"cm run script --tags={tags} --quiet"
+    assert page.command("cmr") == f"cmr '{tags.replace(',', ' ')}' --quiet"
+    assert page.command("docker") == f"cm docker script --tags={tags} --quiet"
+    program = page.command("Python")
+    requests = [
+        ast.literal_eval(n) for n in ast.walk(ast.parse(program)) if isinstance(n, ast.Dict)
+    ]
+    assert requests == [{"action": "run", "automation": "script", "tags": tags, "quiet": True}]
+
+    text = page.text()
+    assert "resnet50_INT8bit_quantized.pt" in text
+    for fact in ("Artifact pytorch-int8", "Layout NCHW", "In the store no, a run fetches it"):
+        assert fact in text
+    page.run()
+    path = Path(page.exported(PATH))
+    assert path.is_relative_to(user.repos)
+    assert path.read_bytes() == delivered(served["pytorch-int8"])
+    page.see("In the store yes")
+    assert shlex.split(page.command())[1:4] == ["run", "script", f"--tags={tags}"]
+
+    assert {urlsplit(url).hostname for url in page.asked if "://" in url} == {"127.0.0.1"}
+    page.server.interrupt()
+    assert page.server.wait(30).code == 0
+
+
+def test_random_weights_and_all_that_is_exported(open_page: Open) -> None:
+    page = open_page(script="get ml-model resnet50 _ncnn")
+    page.see("ncnn")
+    page.switch("dummy-weights")
+    page.see("The weights are random")
+    page.wait_for_command("_dummy-weights")
+    page.run()
+    path = Path(page.exported(PATH))
+    assert path.name == "resnet50_v1.bin"
+    assert path.stat().st_size > 100_000_000
+    page.page.get_by_text(re.compile(r"^Exported env, \d+ keys$")).click()
+    page.see("CM_ML_MODEL_SHA256=")
+    block = page.page.get_by_test_id("stCode").filter(has_text="CM_ML_MODEL_SHA256=")
+    lines = block.inner_text().splitlines()
+    assert lines[0] == f"{PATH}={path}"
+    assert "CM_ML_MODEL_FRAMEWORK=ncnn" in lines
+    page.page.get_by_text("Log", exact=True).click()
+    page.see("ResNet-50: ")
+
+
+def test_a_refused_choice_offers_the_nearest(open_page: Open, origin: Origin) -> None:
+    page = open_page()
+    page.choose("framework", "pytorch")
+    page.wait_for_command("_pytorch")
+    page.choose("precision", "uint8")
+    page.see("No ResNet-50 file exists for _pytorch,_uint8.")
+    assert page.run_button.is_disabled()
+    page.page.get_by_role("button", name="_pytorch,_int8", exact=True).click()
+    page.see("resnet50_INT8bit_quantized.pt")
+    assert page.wait_for_command("_int8,_pytorch")
+    assert page.run_button.is_enabled()
+    assert not origin.requests
+
+
+@pytest.mark.parametrize(
+    ("script", "label"), [("get,ml-model,resnet50", "outdirname"), ("get,generic-python-lib", "")]
+)
+def test_hostile_values_do_nothing(open_page: Open, user: CM, script: str, label: str) -> None:
+    canary = user.home / "canary"
+    page = open_page(script=script)
+    page.run_button.wait_for()
+    if not label:
+        page.page.get_by_text("Inputs that the script does not describe").click()
+        label = "extra_index_url"
+    for value in (
+        f"$(touch {canary})",
+        f"`touch {canary}`",
+        f'"; touch {canary}; "',
+        f"x; touch {canary}",
+        f"x & touch {canary}",
+    ):
+        page.type(label, value)
+        page.see(f"--{label} holds")
+        assert page.run_button.is_disabled()
+        page.type(label, "harmless")
+        page.page.get_by_role("tab", name="cm", exact=True).wait_for()
+    assert not canary.exists()
+
+
+def test_odd_but_harmless_values_arrive_as_they_are(open_page: Open, user: CM) -> None:
+    page = open_page(script="get,ml-model,resnet50,_pytorch")
+    folder = user.home / "it's #1 {a,b} * ~ Gerät"
+    page.type("outdirname", str(folder))
+    command = page.wait_for_command("outdirname")
+    assert f"--outdirname={folder}" in shlex.split(command)
+    page.run()
+    assert page.exported(PATH) == str(folder / "resnet50-19c8e357.pth")
+    assert [file.name for file in folder.iterdir()] == ["resnet50-19c8e357.pth"]
+
+
+def test_stop_ends_a_run_and_its_processes(open_page: Open, user: CM, origin: Origin) -> None:
+    for url in (ARTIFACTS["pytorch-fp32"].url, *ARTIFACTS["pytorch-fp32"].mirrors):
+        origin.fail(url, faults.Trickle(2000))
+    page = open_page(script="get,ml-model,resnet50,_pytorch")
+    page.run_button.click()
+    page.see(" from ")
+    assert page.run_button.is_disabled()
+    assert processes_with("cmind run script --tags=get,ml-model,resnet50,_pytorch")
+    page.page.get_by_role("button", name="Stop", exact=True).click()
+    page.see("Stopped after")
+    assert not [line for line in processes_with("cmind run script") if str(user.home) in line]
+    assert page.run_button.is_enabled()
+
+
+def test_a_run_shows_how_far_it_is(open_page: Open, origin: Origin) -> None:
+    for url in (ARTIFACTS["pytorch-fp32"].url, *ARTIFACTS["pytorch-fp32"].mirrors):
+        origin.fail(url, faults.Trickle(8000))
+    page = open_page(script="get,ml-model,resnet50,_pytorch")
+    page.run_button.click()
+    page.page.get_by_text(re.compile(r"^Running, [1-9][0-9]?%$")).wait_for()
+    page.page.get_by_role("button", name="Stop", exact=True).click()
+    page.see("Stopped after")
+
+
+def test_a_failed_run_says_why(open_page: Open, origin: Origin) -> None:
+    page = open_page(script="get,ml-model,resnet50,_pytorch")
+    page.choose("offline", "yes")
+    page.wait_for_command("--offline=yes")
+    page.run_button.click()
+    page.see("with exit code 1")
+    page.see("19c8e3572231adff")
+    assert not origin.requests
+
+
+def test_no_run_shows_and_runs_nothing(open_page: Open) -> None:
+    page = open_page("--no_run=yes", "--title=Only to look at")
+    page.heading("Only to look at").wait_for()
+    page.see("This page runs nothing")
+    assert page.run_button.count() == 0
+    assert page.command() == "cm run script --tags=get,ml-model,resnet50 --quiet"
+
+
+def test_a_prefix_runs_the_command(open_page: Open, user: CM) -> None:
+    seen = user.home / "seen"
+    page = open_page(f"--prefix=env CM_SEEN={seen} nice -n 3", script="detect,os")
+    page.run_button.click()
+    page.see("Done in")
+    page.page.get_by_text(re.compile(r"^Exported env, \d+ keys$")).click()
+    page.see("CM_HOST_OS_TYPE=linux")
+    assert page.command() == "cm run script --tags=detect,os --quiet"
+
+
+def test_a_phone_needs_no_sideways_scrolling(open_page: Open) -> None:
+    page = open_page(script="get,ml-model,resnet50,_pytorch", size=(360, 780))
+    page.run_button.wait_for()
+    assert page.overflow() <= 0
+    page.page.get_by_text("What each of them sets").click()
+    page.see("CM_PACKAGE_URL=")
+    assert page.overflow() <= 0
+    for form in ("cmr", "Python", "docker", "cm"):
+        page.command(form)
+        assert page.overflow() <= 0
+    page.run()
+    page.exported(PATH)
+    page.page.get_by_text("Log", exact=True).click()
+    assert page.overflow() <= 0
+
+
+def test_the_keyboard_is_enough(open_page: Open) -> None:
+    page = open_page()
+    page.run_button.wait_for()
+    keyboard = page.page.keyboard
+    focused = "document.activeElement.closest('[role=radiogroup]')?.getAttribute('aria-label')"
+    for _ in range(30):
+        if page.page.evaluate(focused) == "framework":
+            break
+        keyboard.press("Tab")
+    else:
+        pytest.fail("no key leads to the frameworks")
+    names = ["ncnn", "onnx", "pytorch"]
+    for name in names:
+        keyboard.press("ArrowRight")
+        page.wait_for_command(f"_{name}")
+    for _ in range(60):
+        if page.page.evaluate("document.activeElement.innerText") == "Run":
+            break
+        keyboard.press("Tab")
+    keyboard.press("Enter")
+    page.see("Done in")
+    assert page.exported(PATH).endswith("resnet50-19c8e357.pth")
+
+
+def test_another_script(open_page: Open) -> None:
+    page = open_page(script="get,python3")
+    page.heading("get-python3").wait_for()
+    assert page.wait_for_command("get,python3") == "cm run script --tags=get,python3 --quiet"
+    page.switch("shared")
+    page.wait_for_command("_shared")
+    assert "The file" not in page.text()
+
+
+def test_without_a_script_one_is_picked(open_page: Open) -> None:
+    page = open_page(script="")
+    page.heading("CM scripts").wait_for()
+    field = page.page.get_by_role("combobox")
+    field.click()
+    field.fill("detect-os")
+    page.page.get_by_role("option", name="detect-os", exact=True).click()
+    assert page.wait_for_command("detect-os") == "cm run script detect-os --quiet"
+
+
+def test_a_stranger_gets_no_connection(open_page: Open) -> None:
+    page = open_page()
+    port = urlsplit(page.url).port
+    assert port is not None
+
+    def connect(host: str, origin: str) -> int:
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        headers = {
+            "Host": host,
+            "Origin": origin,
+            "Upgrade": "websocket",
+            "Connection": "Upgrade",
+            "Sec-WebSocket-Version": "13",
+            "Sec-WebSocket-Key": "AAAAAAAAAAAAAAAAAAAAAA==",
+        }
+        connection.request("GET", "/_stcore/stream", headers=headers)
+        return connection.getresponse().status
+
+    own = f"127.0.0.1:{port}"
+    assert connect(own, f"http://{own}") == 101
+    assert connect(own, "http://elsewhere.example") == 403
+    assert connect(f"elsewhere.example:{port}", f"http://elsewhere.example:{port}") == 403
+
+
+def test_only_this_machine_can_connect(open_page: Open) -> None:
+    port = urlsplit(open_page().url).port
+    listening = {
+        line.split()[1]
+        for name in ("tcp", "tcp6")
+        for line in Path(f"/proc/net/{name}").read_text().splitlines()[1:]
+        if line.split()[3] == "0A" and line.split()[1].endswith(f":{port:04X}")
+    }
+    assert listening == {f"0100007F:{port:04X}"}
