@@ -3,56 +3,53 @@
 from __future__ import annotations
 
 import argparse
+import importlib
 import json
+import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from benchmarks import breaks, engine, fetching, files, machine, report
-from benchmarks.measure import BenchmarkError, Setting
-from benchmarks.tools import ROOT
+from benchmarks import machine, peers, report
+from benchmarks.measure import BenchmarkError, Outcome, Setting
+from benchmarks.tools import ROOT, compile_all
 
 BENCHMARKS = {
-    "unlimited": fetching.unlimited,
-    "paced": fetching.paced,
-    "lossy": fetching.lossy,
-    "cuts": breaks.cuts,
-    "killed": breaks.killed,
-    "memory": breaks.memory,
-    "together": engine.together,
-    "hit": engine.hit,
-    "cold": engine.cold,
-    "inspect": files.inspect,
-    "reshape": files.reshape,
+    "unlimited": "fetching",
+    "downloaders": "downloaders",
+    "paced": "fetching",
+    "lossy": "fetching",
+    "cuts": "breaks",
+    "killed": "breaks",
+    "sizes": "growth",
+    "together": "engine",
+    "hit": "engine",
+    "cold": "engine",
+    "imports": "engine",
+    "stores": "growth",
+    "inspect": "files",
+    "reshape": "files",
+    "site": "site",
+    "races": "races",
 }
+"""Each is a function of that name in the module given, which takes a Setting."""
+
+APART = ("site", "races")
+"""Only run by name: they take long."""
 
 
 def main() -> int:
     """Run what is asked for; return 1 if any could not be measured."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(BENCHMARKS)}")
-    parser.add_argument("--quick", action="store_true", help="3 rounds in place of 5, no 4 GiB")
-    parser.add_argument(
-        "--tensorflow-python",
-        default=sys.executable,
-        metavar="PATH",
-        help="an interpreter that has TensorFlow, for `reshape`; by default this one",
-    )
-    parser.add_argument(
-        "--results", type=Path, default=ROOT / "benchmarks" / "results", metavar="DIR"
-    )
-    asked = parser.parse_args()
-    unknown = [name for name in asked.names if name not in BENCHMARKS]
-    if unknown:
-        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    asked = _asked()
     asked.results.mkdir(parents=True, exist_ok=True)
+    names = asked.names or [name for name in BENCHMARKS if name not in APART]
     failed = []
+    compile_all()
     with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        setting = Setting(
-            Path(folder), 3 if asked.quick else 5, asked.quick, asked.tensorflow_python
-        )
-        for name in asked.names or BENCHMARKS:
+        setting = Setting(Path(folder), 1 if asked.quick else 5, asked.quick, asked.peers.resolve())
+        for name in names:
             print(f"{name} …", file=sys.stderr, flush=True)
             result = _measured(name, setting)
             if "error" in result:
@@ -61,16 +58,56 @@ def main() -> int:
             path = asked.results / f"{name}.json"
             path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
     print(report.write(asked.results, list(BENCHMARKS)))
+    try:
+        _draw(asked.results, asked.peers.resolve())
+    except BenchmarkError as error:
+        if not asked.names:
+            failed.append("plots")
+        print(f"no plots: {error}", file=sys.stderr)
     if failed:
         print(f"not measured: {', '.join(failed)}", file=sys.stderr)
     return 1 if failed else 0
+
+
+def _asked() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"of {', '.join(BENCHMARKS)}; all but {' and '.join(APART)}",
+    )
+    parser.add_argument(
+        "--quick",
+        action="store_true",
+        help="1 round in place of 5 (3 of the short ones), nothing that is large",
+    )
+    parser.add_argument(
+        "--peers",
+        type=Path,
+        default=ROOT / ".venv" / "bench",
+        metavar="DIR",
+        help="where `python -m benchmarks.peers DIR` has installed the peers",
+    )
+    parser.add_argument(
+        "--results", type=Path, default=ROOT / "benchmarks" / "results", metavar="DIR"
+    )
+    asked = parser.parse_args()
+    unknown = [name for name in asked.names if name not in BENCHMARKS]
+    if unknown:
+        parser.error(f"no benchmark {', '.join(unknown)}; there are {', '.join(BENCHMARKS)}")
+    return asked
 
 
 def _measured(name: str, setting: Setting) -> dict[str, Any]:
     circumstances = machine.describe(ROOT)
     noise = machine.Noise.begin()
     try:
-        result = BENCHMARKS[name](setting).as_json()
+        module = importlib.import_module(f"benchmarks.{BENCHMARKS[name]}")
+        measure: Callable[[Setting], Outcome] = getattr(module, name)
+        result = measure(setting).as_json()
+    except ImportError as error:
+        result = {"error": f"{error}. It takes the packages of: pip install '.[test]'"}
     except (BenchmarkError, OSError, RuntimeError, LookupError) as error:
         result = {"error": str(error) or repr(error)}
     return {
@@ -79,6 +116,13 @@ def _measured(name: str, setting: Setting) -> dict[str, Any]:
         "machine": circumstances,
         "noise": noise.end(),
     }
+
+
+def _draw(results: Path, folder: Path) -> None:
+    command = [peers.python(folder, "plots"), Path(__file__).with_name("plots.py"), results]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise BenchmarkError(done.stderr[-800:])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""What is fetched twice when something breaks, and how much memory a fetch takes."""
+"""What is fetched twice when something breaks."""
 
 from __future__ import annotations
 
@@ -6,9 +6,11 @@ import os
 import signal
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from benchmarks.downloaders import LIBRARIES, variables
+from benchmarks.downloaders import command as library_command
 from benchmarks.fetching import ARIA, aria_command
 from benchmarks.measure import (
     BenchmarkError,
@@ -16,21 +18,20 @@ from benchmarks.measure import (
     Contender,
     Outcome,
     Reading,
-    Series,
     Setting,
     interleave,
 )
+from benchmarks.peers import peer
 from benchmarks.tools import (
     MB,
     PYTHON,
     Served,
     check,
+    digests,
     environment,
     fresh,
     md5,
     model,
-    once,
-    peer,
     run,
     serving,
 )
@@ -42,7 +43,6 @@ CURL = "curl -C -"
 THE_FILE = "the file, computed"
 _PACE = 20 * MB
 _BUFFER = 64 * 1024
-_LARGE = 4 << 30
 _UNIT = "bytes served / bytes of the file"
 
 
@@ -85,97 +85,78 @@ def cuts(setting: Setting) -> Outcome:
 def killed(setting: Setting) -> Outcome:
     """Killed when half was served, and started again."""
     file = model(setting)
-    digest, size = md5(file), file.stat().st_size
-    wget, curl = peer("wget"), peer("curl")
-    with serving(file, "--pace", str(_PACE), "--buffer", str(_BUFFER)) as served:
+    (digest, sha256), size = digests(file), file.stat().st_size
+    wget, curl, aria2c = peer("wget"), peer("curl"), peer("aria2c")
+    pace = 2 * _PACE if setting.quick else _PACE
+    with serving(file, "--pace", str(pace), "--buffer", str(_BUFFER)) as served:
 
-        def contender(name: str, command: Sequence[str | Path]) -> Contender:
+        def contender(
+            name: str, command: Sequence[str | Path], env: Mapping[str, str] | None = None
+        ) -> Contender:
             def contend() -> list[Reading]:
                 folder = fresh(setting, "killed")
                 served.reset()
-                _kill_at(served, size // 2, command, folder)
-                run(command, cwd=folder)
+                _kill_at(served, size // 2, command, folder, env or environment())
+                run(command, cwd=folder, env=env)
                 check(folder / "f", digest, name)
                 return [Reading(name, (served.count() - size) / MB, "MB fetched twice")]
 
             return contend
 
+        tools: dict[str, Sequence[str | Path]] = {
+            OURS: _fetch(served, digest),
+            WGET: [wget, "-q", "-c", "-O", "f", served.url],
+            CURL: [curl, "-sSf", "-C", "-", "-o", "f", served.url],
+            ARIA: aria_command(aria2c, served.url, digest),
+        }
         series = interleave(
-            [
-                contender(OURS, _fetch(served, digest)),
-                contender(WGET, [wget, "-q", "-c", "-O", "f", served.url]),
-                contender(CURL, [curl, "-sSf", "-C", "-", "-o", "f", served.url]),
-            ],
+            [contender(name, line) for name, line in tools.items()],
             setting.rounds,
             warm=False,
         )
+        libraries = [
+            contender(
+                library.name,
+                library_command(setting, library, served.url, digest, sha256),
+                variables(setting),
+            )
+            for library in LIBRARIES
+        ]
+        series.update(interleave(libraries, setting.few, warm=False))
     nothing = "nothing fetched twice, computed"
+    others = [*list(tools)[1:], *(library.name for library in LIBRARIES)]
     outcome = Outcome(
         "Killed (SIGKILL) when half was served, run again",
         series,
         [
             Comparison(OURS, nothing, 4.0, difference=True),
-            Comparison(OURS, WGET, difference=True),
-            Comparison(OURS, CURL, difference=True),
+            *(Comparison(OURS, name, difference=True) for name in others),
         ],
         [
             "Counted by the server: bytes that lay in a socket buffer when the client died "
-            f"count too, for all alike. {_PACE // MB} MB/s a connection."
+            f"count too, for all alike. {pace // MB} MB/s a connection. huggingface_hub's "
+            "http_get is called as its documentation shows, without the size of what is there."
         ],
     )
     outcome.known(nothing, 0.0, "MB fetched twice")
     return outcome
 
 
-def memory(setting: Setting) -> Outcome:
-    """The peak of memory, for a small and a large file."""
-    files = [model(setting)]
-    if not setting.quick:
-        large = setting.work / "large"
-        with large.open("wb") as out:
-            out.truncate(_LARGE)
-        files.append(large)
-    empty = 'python -c "import requests"'
-    series: dict[str, Series] = {}
-    comparisons = []
-    for file in files:
-        digest = md5(file)
-        name = f"{OURS}, {file.stat().st_size / MB:.0f} MB"
-
-        with serving(file) as served:
-
-            def fetch(
-                name: str = name, digest: str = digest, url: str = served.url
-            ) -> list[Reading]:
-                target = fresh(setting, "memory") / "f"
-                _, inside = once(setting, "fetch", url, digest, target)
-                return [Reading(name, inside["peak_mb"], "MB")]
-
-            def nothing() -> list[Reading]:
-                _, inside = once(setting, "requests")
-                return [Reading(empty, inside["peak_mb"], "MB")]
-
-            found = interleave([fetch, nothing], setting.rounds, warm=False)
-        series.update({**found, **series})
-        comparisons.append(Comparison(name, empty, 60.0, difference=True))
-    fresh(setting, "memory")
-    return Outcome(
-        "Peak memory of a fetch (resident set)",
-        series,
-        comparisons,
-        ["The large file is 4 GiB of zeros."] if not setting.quick else ["4 GiB left out: quick."],
-    )
-
-
 def _fetch(served: Served, digest: str) -> list[str]:
     return [PYTHON, "-m", "benchmarks.once", "fetch", served.url, digest, "f"]
 
 
-def _kill_at(served: Served, count: int, command: Sequence[str | Path], folder: Path) -> None:
+def _kill_at(
+    served: Served,
+    count: int,
+    command: Sequence[str | Path],
+    folder: Path,
+    env: Mapping[str, str],
+) -> None:
     process = subprocess.Popen(
         command,
         cwd=folder,
-        env=environment(),
+        env=env,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

@@ -1,13 +1,11 @@
-"""Whole ``cm`` runs beside the old script's, in the same engine, and eight processes at once."""
+"""Whole ``cm`` runs beside the old script's, in the same engine, and many processes at once."""
 
 from __future__ import annotations
 
-import contextlib
+import re
 import shutil
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import (
@@ -19,65 +17,20 @@ from benchmarks.measure import (
     Setting,
     interleave,
 )
-from benchmarks.tools import ROOT, check, fresh, md5, model, peer, run
-from tests.harness import artifacts, build
-from tests.harness.authority import Authority
+from benchmarks.peers import peer
+from benchmarks.stage import KIND, OLD, OURS, staged
+from benchmarks.tools import check, environment, run
+from tests.harness import artifacts
 from tests.harness.cm import CM
-from tests.harness.origin import Origin
 
-KIND = "onnx-opset-11"
-OURS = "cm run, ours"
-OLD = "cm run, the old script"
+GET = "cmx-resnet50 get"
+CURLS = "curl"
+FILE = "resnet50_v1.onnx"
 _HIT_ROUNDS = 31
 _AT_ONCE = 8
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Both installations, which expect the dummy in place of the published file."""
-
-    folder: Path
-    file: Path
-    digest: str
-    installations: Mapping[str, build.Installation]
-    origin: Origin
-
-    def user(self, who: str, name: str) -> CM:
-        """Return a new user of an installation, whose CM has its index."""
-        home = self.folder / f"user-{name}"
-        shutil.rmtree(home, ignore_errors=True)
-        return CM(self.installations[who], home / "home", home / "CM", self.origin, self.index(who))
-
-    def index(self, who: str) -> Path:
-        """Return the CM_REPOS that holds an index and nothing else."""
-        return self.installations[who].prefix.with_name(f"{who}-index")
-
-
-@contextlib.contextmanager
-def staged(setting: Setting) -> Iterator[Stage]:
-    """Build the wheel, install it and the old script, and serve the file at its public URLs."""
-    folder = fresh(setting, "stage")
-    file = model(setting, KIND)
-    wheel = build.build_wheel(ROOT, folder / "wheel")
-    made = {}
-    for name, package in ((OURS, wheel), (OLD, None)):
-        prefix = folder / ("ours" if package else "old") / "env"
-        prefix.parent.mkdir()
-        made[name] = build.install(prefix, package)
-        artifacts.patch(made[name], {KIND: file})
-    authority = folder / "authority"
-    authority.mkdir()
-    with Origin(Authority(authority)) as origin:
-        for url in artifacts.ARTIFACTS[KIND].urls:
-            origin.serve(url, file)
-        stage = Stage(folder, file, md5(file), made, origin)
-        for name, installation in made.items():
-            done = CM(installation, folder / "indexing", stage.index(name), origin).run(
-                "reindex", "repo"
-            )
-            if not done.ok:
-                raise BenchmarkError(done.text)
-        yield stage
+_LEVELS = (1, 2, 4, 8, 16)
+_IMPORT = re.compile(r"^import time: +(\d+) \|", re.MULTILINE)
+"""A line of ``python -X importtime``: microseconds of the module without what it imports."""
 
 
 def hit(setting: Setting) -> Outcome:
@@ -98,7 +51,7 @@ def hit(setting: Setting) -> Outcome:
             return contend
 
         contenders = [contender(OURS, "ours"), contender(OLD, "old")]
-        rounds = setting.rounds if setting.quick else _HIT_ROUNDS
+        rounds = 3 if setting.quick else _HIT_ROUNDS
         series = interleave(contenders, rounds)
     return Outcome(
         "A cached `cm run`, 102 MB file",
@@ -118,7 +71,9 @@ def cold(setting: Setting) -> Outcome:
 
             return contend
 
-        series = interleave([contender(OURS, "ours"), contender(OLD, "old")], setting.rounds)
+        series = interleave(
+            [contender(OURS, "ours"), contender(OLD, "old")], max(3, setting.rounds)
+        )
     return Outcome(
         "A cold `cm run`, 102 MB over HTTPS on loopback, verified",
         series,
@@ -131,26 +86,30 @@ def cold(setting: Setting) -> Outcome:
 
 
 def together(setting: Setting) -> Outcome:
-    """Eight processes at once that want one file."""
-    ours, one = f"cmx-resnet50 get, {_AT_ONCE} at once", "cmx-resnet50 get, 1 alone"
-    curls = f"curl, {_AT_ONCE} at once"
+    """Processes at once that want one file, more and more of them."""
     url = artifacts.ARTIFACTS[KIND].url
     curl = peer("curl")
     with staged(setting) as stage:
         size = stage.file.stat().st_size
         program = stage.installations[OURS].bin / "cmx-resnet50"
+        commands: dict[str, list[str | Path]] = {
+            GET: [program, "get", "_onnx", "--to", ".", "--silent"],
+            CURLS: [curl, "-sSf", "-o", FILE, url],
+        }
 
-        def contender(name: str, command: list[str | Path], count: int) -> Contender:
+        def contender(who: str, count: int) -> Contender:
+            name = f"{who}, {_at_once(count)}"
+
             def contend() -> list[Reading]:
                 user = stage.user(OURS, "many")
                 stage.origin.clear_log()
-                begun = time.perf_counter()
                 folders = [user.cwd / str(number) for number in range(count)]
                 for folder in folders:
                     folder.mkdir()
+                begun = time.perf_counter()
                 running = [
                     subprocess.Popen(
-                        command,
+                        commands[who],
                         cwd=folder,
                         env=user.environment(),
                         stdin=subprocess.DEVNULL,
@@ -163,8 +122,11 @@ def together(setting: Setting) -> Outcome:
                 seconds = time.perf_counter() - begun
                 if any(codes):
                     raise BenchmarkError(f"{name}: exit codes {codes}")
-                for folder in folders:
-                    check(folder / "resnet50_v1.onnx", stage.digest, name)
+                # Ours are links to one file, which is read once.
+                for path in {
+                    (folder / FILE).stat().st_ino: folder / FILE for folder in folders
+                }.values():
+                    check(path, stage.digest, name)
                 served = stage.origin.bytes_sent() / size
                 return [
                     Reading(name, served, "bytes served / bytes of the file"),
@@ -173,28 +135,118 @@ def together(setting: Setting) -> Outcome:
 
             return contend
 
-        get: list[str | Path] = [program, "get", "_onnx", "--to", ".", "--silent"]
-        plain: list[str | Path] = [curl, "-sSf", "-o", "resnet50_v1.onnx", url]
+        levels = [count for count in _LEVELS if count <= _AT_ONCE or not setting.quick]
         series = interleave(
-            [
-                contender(ours, get, _AT_ONCE),
-                contender(one, get, 1),
-                contender(curls, plain, _AT_ONCE),
-            ],
+            [contender(who, count) for count in levels for who in commands],
             setting.rounds,
             warm=False,
         )
-    return Outcome(
-        f"{_AT_ONCE} processes at once, one file of 102 MB, one store",
+        shutil.rmtree(stage.folder / "user-many")
+    ours, one, curls = (
+        f"{GET}, {_at_once(_AT_ONCE)}",
+        f"{GET}, {_at_once(1)}",
+        f"{CURLS}, {_at_once(_AT_ONCE)}",
+    )
+    outcome = Outcome(
+        "Processes at once, one file of 102 MB, one store",
         series,
         [
             Comparison(ours, one, 1.0),
             Comparison(ours, curls),
             Comparison(f"{ours}, time", f"{curls}, time"),
         ],
+        [
+            "Over HTTPS. Ours verifies md5 and sha256; curl verifies nothing, and each has a "
+            "file of its own."
+        ],
+    )
+    outcome.plot(
+        "together",
+        ("processes at once", "until the last is done, s"),
+        {who: {n: f"{who}, {_at_once(n)}, time" for n in levels} for who in commands},
+    )
+    outcome.plot(
+        "together-bytes",
+        ("processes at once", "bytes served / bytes of the file"),
+        {who: {n: f"{who}, {_at_once(n)}" for n in levels} for who in commands},
+    )
+    return outcome
+
+
+def imports(setting: Setting) -> Outcome:
+    """The modules that a run imports: how long that takes, by the interpreter's own account."""
+    with staged(setting) as stage:
+
+        def contender(who: str, *, cold: bool) -> Contender:
+            kind = "cold" if cold else "hit"
+            warm = stage.user(who, f"imports-{kind}")
+
+            def contend() -> list[Reading]:
+                user = stage.user(who, f"imports-{kind}") if cold else warm
+                cm = user.installation.bin
+                line: list[str | Path] = [
+                    cm / "python",
+                    "-X",
+                    "importtime",
+                    cm / "cm",
+                    *user.request(),
+                    "--quiet",
+                ]
+                said = run(line, cwd=user.cwd, env=user.environment(), err=True)[1]
+                found = [int(match) for match in _IMPORT.findall(said)]
+                return [
+                    Reading(f"{who}, {kind}", sum(found) / 1000, "ms"),
+                    Reading(f"{who}, {kind}, modules", len(found), "modules"),
+                ]
+
+            return contend
+
+        contenders = [contender(who, cold=cold) for cold in (False, True) for who in (OURS, OLD)]
+        series = interleave(contenders, setting.rounds)
+
+        def start(statement: str) -> Contender:
+            line: list[str | Path] = [stage.installations[OURS].python, "-c", statement]
+            env = environment(peers=True)
+
+            def contend() -> list[Reading]:
+                seconds = run(line, cwd=stage.folder, env=env)[0]
+                return [Reading(f'python -c "{statement}"', seconds * 1000, "ms")]
+
+            return contend
+
+        statements = (
+            "pass",
+            "import cmind",
+            "import requests",
+            "import cmind, cmx_resnet50.hit",
+            "import cmx_resnet50.fetch.run",
+        )
+        series.update(interleave([start(one) for one in statements], setting.rounds))
+    return Outcome(
+        "What is imported by a `cm run`, and what that costs",
+        series,
+        [
+            Comparison(f"{OURS}, hit", f"{OLD}, hit"),
+            Comparison(f"{OURS}, cold", f"{OLD}, cold"),
+            Comparison(
+                'python -c "import cmind, cmx_resnet50.hit"',
+                'python -c "import cmind"',
+                difference=True,
+            ),
+            Comparison(
+                'python -c "import cmx_resnet50.fetch.run"',
+                'python -c "import requests"',
+                difference=True,
+            ),
+        ],
+        ["The first rows are the sum of what `python -X importtime` tells, which slows it a bit."],
     )
 
 
 def _get(user: CM) -> float:
     command: list[str | Path] = [user.installation.bin / "cm", *user.request(), "--quiet"]
     return run(command, cwd=user.cwd, env=user.environment())[0]
+
+
+def _at_once(count: int) -> str:
+    return "1 alone" if count == 1 else f"{count} at once"

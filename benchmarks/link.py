@@ -26,7 +26,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from benchmarks.measure import BenchmarkError
-from benchmarks.tools import PYTHON, environment, peer, run
+from benchmarks.peers import peer
+from benchmarks.tools import PYTHON, environment, run
 
 SERVER = "10.77.0.1"
 CLIENT = "10.77.0.2"

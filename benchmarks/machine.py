@@ -14,6 +14,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from benchmarks.peers import PACKAGES
+
 _PROGRAMS = ("curl", "wget", "aria2c")
 _PACKAGES = ("cmind", "cmx4mlops", "onnx", "requests")
 
@@ -30,6 +32,7 @@ def describe(root: Path) -> dict[str, Any]:
         "commit": _commit(root),
         "programs": {name: _version(name) for name in _PROGRAMS},
         "packages": {name: _package(name) for name in _PACKAGES},
+        "peers": [one for wanted in PACKAGES.values() for one in wanted if "==" in one],
     }
 
 

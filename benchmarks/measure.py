@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,13 @@ class Setting:
     work: Path
     rounds: int
     quick: bool
-    tensorflow_python: str
+    peers: Path
+    """The folder of the peers' environments, see `benchmarks.peers`."""
+
+    @property
+    def few(self) -> int:
+        """Rounds for what takes long and hardly varies."""
+        return min(2, self.rounds)
 
 
 @dataclass(frozen=True)
@@ -63,6 +69,28 @@ class Comparison:
     difference: bool = False
 
 
+@dataclass(frozen=True)
+class Curve:
+    """One line of a plot: a median, a least and a greatest value at each x."""
+
+    name: str
+    x: list[float]
+    median: list[float]
+    low: list[float]
+    high: list[float]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """How a cost grows; drawn as ``results/<file>.svg``. Both axes are logarithmic."""
+
+    file: str
+    title: str
+    x: str
+    y: str
+    curves: list[Curve]
+
+
 @dataclass
 class Outcome:
     """What one benchmark found."""
@@ -71,10 +99,33 @@ class Outcome:
     series: dict[str, Series]
     comparisons: list[Comparison]
     notes: list[str] = field(default_factory=list)
+    plots: list[Plot] = field(default_factory=list)
 
     def known(self, name: str, value: float, unit: str) -> None:
         """Add a computed reference, such as a floor, to compare with."""
         self.series[name] = Series(name, unit, [value])
+
+    def plot(
+        self, file: str, axes: tuple[str, str], points: Mapping[str, Mapping[float, str]]
+    ) -> None:
+        """Add a plot of series that were measured.
+
+        Parameters
+        ----------
+        file : str
+            The plot's name.
+        axes : tuple of str
+            What x and y are, with their units.
+        points : mapping
+            For each curve, the name of the series at each x.
+        """
+        curves = []
+        for name, at in points.items():
+            measured = [self.series[series] for series in at.values()]
+            low, high = ([pick(one.values) for one in measured] for pick in (min, max))
+            medians = [one.median for one in measured]
+            curves.append(Curve(name, list(at), medians, low, high))
+        self.plots.append(Plot(file, self.title, *axes, curves))
 
     def found(self, comparison: Comparison) -> float:
         """Return the ratio, or the difference."""
@@ -99,6 +150,7 @@ class Outcome:
                 for one in self.comparisons
             ],
             "notes": self.notes,
+            "plots": [asdict(one) for one in self.plots],
         }
 
 

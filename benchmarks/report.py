@@ -10,7 +10,9 @@ from typing import Any
 _HEAD = """# Results
 
 Written by `python -m benchmarks`; not edited by hand. Contenders take turns in one run; a value
-is the median of its rounds. "Ratio" is ours by the peer's, "more" is ours less the peer's.
+is the median of its rounds. "Ratio" is ours by the peer's, "more" is ours less the peer's. "Others"
+is how many cores the rest of the machine kept busy meanwhile: where that is much of one, short
+times and their ratios are worth little.
 """
 
 
@@ -20,12 +22,19 @@ def write(folder: Path, order: Sequence[str]) -> str:
         path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")
     }
     names = [name for name in order if name in found]
-    claims = [row for name in names for row in _claims(name, found[name])]
-    head = ("benchmark", "ours", "against", "found", "goal", "")
-    parts = [_HEAD, _table(head, claims)]
+    places = list(dict.fromkeys(_place(found[name]["machine"]) for name in names))
+    claims = [
+        (*row, f"{found[name]['noise']['others_cores']:g}")
+        for name in names
+        for row in _claims(name, found[name])
+    ]
+    head = ("benchmark", "ours", "against", "found", "goal", "", "others")
+    parts = [_HEAD, _table(head, claims), "\n![Each figure as a share of its goal](goals.svg)"]
     for name in names:
-        parts += _details(name, found[name])
-    text = "\n".join(parts)
+        parts += _details(name, found[name], places)
+    parts.append("\n## Machine and versions\n")
+    parts += [f"{number}. {place}" for number, place in enumerate(places, 1)]
+    text = "\n".join(parts) + "\n"
     (folder / "README.md").write_text(text, encoding="utf-8")
     return text
 
@@ -46,7 +55,7 @@ def _claims(name: str, result: dict[str, Any]) -> Iterable[Sequence[str]]:
         yield name, one["ours"], one["peer"], value, bound, verdict
 
 
-def _details(name: str, result: dict[str, Any]) -> Iterable[str]:
+def _details(name: str, result: dict[str, Any], places: Sequence[str]) -> Iterable[str]:
     yield f"\n## {name}: {result['title']}\n" if "title" in result else f"\n## {name}\n"
     if "error" in result:
         yield f"FAILED: {result['error']}\n"
@@ -60,18 +69,28 @@ def _details(name: str, result: dict[str, Any]) -> Iterable[str]:
             )
         yield _table(("what", "median", "range", "unit", "rounds"), rows)
         yield from (f"\n{note}" for note in result["notes"])
-    yield f"\n{_circumstances(result)}"
+        for plot in result.get("plots", ()):
+            yield f"\n![{plot['title']}: {plot['y']}]({plot['file']}.svg)"
+    yield f"\n{_circumstances(result, places)}"
 
 
-def _circumstances(result: dict[str, Any]) -> str:
+def _circumstances(result: dict[str, Any], places: Sequence[str]) -> str:
     where, noise = result["machine"], result["noise"]
+    return (
+        f"{where['date']}, commit {where['commit']}, machine and versions "
+        f"{places.index(_place(where)) + 1}. Took {noise['seconds']:.0f} s; load average "
+        f"{noise['load_before']} before, {noise['load_after']} after; others kept "
+        f"{noise['others_cores']} cores busy."
+    )
+
+
+def _place(where: dict[str, Any]) -> str:
     versions = [f"Python {where['python']}", *where["programs"].values()]
     versions += [f"{name} {version}" for name, version in where["packages"].items()]
+    versions += [f"{one.replace('==', ' ')} (peer)" for one in where.get("peers", ())]
     return (
-        f"{where['date']}; {where['cpu']}, {where['cores']} cores, {where['memory']}, Linux "
-        f"{where['kernel']}; commit {where['commit']}; {', '.join(versions)}. Took "
-        f"{noise['seconds']:.0f} s; load average {noise['load_before']} before, "
-        f"{noise['load_after']} after; others kept {noise['others_cores']} cores busy."
+        f"{where['cpu']}, {where['cores']} cores, {where['memory']}, Linux {where['kernel']}; "
+        f"{', '.join(versions)}."
     )
 
 

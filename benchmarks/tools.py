@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import BenchmarkError, Setting
+from benchmarks.peers import python
 from cmx_resnet50 import dummy
 from cmx_resnet50.digests import digest_file
 
@@ -47,29 +48,30 @@ def md5(path: Path) -> str:
     return digest_file(path).md5
 
 
+def digests(path: Path) -> tuple[str, str]:
+    """Return md5 and sha256 of a file."""
+    found = digest_file(path)
+    return found.md5, found.sha256
+
+
 def check(path: Path, expected: str, who: str) -> None:
     """Raise BenchmarkError unless the file at `path` is whole: a wrong file has no speed."""
     if not path.exists() or md5(path) != expected:
         raise BenchmarkError(f"{who} left a wrong file, or none, at {path.name}")
 
 
-def peer(name: str) -> str:
-    """Return the program `name`.
+def environment(*, peers: bool = False) -> dict[str, str]:
+    """Return the environment in which our package is found; with `peers`, where it is not.
 
-    Raises
-    ------
-    BenchmarkError
-        If it is not installed: no row is dropped for that.
+    Python may write .pyc files in it, as in a user's installation: without them each start
+    compiles every module anew, which is no cost that a user has.
     """
-    found = shutil.which(name)
-    if found is None:
-        raise BenchmarkError(f"the peer {name} is not installed, see benchmarks/README.md")
-    return found
-
-
-def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment in which our package is found."""
-    return {**os.environ, "PYTHONPATH": str(ROOT), **(extra or {})}
+    found = {
+        key: value
+        for key, value in os.environ.items()
+        if key not in ("PYTHONDONTWRITEBYTECODE", "PYTHONPATH")
+    }
+    return found if peers else {**found, "PYTHONPATH": str(ROOT)}
 
 
 def run(
@@ -77,8 +79,9 @@ def run(
     *,
     cwd: Path,
     env: Mapping[str, str] | None = None,
+    err: bool = False,
 ) -> tuple[float, str]:
-    """Run a command; return its wall time in seconds and what it printed.
+    """Run a command; return its wall time in seconds and its stdout, or with `err` its stderr.
 
     Raises
     ------
@@ -99,7 +102,29 @@ def run(
     if done.returncode != 0:
         said = (done.stdout + done.stderr)[-800:]
         raise BenchmarkError(f"{Path(command[0]).name} ended with {done.returncode}: {said}")
-    return seconds, done.stdout
+    return seconds, done.stderr if err else done.stdout
+
+
+def compile_all() -> None:
+    """Write the .pyc files of our own modules, as pip does for a user."""
+    folders = [ROOT / "cmx_resnet50", ROOT / "benchmarks"]
+    run([PYTHON, "-m", "compileall", "-q", *folders], cwd=ROOT)
+
+
+def library(
+    setting: Setting, name: str, *arguments: str | Path, cwd: Path
+) -> tuple[float, dict[str, Any]]:
+    """Run `benchmarks/library_peers.py` in the peers' environment `name`; as `once`."""
+    script = Path(__file__).with_name("library_peers.py")
+    command: list[str | Path] = [python(setting.peers, name), script, *arguments]
+    seconds, out = run(command, cwd=cwd, env=environment(peers=True))
+    return seconds, library_result(out)
+
+
+def library_result(out: str) -> dict[str, Any]:
+    """Return what `benchmarks/library_peers.py` told; a library may print before it."""
+    found: dict[str, Any] = json.loads(out.splitlines()[-1])
+    return found
 
 
 def once(
