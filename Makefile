@@ -12,7 +12,7 @@ APART := runtime container gui site callers races
 empty :=
 apart := $(subst $(empty) $(empty), or ,$(APART))
 
-.PHONY: run test test-full lint docs clean $(APART:%=test-%)
+.PHONY: run test test-full lint docs bench clean $(APART:%=test-%)
 
 # Asks for VARIATIONS in a CM of its own, under $(VENV), and prints what it got.
 run: $(RUN)/.done
@@ -28,6 +28,30 @@ test-full: $(TEST)/.done
 # Loads what is delivered in the frameworks themselves, which are large to install.
 test-runtime: $(TEST)/.runtime
 	$(TEST)/bin/python -m pytest -m runtime
+
+# The engine's own pip alters the environment here: one process.
+test-callers: $(TEST)/.done
+	$(TEST)/bin/python -m pytest -m callers
+
+# Root, and Debian's podman, podman-docker, buildah, crun and debootstrap; else it says why not.
+test-container: $(TEST)/.done
+	$(TEST)/bin/python -m pytest -m container
+
+# Debian's chromium.
+test-gui: $(TEST)/.gui
+	$(TEST)/bin/python -m pytest -m gui
+
+test-races: $(TEST)/.done
+	$(TEST)/bin/python -m pytest -m races
+
+# Root, and Debian's nginx and iproute2; else it says why not.
+test-site: $(TEST)/.site
+	$(TEST)/bin/python -m pytest -m site
+
+# Installs the peers (about 1 GB) and measures all; NAMES="hit cold" for some, QUICK=1 for a trial.
+bench: $(TEST)/.done
+	PYTHONPATH= $(TEST)/bin/python -m benchmarks.peers $(VENV)/bench
+	PYTHONPATH= $(TEST)/bin/python -m benchmarks --peers $(VENV)/bench $(if $(QUICK),--quick) $(NAMES)
 
 lint: $(TEST)/.lint
 	$(TEST)/bin/ruff check .
@@ -51,6 +75,14 @@ $(TEST)/.done: pyproject.toml
 
 $(TEST)/.runtime: $(TEST)/.done
 	$(TEST)/bin/pip install --quiet ".[runtime]" && $(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
+	touch $@
+
+$(TEST)/.gui: $(TEST)/.done
+	$(TEST)/bin/pip install --quiet ".[gui]" playwright && $(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
+	touch $@
+
+$(TEST)/.site: $(TEST)/.done
+	$(TEST)/bin/pip install --quiet ".[site]" && $(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
 	touch $@
 
 $(TEST)/.lint: $(TEST)/.done

@@ -18,7 +18,7 @@ from cmx_resnet50.digests import Digests
 BLOCK = 512 * 1024
 """Bytes read from the file at once."""
 
-RECENT = 16 << 20
+RECENT = 4 << 20
 """Bytes kept in memory of what was written last."""
 
 
