@@ -135,9 +135,13 @@ def show_what_is_set(shape: form.Form) -> None:
 
 def ask_group(group: form.Group, implied: tuple[str, str] | None, values: dict[str, str]) -> str:
     """Draw one group and return the name chosen, or an empty text for its default."""
-    names = {"": words.left_alone(group, implied)}
+    names = {"": words.left_alone(group)}
     names |= {choice.name: words.name(choice) for choice in group.choices}
     chosen = pick(words.escaped(group.name), names, f"g:{group.name}")
+    # A place of its own, there or not: what follows keeps its place, and the keyboard its focus.
+    place = st.empty()
+    if implied is not None and not chosen:
+        place.caption(words.escaped(words.implied(*implied)))
     for choice in group.choices:
         if choice.name == chosen and choice.valued:
             values[chosen] = st.text_input(

@@ -54,7 +54,13 @@ def meaning(variations: Sequence[str], inputs: Mapping[str, str]) -> Meaning:
     _check_dummy(catalog, resolution)
     store = Store(options.store)
     dummy = resolution.request.weights == "dummy"
-    files = [_file(a, store, dummy) for a in (resolution.artifact, *resolution.companions)]
+    missing = "no, a run makes it" if dummy else "no, a run fetches it"
+    if options.offline and not dummy and resolution.request.local is None:
+        missing = "no, and offline no run can fetch it"
+    files = [
+        File(artifact.file, _facts(artifact, dummy, _stored(artifact, store, dummy) or missing))
+        for artifact in (resolution.artifact, *resolution.companions)
+    ]
     return Meaning(tuple(files), (*resolution.notes, *resolution.remarks, *_further(resolution)))
 
 
@@ -81,7 +87,7 @@ def _further(resolution: Resolution) -> list[str]:
     return notes
 
 
-def _file(artifact: Artifact, store: Store, dummy: bool) -> File:
+def _facts(artifact: Artifact, dummy: bool, stored: str) -> tuple[tuple[str, str], ...]:
     facts = [("Artifact", artifact.name), ("Bytes", _bytes(artifact, dummy))]
     facts.append(("Digest", _digest(artifact, dummy)))
     if artifact.companion_key is None:
@@ -94,8 +100,8 @@ def _file(artifact: Artifact, store: Store, dummy: bool) -> File:
             facts.append(("Opset", str(artifact.opset or "unknown")))
     licence = "none: made on this machine" if dummy else artifact.licence
     facts.append(("Licence", licence or "not stated by the publisher"))
-    facts.append(("In the store", _stored(artifact, store, dummy)))
-    return File(artifact.file, tuple(facts))
+    facts.append(("In the store", stored))
+    return tuple(facts)
 
 
 def _bytes(artifact: Artifact, dummy: bool) -> str:
@@ -120,8 +126,9 @@ def _percent(top1: str | None) -> str:
 
 
 def _stored(artifact: Artifact, store: Store, dummy: bool) -> str:
+    """Say how the store has the file; nothing where it does not."""
     names = dummy_keys(artifact) if dummy else keys(artifact)
     found = store.find(*names) if names else None
     if found is None:
-        return "no, a run makes it" if dummy else "no, a run fetches it"
+        return ""
     return "yes" if store.check(found) else "damaged, a run repairs it"

@@ -35,19 +35,14 @@ def name(variation: Variation) -> str:
     return " · ".join([variation.label, *variation.aliases])
 
 
-def left_alone(group: Group, implied: tuple[str, str] | None) -> str:
-    """Return how it is called to choose nothing of `group`.
+def left_alone(group: Group) -> str:
+    """Return how it is called to choose nothing of `group`; the same whatever else is chosen."""
+    return f"default: {group.default}" if group.default else "not chosen"
 
-    Parameters
-    ----------
-    group : Group
-        The group.
-    implied : tuple of str, optional
-        The default that another variation gives it, and which one: see `Form.implied`.
-    """
-    if implied is not None:
-        return f"default: {implied[0]} (with {implied[1]})"
-    return f"default: {group.default}" if group.default else "none"
+
+def implied(default: str, by: str) -> str:
+    """Return that a variation gives a group another default: see `Form.implied`."""
+    return f"With {by} the default is {default}."
 
 
 def sets(variations: Sequence[Variation], default: str = "") -> str:

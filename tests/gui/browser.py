@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import TYPE_CHECKING
-
-from tests.harness.cm import Running
 
 if TYPE_CHECKING:
     from playwright.sync_api import Locator, Page
@@ -24,15 +23,15 @@ PATIENCE = 60_000
 
 
 class Shown:
-    """One window with the page.
+    """One window with the page; `asked` holds every address that the page asked for.
 
-    `server` is the ``cmr`` that serves it, `asked` holds every address that the page asked for.
+    `interrupt` presses ctrl-C where the page is served from, and returns the exit code.
     """
 
-    def __init__(self, page: Page, url: str, server: Running) -> None:
+    def __init__(self, page: Page, url: str, interrupt: Callable[[], int] | None = None) -> None:
         self.page = page
         self.url = url
-        self.server = server
+        self.interrupt = interrupt or (lambda: -1)
         self.asked: list[str] = []
         page.set_default_timeout(PATIENCE)
         page.on("request", lambda request: self.asked.append(request.url))
@@ -56,20 +55,23 @@ class Shown:
 
     def type(self, label: str, text: str) -> None:
         """Type into the field whose label begins with `label`, and leave it."""
-        field = self.page.get_by_label(label).first
+        field = self.page.get_by_role("textbox", name=label).first
         field.fill(text)
         field.press("Enter")
 
     def command(self, form: str = "cm") -> str:
         """Return the command in one of the four forms."""
         self.page.get_by_role("tab", name=form, exact=True).click()
-        panel = self.page.get_by_role("tabpanel").filter(visible=True)
-        return panel.get_by_test_id("stCode").inner_text().replace("\xa0", " ").strip()
+        return self.panel.get_by_test_id("stCode").inner_text().replace("\xa0", " ").strip()
+
+    @property
+    def panel(self) -> Locator:
+        """The form of the command that is in sight."""
+        return self.page.get_by_role("tabpanel").filter(visible=True)
 
     def wait_for_command(self, part: str, form: str = "cm") -> str:
         """Wait until the command holds `part`, and return it."""
-        panel = self.page.get_by_role("tabpanel").filter(visible=True)
-        panel.get_by_text(part).wait_for()
+        self.panel.get_by_text(part).wait_for()
         return self.command(form)
 
     def text(self) -> str:

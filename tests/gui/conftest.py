@@ -92,7 +92,12 @@ def open_page(chromium: Browser, user: CM) -> Iterator[Open]:
             wait_for(port, lambda: server.process.poll() is None, lambda: server.out + server.err)
             context = chromium.new_context(viewport={"width": size[0], "height": size[1]})
             stack.callback(context.close)
-            return Shown(context.new_page(), f"http://127.0.0.1:{port}", server)
+
+            def interrupt() -> int:
+                server.interrupt()
+                return server.wait(30).code
+
+            return Shown(context.new_page(), f"http://127.0.0.1:{port}", interrupt)
 
         yield start
 

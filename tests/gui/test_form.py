@@ -67,8 +67,8 @@ def test_a_choice_decides_the_default_of_another_group() -> None:
     assert OURS.implied({"framework": "onnx"}) == {"opset-version": ("opset-11", "onnx")}
     assert OURS.implied({"framework": "pytorch"}) == {}
     (opset,) = (group for group in OURS.groups if group.name == "opset-version")
-    assert words.left_alone(opset, ("opset-11", "onnx")) == "default: opset-11 (with onnx)"
-    assert words.left_alone(opset, None) == "none"
+    assert words.left_alone(opset) == "not chosen"
+    assert words.implied("opset-11", "onnx") == "With onnx the default is opset-11."
 
 
 def test_what_is_set_is_told() -> None:

@@ -52,8 +52,17 @@ def test_choose_read_and_run(open_page: Open, user: CM, served: dict[str, Path])
     assert shlex.split(page.command())[1:4] == ["run", "script", f"--tags={tags}"]
 
     assert {urlsplit(url).hostname for url in page.asked if "://" in url} == {"127.0.0.1"}
-    page.server.interrupt()
-    assert page.server.wait(30).code == 0
+    assert page.interrupt() == 0
+
+
+def test_a_choice_changes_the_default_of_another_group(open_page: Open) -> None:
+    page = open_page()
+    page.see("With onnx the default is opset-11.")
+    page.choose("framework", "tflite")
+    page.see("tflite-argmax")
+    assert "With onnx" not in page.text()
+    chosen = page.page.locator("input[type=radio]:checked")
+    assert chosen.count() == len(page.page.get_by_role("radiogroup").all())
 
 
 def test_random_weights_and_all_that_is_exported(open_page: Open) -> None:
@@ -126,18 +135,27 @@ def test_odd_but_harmless_values_arrive_as_they_are(open_page: Open, user: CM) -
     assert [file.name for file in folder.iterdir()] == ["resnet50-19c8e357.pth"]
 
 
-def test_stop_ends_a_run_and_its_processes(open_page: Open, user: CM, origin: Origin) -> None:
+def runs_of(user: CM) -> list[str]:
+    """Return the command lines of the runs that a page of `user` has started."""
+    return [line for line in processes_with("cmind run script") if str(user.home) in line]
+
+
+@pytest.mark.parametrize("how", ["button", "ctrl-c"])
+def test_a_stopped_run_leaves_nothing(open_page: Open, user: CM, origin: Origin, how: str) -> None:
     for url in (ARTIFACTS["pytorch-fp32"].url, *ARTIFACTS["pytorch-fp32"].mirrors):
         origin.fail(url, faults.Trickle(2000))
     page = open_page(script="get,ml-model,resnet50,_pytorch")
     page.run_button.click()
-    page.see(" from ")
+    page.see(" MB) from ")
     assert page.run_button.is_disabled()
-    assert processes_with("cmind run script --tags=get,ml-model,resnet50,_pytorch")
-    page.page.get_by_role("button", name="Stop", exact=True).click()
-    page.see("Stopped after")
-    assert not [line for line in processes_with("cmind run script") if str(user.home) in line]
-    assert page.run_button.is_enabled()
+    assert runs_of(user)
+    if how == "button":
+        page.page.get_by_role("button", name="Stop", exact=True).click()
+        page.see("Stopped after")
+        assert page.run_button.is_enabled()
+    else:
+        assert page.interrupt() == 0
+    assert not runs_of(user)
 
 
 def test_a_run_shows_how_far_it_is(open_page: Open, origin: Origin) -> None:
@@ -154,9 +172,10 @@ def test_a_failed_run_says_why(open_page: Open, origin: Origin) -> None:
     page = open_page(script="get,ml-model,resnet50,_pytorch")
     page.choose("offline", "yes")
     page.wait_for_command("--offline=yes")
+    page.see("no, and offline no run can fetch it")
     page.run_button.click()
     page.see("with exit code 1")
-    page.see("19c8e3572231adff")
+    page.see("the network is not to be used")
     assert not origin.requests
 
 
@@ -205,10 +224,9 @@ def test_the_keyboard_is_enough(open_page: Open) -> None:
         keyboard.press("Tab")
     else:
         pytest.fail("no key leads to the frameworks")
-    names = ["ncnn", "onnx", "pytorch"]
-    for name in names:
+    for name in ("ncnn", "onnx", "pytorch"):
         keyboard.press("ArrowRight")
-        page.wait_for_command(f"_{name}")
+        page.panel.get_by_text(f"_{name}").wait_for()
     for _ in range(60):
         if page.page.evaluate("document.activeElement.innerText") == "Run":
             break
