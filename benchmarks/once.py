@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from cmx_resnet50.brief import brief
+
 
 def _fetch(url: str, md5: str, target: str) -> float:
     import cmx_resnet50.fetch.run  # noqa: F401 - what `fetch` imports when it is called
@@ -81,5 +83,6 @@ _CALLS: dict[str, Callable[..., float]] = {
 
 
 if __name__ == "__main__":
-    seconds = _CALLS[sys.argv[1]](*sys.argv[2:])
+    with brief():  # As our own command does.
+        seconds = _CALLS[sys.argv[1]](*sys.argv[2:])
     print(json.dumps({"seconds": seconds, "peak_mb": peak_mb()}))

@@ -10,10 +10,12 @@ import os
 import sys
 from collections.abc import Sequence
 
+from cmx_resnet50.brief import brief
 from cmx_resnet50.cli.output import complain
 from cmx_resnet50.errors import Resnet50Error
 
 
+@brief()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code.
 
