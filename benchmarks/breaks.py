@@ -122,7 +122,7 @@ def killed(setting: Setting) -> Outcome:
             )
             for library in LIBRARIES
         ]
-        series.update(interleave(libraries, setting.few, warm=False))
+        series.update(interleave(libraries, setting.rounds, warm=False))
     nothing = "nothing fetched twice, computed"
     others = [*list(tools)[1:], *(library.name for library in LIBRARIES)]
     outcome = Outcome(

@@ -99,7 +99,7 @@ def paced(setting: Setting) -> Outcome:
         contenders = [ours(setting, served.url, digest), aria(setting, served.url, digest)]
         series = interleave(contenders, setting.rounds, warm=False)
         plain = [curl(setting, served.url, digest)]
-        series.update(interleave(plain, setting.few, warm=False))
+        series.update(interleave(plain, setting.rounds, warm=False))
     floor = f"the floor, bytes / ({CONNECTIONS} x rate), computed"
     outcome = Outcome(
         f"{PACE // MB} MB/s a connection, {_size(file)}",

@@ -23,11 +23,6 @@ class Setting:
     peers: Path
     """The folder of the peers' environments, see `benchmarks.peers`."""
 
-    @property
-    def few(self) -> int:
-        """Rounds for what takes long and hardly varies."""
-        return min(2, self.rounds)
-
 
 @dataclass(frozen=True)
 class Reading:

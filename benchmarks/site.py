@@ -35,7 +35,6 @@ KIND = "onnx-opset-11"
 RATE = 20 * MB
 ALONE, PROXY, S3, SHARED = "alone", "proxy", "S3", "shared store"
 PUBLISHING = "S3, publishing once"
-_ROUNDS = 3
 _BYTES = "bytes over the line / bytes of the file"
 _PLACE = "s3://models/resnet50"
 
@@ -150,16 +149,14 @@ def site(setting: Setting) -> Outcome:
 
         contenders: list[Contender] = [lambda: here.publish(objects)]
         contenders += [contender(way, n) for n in counts for way in (ALONE, PROXY, S3, SHARED)]
-        rounds = 1 if setting.quick else _ROUNDS
-        series = interleave(contenders, rounds, warm=False)
+        series = interleave(contenders, setting.rounds, warm=False)
         size = here.file.stat().st_size
     outcome = Outcome(
         f"{len(counts)} sizes of a site, {size / MB:.0f} MB, one line of {RATE // MB} MB/s in all",
         series,
         [],
         [
-            f"{rounds} rounds: {counts[-1]} nodes alone take over a minute by arithmetic, and "
-            "differ little. Nodes, proxy, object store and origin share the cores of one machine. "
+            "Nodes, proxy, object store and origin share the cores of one machine. "
             "A node is a whole process `cmx-resnet50 get`, verified, its start included. "
             "The store of the proxy and of the shared folder is empty at the beginning; the "
             "object store was filled before, which is told apart.",
