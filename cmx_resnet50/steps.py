@@ -33,6 +33,8 @@ ORIGIN = hit.RUN + "ORIGIN"
 """Where this run had the bytes from; set by `finish`, so that `ensure` does not say "store"."""
 ENTRY = hit.RUN + "ENTRY"
 """The folder of the cache entry; empty where nothing is cached."""
+ENSURED = hit.RUN + "ENSURED"
+"""Set once `ensure` was called: the ensure script is then not run again for the same run."""
 SAID = hit.RUN + "SAID"
 """Set once the notes of a request were printed, so that one run says them once."""
 _UNSAFE = re.compile(r'[$`\x00-\x1f\x7f]|(?<!\\)(?:\\\\)*"|(?<!\\)(?:\\\\)*\\\Z')

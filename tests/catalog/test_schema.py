@@ -98,7 +98,10 @@ def test_groups_defaults_and_aliases_are_as_documented() -> None:
 def test_the_dependencies_are_as_documented() -> None:
     variations = META["variations"]
     (prehook,) = META["prehook_deps"]
+    # For a file that is handed over, what the downloader depends on is not run.
+    handed_over = {"CM_DOWNLOAD_LOCAL_FILE_PATH": ["on"]}
     assert prehook == {
+        "add_deps": {"download-script": {"enable_if_env": handed_over, "fake_deps": True}},
         "names": ["model-downloader"],
         "tags": "download-and-extract",
         "env": {
@@ -224,6 +227,7 @@ def test_the_corrections_of_the_verdicts_are_there_and_no_others() -> None:
         ["variations", "fix-input-shape", "deps", 0],
         ["variations", "onnx,from-tf,fp32", "adr", "model-downloader"],
         ["prehook_deps", 0],
+        ["prehook_deps", 0, "add_deps", "download-script"],
         ["post_deps", 0],
         ["input_description", "outdirname"],
         ["extra_cache_tags_from_env", 0],

@@ -11,6 +11,7 @@ import yaml
 from tests.harness.artifacts import delivered
 from tests.harness.build import Installation
 from tests.harness.cm import CM, Result
+from tests.harness.origin import Origin
 
 ASKED = [
     ("get,ml-model,resnet50", "ml-model", "onnx-opset-11"),
@@ -100,3 +101,19 @@ def test_a_second_model_in_one_caller_leaves_nothing_of_the_first(cm: CM) -> Non
         result = ask(cm)
         assert result.env["CM_ML_MODEL_FILE"] == "resnet50_v1.onnx"
         assert result.env["CM_ML_MODEL_PARAM_FILE_WITH_PATH"] == ""
+
+
+def test_the_engine_looks_for_nothing_for_a_file_that_is_there(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    """What the downloader depends on is for downloads: another one in the same run has it."""
+    first = cm.get("onnx")
+    assert first.ok, first.text
+    assert "detect os" not in first.err
+    origin.serve("https://files.example.com/other.bin", served["tensorflow"])
+    other = {"tags": "download-and-extract,_url.https://files.example.com/other.bin"}
+    caller(cm, {"tags": "get,ml-model,resnet50,_pytorch", "names": ["ml-model"]}, post_deps=[other])
+    result = ask(cm)
+    ours, _, later = result.err.partition("files.example.com")
+    assert "detect os" not in ours
+    assert "detect os" in later

@@ -126,6 +126,8 @@ class TestOtherTool:
         assert_good(cm, result, served, name)
         agents = {record.headers.get("user-agent", "").lower() for record in origin.requests}
         assert agents and all("wget" in agent for agent in agents)
+        # What the tool depends on is only left out for a file that is there.
+        assert "detect os" in result.err
         origin.clear_log()
         again = cm.get(*CASES[name], **self.OPTIONS)
         assert_good(cm, again, served, name)
