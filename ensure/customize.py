@@ -1,4 +1,7 @@
-"""CM's hook of ``ensure-ml-model-resnet50``: on cold runs and on hits, is everything in place?"""
+"""CM's hook of ``ensure-ml-model-resnet50``: on hits, is everything in place?
+
+Also after a cold run into an output folder, whose path must be exported last.
+"""
 
 from __future__ import annotations
 
