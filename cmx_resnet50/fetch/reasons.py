@@ -101,7 +101,7 @@ def _proxy(causes: list[BaseException], host: str) -> Verdict:
     if "407" in text:
         return Final(PROXY_PASSWORD, status=407)
     if "403" in text:
-        return Final("the proxy forbids this host", status=403)
+        return Final(f"the proxy forbids {host}", status=403)
     dropped = ConnectionResetError | http.client.RemoteDisconnected
     if "Tunnel" not in text and any(isinstance(cause, dropped) for cause in causes):
         # urllib3 blames the proxy also where the tunnel stood and the host hung up.
