@@ -60,6 +60,7 @@ lint: $(TEST)/.lint
 
 docs: $(TEST)/.done
 	$(TEST)/bin/python -m cmx_resnet50 docs --output README.md
+	$(TEST)/bin/python -m cmx_resnet50 docs choose --output docs/choose.md
 
 $(RUN)/.done: pyproject.toml
 	$(PYTHON) -m venv $(RUN)

@@ -1,4 +1,4 @@
-"""``docs``: the generated README."""
+"""``docs``: the README and the pages of ``docs/``, for whoever has no checkout at hand."""
 
 from __future__ import annotations
 
@@ -9,6 +9,21 @@ from typing import Any
 from cmx_resnet50.cli.arguments import command, path
 from cmx_resnet50.cli.output import say
 
+PAGES = (
+    "start",
+    "notes",
+    "choose",
+    "airgapped",
+    "networks",
+    "clusters",
+    "races",
+    "containers",
+    "gui",
+    "callers",
+    "design",
+)
+"""What can be asked for; a test holds it against the folder. No look at the disk for each start."""
+
 
 def add(commands: Any) -> None:
     """Add the subcommand."""
@@ -16,9 +31,14 @@ def add(commands: Any) -> None:
         commands,
         "docs",
         _docs,
-        "print the README, which is generated from _cm.json",
-        examples="cmx-resnet50 docs\ncmx-resnet50 docs --output README.md",
+        "print a page of the documentation",
+        f"Pages: {', '.join(PAGES[:6])},\n{', '.join(PAGES[6:])}.\n"
+        "The page `start` says what is in each. Without PAGE: the README.",
+        examples="cmx-resnet50 docs start\n"
+        "cmx-resnet50 docs networks | less\n"
+        "cmx-resnet50 docs --output README.md",
     )
+    docs.add_argument("page", nargs="?", choices=PAGES, metavar="PAGE", help="name of a page")
     docs.add_argument(
         "--output", type=path, metavar="FILE", help="file to write; standard output by default"
     )
@@ -27,8 +47,10 @@ def add(commands: Any) -> None:
 def _docs(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.catalog import Catalog
     from cmx_resnet50.docs import render
+    from cmx_resnet50.docs.pages import page
 
-    text = render(Catalog.load().meta)
+    meta = Catalog.load().meta
+    text = render(meta) if parsed.page is None else page(parsed.page, meta)
     if parsed.output is None:
         sys.stdout.write(text)
     else:

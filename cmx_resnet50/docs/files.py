@@ -7,53 +7,62 @@ from typing import Any
 
 from cmx_resnet50.catalog import Artifact, Catalog, Request
 from cmx_resnet50.compose import compose
-from cmx_resnet50.docs.markdown import bullets, code, folded, table
-from cmx_resnet50.docs.usage import NOTES
+from cmx_resnet50.docs.markdown import CHOOSING, UNKNOWN, bullets, code, folded, table
 
-UNKNOWN = "unknown"
+
+def asked(catalog: Catalog) -> dict[str, list[str]]:
+    """Return every request to the letter by the URL of its artifact."""
+    found: dict[str, list[str]] = {}
+    for request in catalog.requests():
+        found.setdefault(catalog.resolve(request).artifact.url, []).append(request.variations)
+    return found
+
+
+def requests_of(catalog: Catalog) -> dict[str, str]:
+    """Return the shortest request for each artifact by its URL, as code; the default marked."""
+    shortest = {url: code(min(names, key=len)) for url, names in asked(catalog).items()}
+    plain = Request.from_env(compose(catalog.meta, ()), explicit=())
+    shortest[catalog.resolve(plain).artifact.url] += " (default)"
+    return shortest
 
 
 def table_of_requests(catalog: Catalog) -> str:
     """Return the files by the shortest request for each, and all requests that have one."""
-    asked: dict[str, list[str]] = {}
-    for request in catalog.requests():
-        asked.setdefault(catalog.resolve(request).artifact.url, []).append(request.variations)
-    requests = {url: code(min(names, key=len)) for url, names in asked.items()}
-    for url in asked:
+    requests = requests_of(catalog)
+    for url, request in list(requests.items()):
         for companion in catalog.artifacts[url].companions:
-            requests[companion] = f"with {requests[url]}"
-    plain = Request.from_env(compose(catalog.meta, ()), explicit=())
-    requests[catalog.resolve(plain).artifact.url] += " (default)"
+            requests[companion] = f"with {request}"
     known = [(requests[url], artifact) for url, artifact in catalog.artifacts.items()]
-    head = ("request", "file", "format", "precision", "layout", "opset", "top-1 %", "bytes")
+    head = ("request", "file", "format", "precision", "layout", "opset", "bytes")
     every = (
         f"{catalog.artifacts[url].file}: {', '.join(map(code, names))}"
-        for url, names in asked.items()
+        for url, names in asked(catalog).items()
     )
-    random = [request for request, model in known if model.dummy and model.serves]
-    dummies = f" `_dummy-weights` is made for {', '.join(random)}." if random else ""
     return f"""
 ## Which file a request means
+
+[Choose a file]({CHOOSING}) says which to take when: accuracy, classes, batch, preprocessing,
+licence, int8 and uint8.
 
 {table(head, ((request, *_facts(artifact)) for request, artifact in known))}
 
 {table(("request", "inputs", "outputs", "md5"), ((r, *_inside(a)) for r, a in known))}
 
-*{UNKNOWN.capitalize()}*: no public source says it.{dummies}
+*{UNKNOWN.capitalize()}*: no public source says it.
 
 {folded("Every request that has a file", bullets(every))}
 
 Any other request is refused, or gets the nearest file with a warning and the truth about it: see
-[{NOTES}]({NOTES}).
+[{CHOOSING}]({CHOOSING}#int8-and-uint8).
 """
 
 
 def _facts(artifact: Artifact) -> tuple[str, ...]:
     about = f"about {artifact.about_bytes:,}" if artifact.about_bytes else UNKNOWN
     size = f"{artifact.bytes:,}" if artifact.bytes else about
-    facts = (artifact.precision, artifact.layout, artifact.opset, artifact.top1)
+    facts = (artifact.precision, artifact.layout, artifact.opset)
     # Precision and the like belong to a model, opset to ONNX: elsewhere nothing is missing.
-    meant = (artifact.serves, artifact.serves, artifact.format == "onnx", artifact.serves)
+    meant = (artifact.serves, artifact.serves, artifact.format == "onnx")
     texts = (
         (UNKNOWN if fact is None else str(fact)) if means else ""
         for fact, means in zip(facts, meant, strict=True)

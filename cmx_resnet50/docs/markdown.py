@@ -5,6 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+NOTES = "README-extra.md"
+PAGES = "docs/README.md"
+CHOOSING = "docs/choose.md"
+"""Pages beside the README, as it links to them."""
+
+UNKNOWN = "unknown"
+"""What stands where no public source says a fact."""
+
 
 def code(text: str) -> str:
     """Return `text` as a code span."""
@@ -14,11 +22,6 @@ def code(text: str) -> str:
 def tag(variation: str) -> str:
     """Return a variation, also a combined one, as it is asked for: ``onnx,opset-8``."""
     return code(",".join(f"_{part}" for part in variation.split(",")))
-
-
-def bash(command: str) -> str:
-    """Return a block of shell commands."""
-    return f"```bash\n{command}\n```"
 
 
 def bullets(items: Iterable[str]) -> str:

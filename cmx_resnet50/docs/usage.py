@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cmx_resnet50.catalog import RUN, SCRIPT
-from cmx_resnet50.docs.markdown import bash, bullets, code, table
+from cmx_resnet50.catalog import RUN
+from cmx_resnet50.docs.markdown import CHOOSING, NOTES, PAGES, bullets, code, table
 
-NOTES = "README-extra.md"
 _TAGS = RUN.partition("--tags=")[2]
 
 PICTURE = """
@@ -58,7 +57,8 @@ pip install .
 
 Where CM was used before, its index must learn of the new script once: `cm reindex repo`.
 
-[Which file will I get?](#which-file-a-request-means) ·
+[Which file do I need?]({CHOOSING}) ·
+[All pages]({PAGES}) ·
 [How it differs from the old script, and troubleshooting]({NOTES})
 """
 
@@ -88,12 +88,6 @@ def reuse(meta: Mapping[str, Any]) -> str:
     """Return every way in: install, pull, help, command line, Python, GUI, Docker."""
     words = _TAGS.replace(",", " ")
     path = next(iter(meta["print_env_at_the_end"]))
-    gui = "It comes with a later release."
-    if (SCRIPT.parent / "gui").is_dir():
-        gui = bash(f'cmr "cm gui" --script="{_TAGS}"')
-    docker = "It comes with a later release."
-    if "docker" in meta:
-        docker = bash(f"cm docker script --tags={_TAGS}")
     return f"""
 ## Reuse this script
 
@@ -118,6 +112,8 @@ in `cmx4mlops`. For development: `pip install -e .`
 {RUN} --help
 cmx-resnet50 --help
 ```
+
+The first ends with a question of CM's; press Enter.
 
 ### Command line
 
@@ -149,11 +145,29 @@ print(result["new_env"]["{path}"])
 
 ### GUI
 
-{gui}
+```bash
+cmr "cm gui" --script="{_TAGS}"
+```
+
+[docs/gui.md](docs/gui.md) goes through the page.
 
 ### Docker
 
-{docker}
+From a clone, as the image shall hold the same package:
+
+```bash
+pip wheel --no-deps --wheel-dir dist .
+```
+
+Then:
+
+```bash
+mkdir -p models
+cm docker script "{words} _dummy-weights" --quiet --to=models \\
+  --docker_copy_files,=$PWD/dist:/wheels
+```
+
+[docs/containers.md](docs/containers.md) has the rest, also for people without CM.
 """
 
 
@@ -167,5 +181,6 @@ def people(meta: Mapping[str, Any]) -> str:
 ## Notes
 
 [{NOTES}]({NOTES}): how this script differs from the one it replaces, how to add a file,
-what is trusted, where files lie, troubleshooting.
+what is trusted, where files lie, troubleshooting. [{PAGES}]({PAGES}) leads to all pages. They are
+in the package too: `cmx-resnet50 docs start`.
 """

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 README = ROOT / "README.md"
 EXTRA = ROOT / "README-extra.md"
+DOCS = ROOT / "docs"
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
@@ -21,6 +23,34 @@ def section(text: str, title: str) -> str:
     rest = text[found.end() :]
     end = re.search(rf"^#{{1,{level}}} ", rest, re.MULTILINE)
     return rest[: end.start()] if end else rest
+
+
+@dataclass(frozen=True)
+class Block:
+    """A fenced block, with the heading that it stands under, whatever that one's level."""
+
+    heading: str
+    language: str
+    body: str
+
+
+def all_blocks(text: str) -> list[Block]:
+    """Return every fenced block in order."""
+    found, heading, end = [], "", 0
+    for match in _FENCE.finditer(text):
+        headings = _HEADING.findall(text, end, match.start())
+        heading = headings[-1] if headings else heading
+        end = match.end()
+        found.append(Block(heading, match[1], match[2]))
+    return found
+
+
+def under(page: Path, heading: str) -> list[str]:
+    """Return the bash blocks of a page that stand under a heading and no further one."""
+    text = page.read_text(encoding="utf-8")
+    found = [b.body for b in all_blocks(text) if (b.heading, b.language) == (heading, "bash")]
+    assert found, f"{page.name} has no commands under {heading!r}"
+    return found
 
 
 def blocks(text: str, language: str) -> list[str]:

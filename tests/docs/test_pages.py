@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from cmx_resnet50.catalog import Catalog, Request
+from cmx_resnet50.cli.pages import PAGES as PRINTED
 from cmx_resnet50.compose import compose, template
 from cmx_resnet50.options import PREFIX, Options
 from tests.docs import pages
@@ -20,7 +21,8 @@ from tests.docs import pages
 META = json.loads((pages.ROOT / "_cm.json").read_text(encoding="utf-8"))
 PACKAGED = pages.ROOT / "cmx_resnet50" / "repo" / "script" / META["alias"]
 PAGES = [pages.README, pages.EXTRA]
-PROGRAMS = {"cm", "cmr", "cmx-resnet50", "cp", "curl", "export", "make", "md5sum", "pip"}
+DOCS = sorted(pages.DOCS.glob("*.md"))
+PROGRAMS = {"cm", "cmr", "cmx-resnet50", "cp", "curl", "export", "make", "md5sum", "mkdir", "pip"}
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -44,20 +46,40 @@ def code_of(page: Path) -> set[str]:
     return spans | {" ".join(words) for words in commands(page)}
 
 
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-@pytest.mark.parametrize("folder", [pages.ROOT, PACKAGED], ids=["checkout", "package"])
-def test_links_lead_somewhere(page: Path, folder: Path) -> None:
-    found = pages.links(page.read_text(encoding="utf-8"))
-    assert found
-    for target in found:
+@pytest.mark.parametrize(
+    "page",
+    [*PAGES, *DOCS, *(PACKAGED / page.name for page in PAGES)],
+    ids=lambda page: str(page.relative_to(pages.ROOT)),
+)
+def test_links_lead_somewhere(page: Path) -> None:
+    for target in pages.links(page.read_text(encoding="utf-8")):
         if "://" in target:
             assert target.startswith("https://")
             continue
         name, _, anchor = target.partition("#")
-        linked = folder / (name or page.name)
+        linked = page.parent / name if name else page
         assert linked.is_file(), target
         if anchor:
             assert anchor in pages.anchors(linked.read_text(encoding="utf-8")), target
+
+
+def test_the_first_page_leads_to_all_others() -> None:
+    start = pages.DOCS / "README.md"
+    named = {start.parent / link for link in pages.links(start.read_text(encoding="utf-8"))}
+    assert named >= {path for path in DOCS if path != start}
+    order = [row[2].strip("`") for row in pages.rows(start.read_text(encoding="utf-8"))]
+    shown = ["none", "choose", "airgapped", "networks", "clusters"]
+    assert [name for name in order if name in shown] == shown
+    assert set(PRINTED) == {"start", "notes", *order[1:]}
+
+
+def test_the_package_carries_every_page() -> None:
+    carried = {path.name: path for path in (PACKAGED / "docs").iterdir()}
+    assert carried.keys() == {path.name for path in DOCS}
+    for name, path in carried.items():
+        assert path.read_text(encoding="utf-8") == (pages.DOCS / name).read_text(encoding="utf-8")
+    stems = {path.stem for path in DOCS} - {"README"}
+    assert set(PRINTED) == stems | {"start", "notes"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -192,12 +192,11 @@ def test_table_of_files(meta: dict[str, Any], text: str) -> None:
     for url, artifact in meta["artifacts"].items():
         facts = [row for row in table if row[1] == f"[{artifact['file']}]({url})"]
         assert len(facts) == 1, url
-        request, _, form, precision, layout, opset, top1, size = facts[0]
+        request, _, form, precision, layout, opset, size = facts[0]
         assert form == artifact["format"]
         if artifact["serves"]:
             assert precision == artifact["precision"]
             assert layout == artifact["layout"]
-            assert top1 == (artifact["top1"] or "unknown")
         if artifact["format"] == "onnx":
             assert opset == str(artifact["opset"] or "unknown")
         bytes_ = artifact["bytes"] or artifact["about_bytes"]
@@ -233,16 +232,8 @@ def test_follows_its_source(meta: dict[str, Any]) -> None:
     changed["variations"]["made-up"] = {"group": "precision", "env": {"CM_ML_MODEL_VER": "9|9"}}
     changed["input_mapping"]["made_up_flag"] = "CM_RESNET50_TO"
     changed["maintainers"] = ["somebody else"]
-    changed["docker"] = {}
     made = render(changed)
     assert pages.items(pages.section(made, "Variations"))["_made-up"] == {"`CM_ML_MODEL_VER=9|9`"}
     flags = {row[0]: row for row in pages.rows(pages.section(made, "Input flags"))}
     assert flags["`--made_up_flag`"][2] == "`CM_RESNET50_TO`"
     assert "somebody else" in made
-    assert "cm docker script" in pages.section(made, "Docker")
-
-
-def test_a_promise_is_kept_or_named_as_one(meta: dict[str, Any], text: str) -> None:
-    scripts = pages.ROOT / "cmx_resnet50" / "repo" / "script"
-    assert ("later release" in pages.section(text, "Docker")) is ("docker" not in meta)
-    assert ("later release" in pages.section(text, "GUI")) is (not (scripts / "gui").is_dir())

@@ -1,0 +1,255 @@
+"""``docs/choose.md``: which file to take when. Facts come from the catalog, the words are here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+
+from cmx_resnet50.catalog import RUN, Artifact, Catalog, Refusal, Request
+from cmx_resnet50.compose import compose, groups
+from cmx_resnet50.docs.files import requests_of
+from cmx_resnet50.docs.markdown import UNKNOWN, bullets, code, table, tag
+
+USES = {
+    "onnx-opset-11": "ONNX Runtime, and most tools that read ONNX",
+    "onnx-opset-8": "tools that cannot read opset 11",
+    "onnx-from-tf": "callers that feed NHWC to ONNX",
+    "tensorflow": "TensorFlow: a frozen graph",
+    "pytorch-fp32": "PyTorch: a state_dict; from 2.6 on [convert it](callers.md) first",
+    "pytorch-int8": "PyTorch on x86: quantized, a TorchScript with its code",
+    "ncnn": "ncnn: weights, and their graph beside them",
+    "tflite-argmax": "TensorFlow Lite, for programs that read the class",
+    "tflite-no-argmax": "TensorFlow Lite, for programs that read the scores only",
+    "tflite-edgetpu": "Edge TPU: quantized",
+}
+"""What each artifact is taken for, by its name."""
+
+_BATCHES = {
+    "fixed": "A batch is made true in the file, when you ask for one; else it takes any",
+    "free": "The file takes any batch, and has none in it to fix",
+    "bound": "The file keeps the batch that it has; a line says so, or a refusal if strict",
+}
+
+_STEPS = {
+    "colour": "{} channels",
+    "resize_short_side": "short side to {} pixels",
+    "centre_crop": "{0} x {0} from the centre",
+    "divide": "divide by {}",
+    "subtract": "subtract {}",
+    "mean": "subtract {}",
+    "std": "divide by {}",
+    "then": "{}",
+    "label_offset": "label = class {:+d}",
+}
+"""Words for the fields of ``preprocessing``, in the order of the declaration."""
+
+
+def render(meta: Mapping[str, Any]) -> str:
+    """Return the page that belongs to `meta`, the content of a ``_cm.json``."""
+    catalog = Catalog(meta)
+    requests = requests_of(catalog)
+    plain = {url: text.partition(" ")[0] for url, text in requests.items()}
+    models = [catalog.artifacts[url] for url in catalog.artifacts if url in requests]
+    preprocessing = _grouped(models, lambda model: _steps(model.preprocessing))
+    letters = {text: chr(ord("A") + index) for index, text in enumerate(preprocessing)}
+    rows = (
+        (
+            requests[model.url],
+            USES.get(model.name, ""),
+            _fact(model.top1),
+            _fact(model.classes),
+            letters[_steps(model.preprocessing)],
+        )
+        for model in models
+    )
+    batches = _grouped(models, lambda model: _BATCHES[model.batch or "bound"])
+    dummies = ", ".join(plain[model.url] for model in models if model.dummy)
+    head = ("request", "take it for", "top-1 %", "classes", "preprocessing")
+    return f"""\
+<!-- Generated from _cm.json by `cmx-resnet50 docs choose`: change the source, then `make docs`. -->
+
+# Choose a file
+
+There are {len(models)} files, and no others. Take the one that your framework reads; in doubt the
+default. What each is, with its name, size, layout, opset, inputs, outputs and digest, stands in
+the [README](../README.md#which-file-a-request-means) (`cmx-resnet50 docs`).
+
+{table(head, rows)}
+
+*{UNKNOWN.capitalize()}*: no public source says it. Top-1 is as published, on the validation set of
+ImageNet 2012; nothing here measures it. The letters stand for [preprocessing](#preprocessing).
+
+Look, and take one:
+
+```bash
+cmx-resnet50 list
+cmx-resnet50 get _tensorflow --to models
+cmx-resnet50 inspect models/resnet50_v1.pb
+```
+
+## How a request is read
+
+Write variations behind the tags, of each group at most one:
+`{RUN},_pytorch,_int8`. What you leave out takes its
+default. The command `cmx-resnet50` takes the same words.
+
+- A request that means no file is refused before anything is fetched, with the nearest ones that do.
+- A variation that changes nothing, such as `_opset-8` with PyTorch, is said in a line.
+- With `CM_RESNET50_STRICT=yes`, or `--strict` behind `cm run script`, such a line is an error.
+- The keys `CM_ML_MODEL_*` say what the file is, whatever was asked.
+
+## int8 and uint8
+
+They name the precision of the weights in the file. Their publishers
+quantized the few that exist; nothing is quantized here. Where there is none, a request that callers
+are known to make gets another file, with a line on stderr. It is exported as what it is, and
+`CM_ML_MODEL_REQUESTED_PRECISION` says what was asked:
+
+{_precisions(catalog)}
+
+The type of the input is another thing: a quantized file may take float32. Believe the column
+*inputs* of the README, or `cmx-resnet50 inspect`.
+
+To have an error instead:
+
+```bash
+CM_RESNET50_STRICT=yes cmx-resnet50 get _onnx,_int8 || echo "no such file"
+```
+
+## Opset
+
+The ONNX files have opset {_opsets(models)}; the default is the last. The network is the same. Take
+an older one only for a tool that cannot read the newer. Other frameworks know no opset.
+
+## Layout and names
+
+`NCHW` wants pictures as channels, height, width; `NHWC` as height, width, channels. It is a
+property of the file, not a choice, and exported as `CM_ML_MODEL_DATA_LAYOUT`. Only for ONNX there
+are both: a caller that feeds `NHWC` asks `_onnx,_from-tf`. That file lies on Google Drive only,
+which takes `pip install gdown`.
+
+## Batch
+
+{bullets(f"{text}: {', '.join(plain[m.url] for m in found)}." for text, found in batches.items())}
+
+```bash
+cm run script --tags=get,ml-model,resnet50,_onnx,_batch_size.4
+cmx-resnet50 get _tensorflow,_batch_size.4 --to batch4
+cmx-resnet50 inspect batch4/resnet50_v1.pb
+```
+
+Weights are not touched. `CM_ML_MODEL_STARTING_FILE_PATH` names the published file.
+`_fix-input-shape` without a batch means one of 1.
+
+## Classes and argmax
+
+Files with 1001 classes have a background class in front: class 1 is ImageNet's first. Those with
+1000 begin with it. Where a file has an output `ArgMax`, that is the class; `softmax_tensor` holds
+the scores. `_no-argmax` gives another file for TFLite only. Elsewhere it changes what is exported,
+not the file.
+
+## Preprocessing
+
+What is done to a picture, with values from 0 to 255, before it is fed:
+
+{_lettered(preprocessing, letters, plain)}
+
+## Licence
+
+{_licences(models)}
+
+The script is Apache-2.0; each file is its publisher's. The names in the README's
+[table](../README.md#which-file-a-request-means) link to where each comes from.
+
+## Random weights, for a first try
+
+`_dummy-weights` makes the true graph with seeded random weights, in about a second and without a
+network. Predictions mean nothing. They are made in place of {dummies}.
+
+```bash
+cmx-resnet50 get _pytorch,_dummy-weights --to random
+```
+
+## A file that is not in the table
+
+Name its URL, `--const.CM_PACKAGE_URL=URL`, and its md5 or sha256,
+`--const.CM_DOWNLOAD_CHECKSUM=DIGEST`. Without a digest it is exported with
+`CM_ML_MODEL_VERIFIED=no`. What it says of itself decides what is exported; a file of another format
+is refused. For a file that you have already see the
+[notes](../README-extra.md#a-file-that-you-have-already).
+"""
+
+
+def _fact(fact: object) -> str:
+    return UNKNOWN if fact is None else str(fact)
+
+
+def _grouped(
+    models: Iterable[Artifact], text: Callable[[Artifact], str]
+) -> dict[str, list[Artifact]]:
+    """Return `models` by what `text` says of them, in their order."""
+    found: dict[str, list[Artifact]] = {}
+    for model in models:
+        found.setdefault(text(model), []).append(model)
+    return found
+
+
+def _steps(preprocessing: Mapping[str, Any] | None) -> str:
+    if preprocessing is None:
+        return UNKNOWN
+    plain = {
+        name: " ".join(map(str, value)) if isinstance(value, list) else value
+        for name, value in preprocessing.items()
+    }
+    return ", ".join(_STEPS[name].format(value) for name, value in plain.items())
+
+
+def _lettered(
+    grouped: Mapping[str, list[Artifact]],
+    letters: Mapping[str, str],
+    requests: Mapping[str, str],
+) -> str:
+    return bullets(
+        f"**{letters[text]}** for {', '.join(requests[model.url] for model in models)}: {text}."
+        for text, models in grouped.items()
+    )
+
+
+def _opsets(models: Iterable[Artifact]) -> str:
+    return " and ".join(map(str, sorted({model.opset for model in models if model.opset})))
+
+
+def _precisions(catalog: Catalog) -> str:
+    """Return what each framework gives for each precision that is not the default."""
+    meta = catalog.meta
+    known = groups(meta)
+    others = [name for name in known["precision"] if not meta["variations"][name].get("default")]
+    rows = (
+        (tag(framework), *(_given(catalog, framework, precision) for precision in others))
+        for framework in known["framework"]
+    )
+    return table(("framework", *map(tag, others)), rows)
+
+
+def _given(catalog: Catalog, framework: str, precision: str) -> str:
+    asked = (framework, precision)
+    request = Request.from_env(compose(catalog.meta, asked), explicit=asked)
+    try:
+        found = catalog.resolve(request)
+    except Refusal:
+        return "refused"
+    if found.notes:
+        return f"{code(found.artifact.file)}, which is {found.artifact.precision}"
+    return code(found.artifact.file)
+
+
+def _licences(models: Iterable[Artifact]) -> str:
+    found = _grouped(models, lambda model: _fact(model.licence))
+    if list(found) == [UNKNOWN]:
+        return "No public source that was found states a licence for the files."
+    return " ".join(_stated(found))
+
+
+def _stated(found: Mapping[str, list[Artifact]]) -> Iterator[str]:
+    for licence, models in found.items():
+        yield f"{licence}: {', '.join(code(model.file) for model in models)}."

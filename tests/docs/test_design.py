@@ -1,0 +1,113 @@
+"""docs/design.md: its rooms, modules and arrows are those of the code."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+
+from tests.docs import pages
+
+PAGE = pages.DOCS / "design.md"
+TEXT = PAGE.read_text(encoding="utf-8")
+PACKAGE = pages.ROOT / "cmx_resnet50"
+FREE = {"", "errors"}
+"""What everybody may import: the package's own version, and the errors."""
+JOINING = {"cli", "steps", "gui", "pipeline", "bringing", "drive", "naming", "truth"}
+"""Rooms that are made to put others together."""
+APART = ("catalog", "fetch", "store", "formats")
+
+
+def modules() -> dict[str, Path]:
+    """Return every module of the package by its dotted name below the package."""
+    found = {}
+    for path in PACKAGE.rglob("*.py"):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        if parts[0] != "repo":
+            found[".".join(part for part in parts if part != "__init__")] = path
+    return found
+
+
+def room(module: str) -> str:
+    return module.partition(".")[0]
+
+
+def imported(path: Path, known: dict[str, Path]) -> set[str]:
+    """Return the modules of the package that a module imports, wherever it does."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        names = []
+        if isinstance(node, ast.ImportFrom):
+            assert not node.level, f"{path}: relative imports are not followed here"
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            package, _, rest = name.partition(".")
+            if package == PACKAGE.name:
+                found.add(rest if rest in known else rest.rpartition(".")[0])
+    return found
+
+
+def arrows() -> dict[str, set[str]]:
+    """Return the rooms that each room imports, but for those that everybody may."""
+    known = modules()
+    found: dict[str, set[str]] = {room(name): set() for name in known}
+    for name, path in known.items():
+        found[room(name)] |= {room(target) for target in imported(path, known)}
+    return {name: rooms - FREE - {name} for name, rooms in found.items()}
+
+
+def test_the_table_of_rooms_is_what_is_imported() -> None:
+    table = pages.rows(pages.section(TEXT, "Rooms"))
+    told = {name.strip("`"): pages.spans(imports) for name, _, imports in table}
+    assert told == {name: rooms for name, rooms in arrows().items() if name}
+    assert all(purpose for _, purpose, _ in table)
+
+
+def test_four_rooms_do_not_know_one_another() -> None:
+    real = arrows()
+    for name in APART:
+        assert not real[name] & set(APART)
+    joining = {name for name, rooms in real.items() if len(rooms & set(APART)) > 1}
+    assert joining <= JOINING
+    callers = {name for name, rooms in real.items() if "pipeline" in rooms}
+    assert callers == {"cli", "steps"}
+
+
+def test_arrows_go_one_way() -> None:
+    left = {name: set(rooms) for name, rooms in arrows().items()}
+    while left:
+        free = {name for name, rooms in left.items() if not rooms}
+        assert free, f"a circle among {sorted(left)}"
+        left = {name: rooms - free for name, rooms in left.items() if name not in free}
+
+
+def test_the_picture_shows_arrows_that_are_there() -> None:
+    (picture,) = pages.blocks(TEXT, "mermaid")
+    drawn = re.findall(r"^ +(\w+)(?:\[.*?\])? --> (\w+)", picture, re.MULTILINE)
+    assert len(drawn) == picture.count("-->") > 10
+    real = arrows()
+    for source, target in drawn:
+        assert target in real[source], (source, target)
+    assert set(APART) <= {target for _, target in drawn}
+
+
+def test_every_module_is_named() -> None:
+    inside: dict[str, set[str]] = {}
+    for name in modules():
+        if "." in name:
+            inside.setdefault(room(name), set()).add(name.partition(".")[2])
+    items = re.split(r"^- ", pages.section(TEXT, "Inside the rooms"), flags=re.MULTILINE)[1:]
+    named = {}
+    for item in items:
+        name, _, text = item.partition(":")
+        named[name.strip("`")] = pages.spans(text)
+    assert named == inside
+
+
+def test_what_is_named_exists() -> None:
+    for code in pages.spans(TEXT):
+        if re.fullmatch(r"[\w.]+(/[\w.]+)*\.(py|json|yaml)|[\w]+/[\w/]*|Makefile", code):
+            places = (pages.ROOT, PACKAGE)
+            assert any((place / code).exists() for place in places), code
