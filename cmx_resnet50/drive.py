@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from cmx_resnet50.catalog import Artifact
-from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.errors import Resnet50Error, see
 
 
 class DriveError(Resnet50Error):
@@ -57,7 +57,7 @@ def download(artifact: Artifact, target: Path, *, silent: bool) -> None:
         reason = " ".join(str(error).split())[:500]
         raise DriveError(
             f"{artifact.file} ({artifact.name}) lies on Google Drive only, and gdown could not "
-            f"fetch {artifact.url}: {reason}\n" + _by_hand(artifact)
+            f"fetch {artifact.url}: {reason}\n{_by_hand(artifact)}\n{see('networks')}"
         ) from error
     if not target.is_file():
         raise DriveError(

@@ -5,3 +5,10 @@ from __future__ import annotations
 
 class Resnet50Error(Exception):
     """An error whose text is complete: what was asked, what is wrong, what to do next."""
+
+
+def see(page: str) -> str:
+    """Return the sentence that ends an error about which the page `page` says more."""
+    # The command, not a path: an installation has no checkout. A full stop, because CM appends
+    # a mark of its own, which would grow together with the name.
+    return f"`cmx-resnet50 docs {page}` says more."

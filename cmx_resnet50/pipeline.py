@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.bringing import Bringer
 from cmx_resnet50.catalog import RUN, Artifact, Catalog, Resolution
-from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.errors import Resnet50Error, see
 from cmx_resnet50.naming import (
     archive_keys,
     derived_key,
@@ -326,7 +326,8 @@ class Pipeline:
         if problem is not None and not self.options.accept_any:
             raise Resnet50Error(
                 f"The given file {path} is not {artifact.file} ({artifact.name}): {problem}. "
-                "To use it all the same, unverified, set CM_RESNET50_ACCEPT_ANY=yes."
+                "To use it all the same, unverified, set CM_RESNET50_ACCEPT_ANY=yes. "
+                + see("notes")
             )
         if problem is not None:
             from cmx_resnet50.formats import read_facts

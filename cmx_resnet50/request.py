@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.errors import Resnet50Error, see
 
 ASKED = "CM_RESNET50_ASKED_"
 RUN = "cm run script --tags=get,ml-model,resnet50"
@@ -22,7 +22,7 @@ class Refusal(Resnet50Error):
         if self.nearest:
             commands = "\n".join(f"  {RUN},{variations}" for variations in self.nearest)
             text += f"\nThe nearest requests that have a file:\n{commands}"
-        super().__init__(text)
+        super().__init__(f"{text}\n{see('choose')}")
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,18 @@ from cmx_resnet50.cli.output import complain
 
 Run = Callable[[argparse.Namespace], "int | None"]
 
+CODES = "Exit codes: 0 done, 1 error, 2 wrong command line, 130 interrupted."
+
 
 def command(
-    commands: Any, name: str, run: Run | None, about: str, more: str = "", examples: str = ""
+    commands: Any,
+    name: str,
+    run: Run | None,
+    about: str,
+    more: str = "",
+    *,
+    examples: str,
+    page: str,
 ) -> argparse.ArgumentParser:
     """Add a subcommand.
 
@@ -25,12 +34,16 @@ def command(
         Further lines of its own help.
     examples : str
         Command lines, one a line.
+    page : str
+        The page that says more.
     """
     added: argparse.ArgumentParser = commands.add_parser(
         name,
         help=about,
         description=f"{about[0].upper()}{about[1:]}.\n\n{more}".strip(),
-        epilog="Examples:\n" + "\n".join(f"  {line}" for line in examples.split("\n")),
+        epilog="Examples:\n"
+        + "\n".join(f"  {line}" for line in examples.split("\n"))
+        + f"\n\n{CODES}\nMore: cmx-resnet50 docs {page}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

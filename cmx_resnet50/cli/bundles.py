@@ -22,8 +22,12 @@ def add(commands: Any) -> None:
         "bundle",
         None,
         "carry files to a machine without a network",
+        "Write a bundle where there is a network, read it where there is none. Both\n"
+        "ways have a --help of their own.",
         examples="cmx-resnet50 bundle export models.tar --all\n"
-        "cmx-resnet50 bundle import models.tar",
+        "cmx-resnet50 bundle import models.tar\n"
+        "cmx-resnet50 bundle export --help",
+        page="airgapped",
     )
     ways: Any = bundle.add_subparsers(required=True, metavar="export|import")
 
@@ -32,13 +36,15 @@ def add(commands: Any) -> None:
         "export",
         _export,
         "write a bundle: a folder, or one file if the name ends in .tar",
-        "Without requests: all that the store holds. What a request needs and the store lacks is\n"
-        "fetched first. A folder can be served as it is: with its address in CM_RESNET50_MIRROR,\n"
-        "files are found there by digest and by name. A file that comes as an archive is packed\n"
-        "twice, as it is and as that archive, which a mirror is asked for.",
-        "cmx-resnet50 bundle export models.tar\n"
+        "Without requests: all that the store holds. What a request needs and the store\n"
+        "lacks is fetched first. A folder can be served as it is: with its address in\n"
+        "CM_RESNET50_MIRROR, files are found there by digest and by name. A file that\n"
+        "comes as an archive is packed twice, as it is and as that archive, which a\n"
+        "mirror is asked for.",
+        examples="cmx-resnet50 bundle export models.tar\n"
         "cmx-resnet50 bundle export /srv/www/resnet50 _onnx _pytorch\n"
         "cmx-resnet50 bundle export models.tar --all",
+        page="airgapped",
     )
     export.add_argument("target", type=path, metavar="TARGET", help="folder or .tar file to write")
     requests(export)
@@ -51,7 +57,8 @@ def add(commands: Any) -> None:
         _import,
         "take the files of a bundle into the store",
         "Each file is compared with its digest; nothing is fetched.",
-        "cmx-resnet50 bundle import models.tar",
+        examples="cmx-resnet50 bundle import models.tar",
+        page="airgapped",
     )
     import_.add_argument("source", type=path, metavar="SOURCE", help="folder or .tar file")
     json_switch(import_)

@@ -25,12 +25,14 @@ def add(commands: Any) -> None:
         "inspect",
         _inspect,
         "say what model files are: format, opset, inputs, outputs, precision",
-        "Reads ONNX, TensorFlow frozen graphs, TFLite, PyTorch and ncnn, whatever the name of the\n"
-        "file. Nothing in a file is executed, and weights are not loaded. Ends with 1 if a file\n"
-        "is no model or damaged.",
-        "cmx-resnet50 inspect resnet50_v1.onnx\ncmx-resnet50 inspect --json --check *.onnx",
+        "Reads ONNX, TensorFlow frozen graphs, TFLite, PyTorch and ncnn, whatever the\n"
+        "name of the file. Nothing in a file is executed, and weights are not loaded.\n"
+        "Ends with 1 if a file is no model or damaged.",
+        examples="cmx-resnet50 inspect resnet50_v1.onnx\n"
+        "cmx-resnet50 inspect --json --check *.onnx",
+        page="choose",
     )
-    inspect.add_argument("files", nargs="+", type=path, metavar="FILE")
+    inspect.add_argument("files", nargs="+", type=path, metavar="FILE", help="a model file")
     inspect.add_argument(
         "--check", action="store_true", help="run the full checker too (ONNX files; slower)"
     )
@@ -42,9 +44,10 @@ def add(commands: Any) -> None:
         _reshape,
         "write a copy of a model with its batch size fixed",
         "For ONNX and TensorFlow frozen graphs. Weights and opset stay as they are.",
-        "cmx-resnet50 reshape resnet50_v1.onnx batch8.onnx --batch 8",
+        examples="cmx-resnet50 reshape resnet50_v1.onnx batch8.onnx --batch 8",
+        page="choose",
     )
-    reshape.add_argument("source", type=path, metavar="IN")
+    reshape.add_argument("source", type=path, metavar="IN", help="model file to read")
     reshape.add_argument("target", type=path, metavar="OUT", help=OUT)
     reshape.add_argument("--batch", type=batch, required=True, metavar="N", help="images a run")
 
@@ -55,9 +58,10 @@ def add(commands: Any) -> None:
         "write PyTorch weights in the container that today's torch.load reads",
         "For state_dicts in the tar or legacy pickle container, such as the published\n"
         "resnet50-19c8e357.pth. The tensors stay the same. PyTorch is not needed.",
-        "cmx-resnet50 convert resnet50-19c8e357.pth resnet50.pth",
+        examples="cmx-resnet50 convert resnet50-19c8e357.pth resnet50.pth",
+        page="callers",
     )
-    convert.add_argument("source", type=path, metavar="IN")
+    convert.add_argument("source", type=path, metavar="IN", help="model file to read")
     convert.add_argument("target", type=path, metavar="OUT", help=OUT)
 
 

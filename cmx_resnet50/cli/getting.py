@@ -23,9 +23,11 @@ def add(commands: Any) -> None:
         "list",
         _list,
         "list every request that has a file, and which",
-        "The column STORE says whether the store has the file: whole, damaged, or not at all (-).\n"
-        "Random weights (_dummy-weights) have a line of their own where the store holds them.",
-        "cmx-resnet50 list\ncmx-resnet50 list --json",
+        "The column STORE says whether the store has the file: whole, damaged, or not at\n"
+        "all (-). Random weights (_dummy-weights) have a line of their own where the\n"
+        "store holds them.",
+        examples="cmx-resnet50 list\ncmx-resnet50 list --json",
+        page="choose",
     )
     json_switch(listing)
 
@@ -34,14 +36,16 @@ def add(commands: Any) -> None:
         "get",
         _get,
         "get one model and say where it is, as `cm run script` would",
-        "Fetches only what the store lacks. Without --to the model is placed in a folder of the\n"
-        "store. The last line printed, or the JSON, is the result. The line ends with the origin\n"
-        "of the bytes: fetched (now, over the network or from a mirror), store (they were there),\n"
-        "local (the file that --checkpoint names), dummy (random weights, made now).",
-        "cmx-resnet50 get\n"
+        "Fetches only what the store lacks. Without --to the model is placed in a folder\n"
+        "of the store. The last line printed, or the JSON, is the result. The line ends\n"
+        "with the origin of the bytes: fetched (now, over the network or from a mirror),\n"
+        "store (they were there), local (the file that --checkpoint names), dummy (random\n"
+        "weights, made now).",
+        examples="cmx-resnet50 get\n"
         "cmx-resnet50 get _onnx,_opset-8 --to models\n"
         "cmx-resnet50 get _pytorch --checkpoint /mnt/models/resnet50-19c8e357.pth\n"
         "cmx-resnet50 get _dummy-weights --json",
+        page="choose",
     )
     get.add_argument(
         "variations",
@@ -49,7 +53,12 @@ def add(commands: Any) -> None:
         metavar="VARIATION",
         help="as in CM's tags, with commas or blanks between them; none for the defaults",
     )
-    get.add_argument("--to", type=path, metavar="DIR", help="folder that shall hold the model")
+    get.add_argument(
+        "--to",
+        type=path,
+        metavar="DIR",
+        help="folder that shall hold the model; made if missing",
+    )
     get.add_argument(
         "--offline", action="store_true", help="open no socket: take it from the store, or fail"
     )
@@ -67,10 +76,12 @@ def add(commands: Any) -> None:
         "prefetch",
         _prefetch,
         "bring files into the store, for later runs without a network",
-        "What the store has whole is not fetched again; what is damaged is repaired. A request\n"
-        "that fails does not stop the others; the exit code is 1 then. Each line names the origin\n"
-        "of the bytes: fetched, store (they were there), dummy (random weights, made now).",
-        "cmx-resnet50 prefetch _onnx,_opset-8 _pytorch\ncmx-resnet50 prefetch --all",
+        "What the store has whole is not fetched again; what is damaged is repaired. A\n"
+        "request that fails does not stop the others; the exit code is 1 then. Each line\n"
+        "names the origin of the bytes: fetched, store (they were there), dummy (random\n"
+        "weights, made now).",
+        examples="cmx-resnet50 prefetch _onnx,_opset-8 _pytorch\ncmx-resnet50 prefetch --all",
+        page="airgapped",
     )
     requests(prefetch)
     json_switch(prefetch)

@@ -37,6 +37,7 @@ def add(commands: Any) -> None:
         examples="cmx-resnet50 docs start\n"
         "cmx-resnet50 docs networks | less\n"
         "cmx-resnet50 docs --output README.md",
+        page="start",
     )
     docs.add_argument("page", nargs="?", choices=PAGES, metavar="PAGE", help="name of a page")
     docs.add_argument(

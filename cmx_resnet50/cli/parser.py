@@ -7,24 +7,32 @@ from typing import Any
 
 from cmx_resnet50 import __version__
 from cmx_resnet50.cli import bundles, files, getting, pages, publishing, stores
+from cmx_resnet50.cli.arguments import CODES
 
 _ABOUT = """\
-The ResNet-50 weights of MLPerf: asked for by variations, fetched once, checked, in place.
-The same library as the CM script get-ml-model-resnet50, without CM."""
+The ResNet-50 weights of MLPerf: asked for by variations, fetched once, checked,
+in place. The same library as the CM script get-ml-model-resnet50, without CM."""
 
-_MORE = """\
-Exit codes: 0 done, 1 error, 2 wrong command line, 130 interrupted.
+_MORE = f"""\
+A request is a list of CM's variations joined by commas, say _onnx,_opset-8;
+what is left out takes its default. `cmx-resnet50 list` shows all that
+have a file.
 
-A request is a list of CM's variations joined by commas, say _onnx,_opset-8; what is left out
-takes its default. `cmx-resnet50 list` shows all that have a file.
-
-Options are read from the environment: CM_RESNET50_STORE (folder of the store),
-CM_RESNET50_MIRROR, CM_RESNET50_OFFLINE=yes and others, see the README.
+Files are kept in a store, by default $CM_REPOS/resnet50-store, without CM_REPOS
+~/CM/resnet50-store. Options are read from the environment: CM_RESNET50_STORE
+(another folder), CM_RESNET50_MIRROR (your site's own copies),
+CM_RESNET50_OFFLINE=yes (open no socket), and others: see Options in
+`cmx-resnet50 docs`. Proxies come from HTTPS_PROXY and NO_PROXY.
 
 Examples:
+  cmx-resnet50 get _dummy-weights --to models
   cmx-resnet50 get _pytorch --to models
   cmx-resnet50 inspect models/resnet50-19c8e357.pth
-  cmx-resnet50 bundle export models.tar --all"""
+  cmx-resnet50 bundle export models.tar --all
+  cmx-resnet50 get --help
+
+{CODES}
+More: cmx-resnet50 docs start"""
 
 
 def parser() -> argparse.ArgumentParser:

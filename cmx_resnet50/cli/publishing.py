@@ -22,15 +22,16 @@ def add(commands: Any) -> None:
         "publish",
         _publish,
         "fill a site's mirror: an object store or a shared folder",
-        "Without requests: all that the store holds. What a request needs and the store lacks is\n"
-        "fetched first. What the mirror has already is not sent again: an object of S3 by its\n"
-        "size and the sha256 in its metadata, a file elsewhere by its bytes. Any number of\n"
-        "machines may publish to one mirror at the same time. The others name it in\n"
-        "CM_RESNET50_MIRROR. Endpoint, credentials and region of S3 are those of boto3 and the\n"
-        "AWS CLI (AWS_ENDPOINT_URL, AWS_PROFILE, ~/.aws/config).",
-        "cmx-resnet50 publish _onnx _pytorch --to s3://models/resnet50\n"
+        "Without requests: all that the store holds. What a request needs and the store\n"
+        "lacks is fetched first. What the mirror has already is not sent again: an object\n"
+        "of S3 by its size and the sha256 in its metadata, a file elsewhere by its bytes.\n"
+        "Any number of machines may publish to one mirror at the same time. The others\n"
+        "name it in CM_RESNET50_MIRROR. Endpoint, credentials and region of S3 are those\n"
+        "of boto3 and the AWS CLI (AWS_ENDPOINT_URL, AWS_PROFILE, ~/.aws/config).",
+        examples="cmx-resnet50 publish _onnx _pytorch --to s3://models/resnet50\n"
         "cmx-resnet50 publish --all --to s3://models/resnet50 --json\n"
         "cmx-resnet50 publish --from-store --to /srv/www/resnet50",
+        page="clusters",
     )
     requests(publish)
     publish.add_argument(

@@ -22,7 +22,8 @@ def add(commands: Any) -> None:
         _verify,
         "read every object of the store and compare its digest",
         "Ends with 1 if one is damaged, and says how to mend it.",
-        "cmx-resnet50 verify\ncmx-resnet50 verify --json",
+        examples="cmx-resnet50 verify\ncmx-resnet50 verify --json",
+        page="airgapped",
     )
     json_switch(verify)
 
@@ -31,11 +32,12 @@ def add(commands: Any) -> None:
         "prune",
         _prune,
         "say what nothing uses, or remove it",
-        "A file of the store is used as long as a place that it fills still holds it: a cache\n"
-        "entry of CM, a folder named with --to or --outdirname, or any other hard link to it.\n"
-        "An archive is used as long as the file that was unpacked from it.\n"
+        "A file of the store is used as long as a place that it fills still holds it: a\n"
+        "cache entry of CM, a folder named with --to or --outdirname, or any other hard\n"
+        "link to it. An archive is used as long as the file that was unpacked from it.\n"
         "Also goes what killed runs left a week ago or longer.",
-        "cmx-resnet50 prune\ncmx-resnet50 prune --apply",
+        examples="cmx-resnet50 prune\ncmx-resnet50 prune --apply",
+        page="airgapped",
     )
     prune.add_argument("--apply", action="store_true", help="remove it; by default only say what")
     json_switch(prune)

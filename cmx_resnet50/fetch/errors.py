@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cmx_resnet50.digests import Expected
-from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.errors import Resnet50Error, see
 from cmx_resnet50.fetch.model import Attempt, Source
 from cmx_resnet50.fetch.redaction import by_hand
 
@@ -108,6 +108,7 @@ def all_failed(
             lines.append(f"     expected {attempt.expected}")
             lines.append(f"     actual   {attempt.actual}")
     lines.extend(_by_hand(name, sources, place_hint))
+    lines.append(see("networks"))
     return FetchError("\n".join(lines), attempts)
 
 
@@ -122,6 +123,7 @@ def offline(
     lines = [f"{name} is not here{_described(expected)}, and the network is not to be used."]
     lines.extend(f"  {attempt.url}: {attempt.reason}" for attempt in attempts)
     lines.extend(_by_hand(name, sources, place_hint))
+    lines.append(see("airgapped"))
     return OfflineError("\n".join(lines), attempts)
 
 

@@ -18,6 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cmx_resnet50.errors import see
 from cmx_resnet50.store.layout import Layout, read_json
 from cmx_resnet50.store.model import StoreError
 
@@ -144,7 +145,7 @@ def unwritable(root: Path, error: OSError) -> Unwritable:
     return Unwritable(
         f"The store {root} cannot be written or locked ({reason}). Make it "
         "writable for this user, name another with CM_RESNET50_STORE, or fill it once where it "
-        "can be written: cmx-resnet50 prefetch."
+        f"can be written: cmx-resnet50 prefetch. {see('clusters')}"
     )
 
 

@@ -25,8 +25,6 @@ FORMATS = {
     "tflite-no-argmax": {"format": "tflite"},
     "tflite-edgetpu": {"format": "tflite"},
 }
-COMMANDS = ("list", "get", "prefetch", "bundle", "bundle export", "bundle import")
-COMMANDS += ("verify", "prune", "inspect", "reshape", "convert", "docs")
 
 
 @pytest.fixture
@@ -170,31 +168,6 @@ def test_out_is_never_lost(
     assert result.code == 1
     assert f"{cm.cwd / 'no/such'} is no folder" in result.err
     assert {path.name for path in cm.cwd.iterdir()} == {"out", "folder", "dangling"}
-
-
-@pytest.mark.parametrize("name", COMMANDS)
-def test_help(cm: CM, name: str) -> None:
-    result = cm.command(TOOL, *name.split(), "--help")
-    assert result.ok, result.text
-    assert result.out.startswith(f"usage: {TOOL} {name} ")
-    assert f"  {TOOL} {name}" in result.out.partition("Examples:")[2]
-    assert result.err == ""
-
-
-def test_help_names_every_command(cm: CM) -> None:
-    shown = cm.command(TOOL, "--help").out
-    for name in COMMANDS:
-        if " " not in name:
-            assert f"\n    {name} " in shown, name
-    for name in ("_onnx,_opset-8", "CM_RESNET50_STORE", "130"):
-        assert name in shown
-
-
-def test_docs_prints_the_readme(cm: CM) -> None:
-    printed = cm.command(TOOL, "docs").out
-    assert printed.startswith("<!-- Generated")
-    assert cm.command(TOOL, "docs", "--output", "README.md").ok
-    assert (cm.cwd / "README.md").read_text(encoding="utf-8") == printed
 
 
 @pytest.mark.parametrize("arguments", [["--help"], ["inspect", "{onnx}"], ["inspect", "{pth}"]])

@@ -82,6 +82,13 @@ def test_the_package_carries_every_page() -> None:
     assert set(PRINTED) == stems | {"start", "notes"}
 
 
+def test_errors_point_to_pages_that_are_there() -> None:
+    pointed = set()
+    for path in (pages.ROOT / "cmx_resnet50").rglob("*.py"):
+        pointed.update(re.findall(r"""\bsee\(["'](\w+)["']\)""", path.read_text(encoding="utf-8")))
+    assert {"choose", "networks", "airgapped", "clusters", "notes"} <= pointed <= set(PRINTED)
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_parse(page: Path) -> None:
     found = commands(page)
