@@ -130,6 +130,12 @@ def install(prefix: Path, wheel: Path | None) -> Installation:
     return Installation(prefix, "cmx_resnet50")
 
 
+def link(made: Installation, *requirements: str) -> None:
+    """Let an environment see further packages, and what they need."""
+    for distribution in _closure(requirements):
+        _link(distribution, made.site_packages)
+
+
 def _site_packages(prefix: Path) -> Path:
     return prefix / f"lib/python{sys.version_info[0]}.{sys.version_info[1]}/site-packages"
 
