@@ -11,6 +11,8 @@ from cmx_resnet50.cli.arguments import command, json_switch, path, requests, sil
 from cmx_resnet50.cli.output import complain, remark, say, say_json, table
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from cmx_resnet50.catalog import Artifact, Catalog, Resolution
     from cmx_resnet50.options import Options
     from cmx_resnet50.pipeline import Delivery, Pipeline
@@ -235,20 +237,50 @@ def _get(parsed: argparse.Namespace) -> None:
     delivery = pipeline.obtain(resolution)
     own = options.store / "places" / delivery.model.sha256
     folder = parsed.to or own / "model"
-    pipeline.place(delivery, folder)
-    published = folder if delivery.original is None else own / "original"
-    pipeline.place_original(delivery, published)
-    delivery = steps.inspected(pipeline, delivery, published)
+    _place(pipeline, delivery, folder, named=parsed.to is not None)
     file = delivery.resolution.artifact.file
+    # Not beside the model, as in a cache entry: the user has not named that folder.
+    original = _place_original(pipeline, delivery, own / "original")
+    seen = original.parent if original is not None and original.name == file else folder
+    delivery = steps.inspected(pipeline, delivery, seen)
     env[steps.PLACE] = str(folder / file)
     steps.finish(env, delivery)
-    if delivery.original is not None:
-        # Not beside the model, as in a cache entry: the user has not named that folder.
-        env[exports.ORIGINAL] = str(published / file)
+    if original is not None:
+        env[exports.ORIGINAL] = str(original)
     if parsed.json:
         say_json({key: env[key] for key in sorted(env) if key.startswith(exports.PREFIX)})
     else:
         say(steps.summary(env, delivery))
+
+
+def _place(pipeline: Pipeline, delivery: Delivery, folder: Path, *, named: bool) -> None:
+    """Fill `folder`; where it is ours and cannot be, say how to name another one."""
+    from cmx_resnet50.store import Gone, StoreError
+
+    try:
+        pipeline.place(delivery, folder)
+    except StoreError as error:
+        if named or isinstance(error, Gone):
+            raise
+        raise StoreError(f"{error} With --to DIR the model comes to a folder of yours.") from error
+
+
+def _place_original(pipeline: Pipeline, delivery: Delivery, folder: Path) -> Path | None:
+    """Place the file before its batch was fixed, and return where it is; None without one.
+
+    Of a store that can only be read, that is the object itself, which has another name.
+    """
+    from cmx_resnet50.store import Gone, StoreError
+
+    if delivery.original is None:
+        return None
+    try:
+        pipeline.place_original(delivery, folder)
+    except StoreError as error:
+        if isinstance(error, Gone):
+            raise
+        return delivery.original.path
+    return folder / delivery.resolution.artifact.file
 
 
 def _prefetch(parsed: argparse.Namespace) -> int:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from pathlib import Path
 
 import pytest
 
+from tests.faults.support import store_of
+from tests.faults.test_disks import read_only
 from tests.harness.artifacts import ARTIFACTS, delivered
 from tests.harness.cm import CM
 from tests.harness.faults import Stall
@@ -68,3 +71,30 @@ def test_ctrl_c_ends_cm_with_130(cm: CM, origin: Origin) -> None:
     assert "code 130" in result.out, result.text
     origin.heal()
     assert cm.get("pytorch").ok
+
+
+def test_a_store_that_can_only_be_read(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    """What has a place there is delivered; for the rest, the error says how to have it."""
+    tool = "cmx-resnet50"
+    filled = cm.command(tool, "get", "_pytorch")
+    assert cm.command(tool, "prefetch", "_ncnn", "_tf,_batch_size.2").ok
+    origin.clear_log()
+    with read_only(store_of(cm)):
+        again = cm.command(tool, "get", "_pytorch")
+        assert again.out.replace(", store)", ", fetched)") == filled.out
+        assert again.err == ""
+        result = cm.command(tool, "get", "_ncnn")
+        assert result.code == 1
+        assert "--to DIR" in result.err
+        assert "Traceback" not in result.err
+        result = cm.command(tool, "get", "_ncnn", "--to", "to")
+        assert result.ok, result.text
+        assert_filled(cm.cwd / "to", served, "ncnn")
+        fixed = cm.command(tool, "get", "_tf,_batch_size.2", "--to", "fixed", "--json")
+        assert fixed.ok, fixed.text
+        exported = json.loads(fixed.out)
+        original = Path(exported["CM_ML_MODEL_STARTING_FILE_PATH"])
+        assert original.read_bytes() == served["tensorflow"].read_bytes()
+        assert [path.name for path in (cm.cwd / "fixed").iterdir()] == ["resnet50_v1.pb"]
+    assert not origin.connects
+    assert cm.command(tool, "get", "_ncnn").ok
