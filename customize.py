@@ -74,7 +74,11 @@ def preprocess(i: CmDict) -> CmDict:
     if _silent(i):
         env["CM_QUIET"] = "yes"
     env[steps.PLACE] = str(entry / "model" / resolution.artifact.file)
-    if steps.fetches_itself(resolution, _tool(i), options):
+    tool = steps.tool_for(resolution, _tools(i), options)
+    declared = steps.declared_tool(resolution)
+    if declared and tool != declared:
+        _leave_out(i, declared)
+    if tool:
         env.update(steps.for_downloader(resolution))
     else:
         turn = turns.of(i["run_script_input"])
@@ -133,11 +137,18 @@ def _asked(i: CmDict) -> tuple[CmDict, CmDict, Any, Any]:
     return env, const, options, steps.resolve(request, options)
 
 
-def _tool(i: CmDict) -> str:
-    """Name the download tool that the user or a variation asked for, or an empty text."""
+def _tools(i: CmDict) -> list[str]:
+    """Name the download tools that the user or a variation asked for."""
     asked = i["run_script_input"].get("add_deps_recursive", {}).get(DOWNLOADER, {})
-    tags = [tag for tag in str(asked.get("tags", "")).split(",") if tag.startswith("_")]
-    return tags[-1] if tags else ""
+    return [tag for tag in str(asked.get("tags", "")).split(",") if tag.startswith("_")]
+
+
+def _leave_out(i: CmDict, tool: str) -> None:
+    """Let the downloader do without `tool`, which the engine would install for nothing."""
+    for dependency in i["meta"]["prehook_deps"]:
+        if DOWNLOADER in dependency.get("names", ()):
+            tags = [tag for tag in dependency["tags"].split(",") if tag != tool]
+            dependency["tags"] = ",".join(tags)
 
 
 def _silent(i: CmDict) -> bool:

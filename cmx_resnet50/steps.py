@@ -14,7 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from cmx_resnet50 import exports, hit
+from cmx_resnet50 import drive, exports, hit
 from cmx_resnet50.catalog import Catalog, Refusal, Request, Resolution
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.naming import expected, expected_archive, keys
@@ -216,19 +216,39 @@ def complete(env: Env, delivery: Delivery, options: Options, *, silent: bool) ->
     return shaped
 
 
-def fetches_itself(resolution: Resolution, tool: str, options: Options) -> bool:
-    """Whether the downloader shall fetch the file with another tool than ours.
+def tool_for(resolution: Resolution, asked: Sequence[str], options: Options) -> str:
+    """Name the downloader's variation that shall fetch the file, say ``_wget``; empty for ours.
 
-    It does where the user names a tool, or where only a tool can fetch the file, and neither
-    a local file nor the store nor perhaps a site's own mirror has it.
+    That is the tool that the user named, or gdown from the engine for a file that lies on
+    Google Drive only and while no gdown is here. Neither is needed where a local file or the
+    store has the file, or perhaps a site's own mirror what lies on Drive.
+
+    Parameters
+    ----------
+    resolution : Resolution
+        What is delivered.
+    asked : sequence of str
+        The variations that user and meta ask of the downloader together.
+    options : Options
+        How it is delivered.
     """
     request, artifact = resolution.request, resolution.artifact
     if options.offline or request.weights == "dummy" or request.local:
-        return False
-    if not (tool or artifact.tool) or (artifact.tool and options.mirror):
-        return False
+        return ""
+    declared = declared_tool(resolution)
+    named = [tag for tag in asked if tag != declared]
+    if not named and (not declared or options.mirror or drive.installed()):
+        return ""
     pipeline = Pipeline(Catalog.load(), options)
-    return pipeline.store.find(*keys(artifact)) is None
+    if pipeline.store.find(*keys(artifact)) is not None:
+        return ""
+    return named[-1] if named else declared
+
+
+def declared_tool(resolution: Resolution) -> str:
+    """Name the downloader's variation that the meta declares for the file, or an empty text."""
+    tool = resolution.artifact.tool
+    return f"_{tool}" if tool else ""
 
 
 def for_downloader(resolution: Resolution) -> dict[str, str]:

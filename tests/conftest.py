@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import shutil
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -75,8 +75,13 @@ def _build(stage: Path) -> None:
         _install(stage / name, package, served)
 
 
-def _install(prefix: Path, package: Path | None, served: dict[str, Path]) -> None:
-    made = build.install(prefix, package)
+def _install(
+    prefix: Path,
+    package: Path | None,
+    served: dict[str, Path],
+    tools: Sequence[str] = build.TOOLS,
+) -> None:
+    made = build.install(prefix, package, tools)
     artifacts.patch(made, served)
     done = CM(made, prefix.with_name(f"{prefix.name}-home"), _indexed(made)).run("reindex", "repo")
     assert done.ok, done.text

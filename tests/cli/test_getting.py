@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from cmx_resnet50.digests import digest_file
+from tests.faults.support import trusting
 from tests.harness import faults
 from tests.harness.artifacts import ARTIFACTS, delivered
 from tests.harness.cm import CM, Result
@@ -300,23 +301,6 @@ def test_drive_with_other_bytes_or_none(cm: CM, origin: Origin, served: dict[str
     assert result.code == 1
     assert "gdown could not fetch" in result.err
     assert "Traceback" not in result.err
-
-
-def trusting(cm: CM, origin: Origin, name: str) -> dict[str, str]:
-    """Return an environment that knows the company's CA by this one variable.
-
-    ``SSL_CERT_DIR`` stands for the system's own certificates: OpenSSL reads them from there,
-    and neither requests nor we have any other way to see them.
-    """
-    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-    given = str(origin.authority.bundle)
-    if name == "SSL_CERT_DIR":
-        system = cm.home / "certs"
-        system.mkdir()
-        (system / "company.pem").write_bytes(origin.authority.bundle.read_bytes())
-        subprocess.run(["openssl", "rehash", str(system)], check=True)
-        given = str(system)
-    return {**dict.fromkeys(names, ""), name: given}
 
 
 @pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl to make a store of CAs")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import subprocess
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -95,6 +96,23 @@ def assert_next_run_is_good(cm: CM, origin: Origin, served: dict[str, Path], nam
     sent = len(origin.requests)
     assert_good(cm, cm.get(*variations), served, name)
     assert len(origin.requests) == sent
+
+
+def trusting(cm: CM, origin: Origin, name: str) -> dict[str, str]:
+    """Return an environment that knows the company's CA by this one variable.
+
+    ``SSL_CERT_DIR`` stands for the system's own certificates: OpenSSL reads them from there,
+    and neither requests nor we have any other way to see them.
+    """
+    names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
+    given = str(origin.authority.bundle)
+    if name == "SSL_CERT_DIR":
+        system = cm.home / "certs"
+        system.mkdir()
+        (system / "company.pem").write_bytes(origin.authority.bundle.read_bytes())
+        subprocess.run(["openssl", "rehash", str(system)], check=True)
+        given = str(system)
+    return {**dict.fromkeys(names, ""), name: given}
 
 
 REQUESTS = {

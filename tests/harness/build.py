@@ -29,7 +29,7 @@ SCRIPT = "repo/script/get-ml-model-resnet50"
 """Where the CM script lies, in our package and in ``cmx4mlops``."""
 
 _COPIED = ("cmind", "cmx4mlops")
-_TOOLS = ("gdown", "pip")
+TOOLS = ("gdown", "pip")
 """What a user's environment has beside the declared dependencies: the engine would install
 gdown by itself for Google Drive, and cannot without a network."""
 
@@ -103,8 +103,10 @@ def copy_tree(source: Path, target: Path) -> None:
             shutil.copy2(origin, copy, follow_symlinks=False)
 
 
-def install(prefix: Path, wheel: Path | None) -> Installation:
+def install(prefix: Path, wheel: Path | None, tools: Sequence[str] = TOOLS) -> Installation:
     """Make an environment at `prefix`: ours with `wheel`, or upstream's with ``cmx4mlops`` only.
+
+    `tools` are packages that the user has besides.
 
     Raises
     ------
@@ -114,7 +116,7 @@ def install(prefix: Path, wheel: Path | None) -> Installation:
     venv.EnvBuilder(symlinks=True).create(prefix)
     wanted = ["cmx4mlops"] if wheel is None else _requirements(wheel)
     site = _site_packages(prefix)
-    for distribution in _closure([*wanted, *_TOOLS]):
+    for distribution in _closure([*wanted, *tools]):
         _link(distribution, site)
         _write_launchers(distribution, prefix / "bin")
     if wheel is None:
