@@ -47,10 +47,11 @@ def predeps(i: CmDict) -> CmDict:
     const = i["run_script_input"].get("const", {})
     seen = {**env, **const}
     steps.check_values(seen, i["meta"]["checked_env_keys"])
+    # The engine has gone into the cache entry since: relative to it, nobody names a file.
+    env[steps.LOCAL] = seen[steps.LOCAL] = steps.local_file(seen, env["CM_TMP_CURRENT_PATH"])
     options = Options.read(seen)
     resolution = steps.resolve(steps.request_of(seen, const, i["variation_tags"]), options)
     steps.say_notes(env, [*resolution.notes, *resolution.remarks])
-    env[steps.LOCAL] = steps.local_file(seen)
     if options.skip_tensorflow:
         env["CM_RESNET50_SKIP_TENSORFLOW"] = "yes"
     env[steps.ENTRY] = "" if i["input"].get("skip_cache") else str(Path.cwd())

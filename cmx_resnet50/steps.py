@@ -98,7 +98,7 @@ def request_of(
         env,
         url=_text(const.get("CM_PACKAGE_URL")),
         checksum=_text(const.get(CHECKSUM) or const.get("CM_DOWNLOAD_CHECKSUM")),
-        local=_text(env.get(LOCAL, local_file(env))),
+        local=_text(env[LOCAL] if LOCAL in env else local_file(env)),
         explicit=explicit,
     )
     if request.batch != "dynamic" and not _BATCH.fullmatch(request.batch):
@@ -383,9 +383,26 @@ def _original_folder(env: Mapping[str, Any]) -> Path:
     return Path(env[PLACE]).parent.with_name("original")
 
 
-def local_file(env: Mapping[str, Any]) -> str:
-    """Return the path of the user's own file, if one is given (``--checkpoint`` and the like)."""
-    return str(env.get("CM_RESNET50_CHECKPOINT") or env.get("CM_DOWNLOAD_LOCAL_FILE_PATH") or "")
+def local_file(env: Mapping[str, Any], base: str = "") -> str:
+    """Return the path of the user's own file, if one is given (``--checkpoint`` and the like).
+
+    Parameters
+    ----------
+    env : mapping
+        CM's env.
+    base : str
+        The folder that a relative path starts from; the working folder where none is given.
+
+    Raises
+    ------
+    OptionError
+        If ``~somebody`` is nobody here.
+    """
+    for name in ("CM_RESNET50_CHECKPOINT", "CM_DOWNLOAD_LOCAL_FILE_PATH"):
+        path = str(env.get(name) or "").strip()
+        if path:
+            return str(absolute(name, path, Path(base) if base else None))
+    return ""
 
 
 def output_folder(env: Mapping[str, Any], base: str) -> str:

@@ -69,6 +69,28 @@ def test_right_file(
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.parametrize("given", [FILE, ".", f"~/mine/{FILE}"])
+def test_path_from_where_the_user_stands(
+    cm: CM, origin: Origin, served: dict[str, Path], mine: Path, way: str, given: str
+) -> None:
+    """Also where another folder was meant by the same words before."""
+    elsewhere = cm.home / "elsewhere"
+    elsewhere.mkdir()
+    request = cm.request(quiet=True, **{way: given})
+    if given != f"~/mine/{FILE}":
+        missing = cm.run(*request, cwd=elsewhere)
+        assert_failed(cm, missing, served, f"{elsewhere}/{FILE}", "does not exist")
+    shutil.copyfile(served[NAME], mine / FILE)
+    for folder in (mine, mine, elsewhere):
+        assert_good(cm, cm.run(*request, cwd=folder), served, NAME)
+    other = altered(served[NAME], 200_000)
+    (mine / FILE).write_bytes(other)
+    result = cm.run(*request, cwd=mine, env={**ANY, "CM_RESNET50_STORE": str(cm.home / "store")})
+    assert result.ok, result.text
+    assert not origin.requests
+
+
+@pytest.mark.parametrize("way", WAYS)
 def test_wrong_file_is_refused(
     cm: CM, origin: Origin, served: dict[str, Path], mine: Path, way: str
 ) -> None:
