@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cmx_resnet50.digests import Expected
 from cmx_resnet50.errors import Resnet50Error, see
 from cmx_resnet50.fetch.model import Attempt, Source
-from cmx_resnet50.fetch.redaction import by_hand
+from cmx_resnet50.redaction import by_hand
 
 
 def amount(count: int) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from cmx_resnet50.digests import Digests
-from cmx_resnet50.fetch.redaction import redact
+from cmx_resnet50.redaction import redact
 
 if TYPE_CHECKING:
     from cmx_resnet50.fetch.session import Session

@@ -17,8 +17,8 @@ import urllib3.exceptions as wire
 
 from cmx_resnet50.fetch.answers import PROXY_PASSWORD
 from cmx_resnet50.fetch.errors import Final, Passing, Verdict
-from cmx_resnet50.fetch.redaction import host_of
 from cmx_resnet50.fetch.session import MAX_REDIRECTS, issuer
+from cmx_resnet50.redaction import host_of
 
 
 def verdict(error: Exception, url: str, timeout: float) -> Verdict:

@@ -18,9 +18,9 @@ from cmx_resnet50.fetch.journal import VERSION, Header
 from cmx_resnet50.fetch.model import Attempt, Download, FetchOptions, Progress, Source
 from cmx_resnet50.fetch.part import Part
 from cmx_resnet50.fetch.patience import Budget, Patience
-from cmx_resnet50.fetch.redaction import host_of
 from cmx_resnet50.fetch.session import is_loopback
 from cmx_resnet50.fetch.transfer import Transfer
+from cmx_resnet50.redaction import host_of
 from cmx_resnet50.remote import packages
 
 PLAIN_LIMIT = 4 << 30

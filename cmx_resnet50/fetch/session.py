@@ -19,7 +19,7 @@ from requests.adapters import HTTPAdapter
 import cmx_resnet50
 from cmx_resnet50.fetch import certificate
 from cmx_resnet50.fetch.errors import Final
-from cmx_resnet50.fetch.redaction import host_of
+from cmx_resnet50.redaction import host_of
 
 MAX_REDIRECTS = 10
 REDIRECT_BODY = 64 * 1024

@@ -13,8 +13,8 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any, TypeVar
 
-from cmx_resnet50.fetch.redaction import redact
 from cmx_resnet50.publish.target import Advance, Named, PublishError
+from cmx_resnet50.redaction import redact
 from cmx_resnet50.remote.filesystems import bounded, opened, told
 
 CHUNK = 1 << 20
