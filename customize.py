@@ -24,12 +24,14 @@ def _answer(hook: Callable[[CmDict], CmDict]) -> Callable[[CmDict], CmDict]:
     """Turn errors of the library into CM's way of saying them."""
 
     def guarded(i: CmDict) -> CmDict:
-        from cmx_resnet50.errors import Resnet50Error
+        from cmx_resnet50.errors import INTERRUPTED, Resnet50Error
 
         try:
             return hook(i)
         except BaseException as error:
             turns.end(i["run_script_input"])
+            if isinstance(error, KeyboardInterrupt):
+                return {"return": 130, "error": INTERRUPTED}
             if isinstance(error, Resnet50Error):
                 return {"return": 1, "error": str(error)}
             raise

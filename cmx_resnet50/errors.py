@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+INTERRUPTED = "interrupted; what was fetched is kept, the same command goes on from there."
+"""What a user is told after ctrl-C."""
+
 
 class Resnet50Error(Exception):
     """An error whose text is complete: what was asked, what is wrong, what to do next."""

@@ -31,7 +31,7 @@ def preprocess(i: dict[str, Any]) -> dict[str, Any]:
             print(f"CM ResNet-50: {note}", file=sys.stderr)
     else:
         from cmx_resnet50 import steps
-        from cmx_resnet50.errors import Resnet50Error
+        from cmx_resnet50.errors import INTERRUPTED, Resnet50Error
 
         try:
             if not cold:
@@ -39,6 +39,8 @@ def preprocess(i: dict[str, Any]) -> dict[str, Any]:
             line = steps.ensure(env, const, silent=silent)
         except Resnet50Error as error:
             return {"return": 1, "error": str(error)}
+        except KeyboardInterrupt:
+            return {"return": 130, "error": INTERRUPTED}
     if not silent:
         print(line, flush=True)
     # Skipped, the engine writes no scripts and no state beside it: a hit changes nothing.

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 
 from cmx_resnet50.brief import brief
 from cmx_resnet50.cli.output import complain
-from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.errors import INTERRUPTED, Resnet50Error
 
 
 @brief()
@@ -46,6 +46,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         complain(f"{name}{error.strerror or error}")
         return 1
     except KeyboardInterrupt:
-        complain("interrupted; what was fetched is kept, the same command goes on from there.")
+        complain(INTERRUPTED)
         return 130
     return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 import signal
 import subprocess
 from contextlib import ExitStack
@@ -105,12 +106,9 @@ def test_interrupt(cm: CM, origin: Origin, served: dict[str, Path], program: str
         origin.wait(lambda: "%" in running.err)
         running.interrupt()
         result = running.wait(10)
-    if program == "cmx-resnet50":
-        assert result.code == 130, result.text
-        assert "interrupted" in result.err
-        assert "Traceback" not in result.err
-    else:
-        assert not result.ok
+    assert result.code == 130, result.text
+    assert "interrupted; what was fetched is kept" in result.err
+    assert "Traceback" not in result.err
     assert_nothing_half_written(cm, served)
     origin.heal()
     origin.clear_log()
@@ -120,13 +118,15 @@ def test_interrupt(cm: CM, origin: Origin, served: dict[str, Path], program: str
     assert origin.bytes_sent() <= size - sent + 70_000
 
 
+@pytest.mark.parametrize("program", ["cm", "cmx-resnet50"])
 def test_interrupt_while_waiting_for_another(
-    cm: CM, origin: Origin, served: dict[str, Path]
+    cm: CM, origin: Origin, served: dict[str, Path], program: str
 ) -> None:
     origin.fail(URL, Stall(200_000))
+    line = cm.request(*REQUEST, quiet=True) if program == "cm" else command(*REQUEST)
     with start(cm, *REQUEST, CM_RESNET50_READ_TIMEOUT="60") as first:
         origin.wait(lambda: origin.bytes_sent(URL) >= 200_000)
-        with start(cm, *REQUEST) as second:
+        with cm.start(*line, program=program) as second:
             origin.wait(lambda: WAITING in second.err)
             second.interrupt()
             result = second.wait(10)
@@ -153,6 +153,32 @@ def test_holder_of_the_lock_is_killed(
     for result in results:
         assert result.ok, result.text
     assert any("taking over" in result.err for result in results)
+    assert origin.bytes_sent() < 2 * served[LONE].stat().st_size
+    assert_next_run_is_good(cm, origin, served, LONE)
+
+
+def test_two_hosts_on_one_store(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    """Namespaces stand for hosts: names and process numbers of their own, one folder."""
+    unshare = ["-rpuf", "--kill-child", "sh", "-c"]
+    if subprocess.run(["unshare", *unshare, "true"], capture_output=True).returncode:
+        pytest.skip("no namespaces can be made here")
+    origin.fail(URL, Trickle(150_000), times=1)
+
+    def on(host: str) -> Running:
+        get = f"hostname {host} && exec cmx-resnet50 {' '.join(command(*REQUEST))}"
+        unshared = str(shutil.which("unshare"))
+        return cm.start(*unshare, get, program=unshared, env={**IMPATIENT, **ONE_CONNECTION})
+
+    with on("north") as first, ExitStack() as stack:
+        origin.wait(lambda: "%" in first.err)
+        others = [stack.enter_context(on(host)) for host in ("south", "east")]
+        for other in others:
+            origin.wait(lambda other=other: WAITING in other.err)  # type: ignore[misc]
+            assert re.search(r"waiting for process \d+ on north", other.err)
+        first.kill()
+        results = [other.wait(30) for other in others]
+    for result in results:
+        assert result.ok, result.text
     assert origin.bytes_sent() < 2 * served[LONE].stat().st_size
     assert_next_run_is_good(cm, origin, served, LONE)
 
