@@ -20,6 +20,7 @@ from cmx_resnet50.naming import (
     site_name,
 )
 from cmx_resnet50.options import Options
+from cmx_resnet50.redaction import redact
 from cmx_resnet50.store import Store, StoredObject
 
 if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
@@ -213,7 +214,7 @@ class Bringer:
         return {
             "artifact": artifact.name,
             "file": artifact.file,
-            "url": url,
+            "url": redact(url),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "plugin": __version__,
             "licence": artifact.licence,
@@ -248,5 +249,5 @@ def _refuse_other_formats(artifact: Artifact, partial: Path) -> None:
             read_facts(partial, artifact.format)
         except Resnet50Error as error:
             partial.unlink()
-            text = str(error).replace(str(partial), artifact.url)
+            text = str(error).replace(str(partial), redact(artifact.url))
             raise Resnet50Error(f"{text}. It is not taken.") from error

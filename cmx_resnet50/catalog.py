@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from cmx_resnet50.redaction import redact
 from cmx_resnet50.request import ASKED, RUN, Artifact, Refusal, Request, Resolution
 
 __all__ = ["ASKED", "RUN", "SCRIPT", "Artifact", "Catalog", "Refusal", "Request", "Resolution"]
@@ -174,18 +175,18 @@ class Catalog:
                 "Leave one out."
             )
         if request.framework == "none":
-            raise Refusal(f"No framework is chosen for --const.CM_PACKAGE_URL={url}.")
+            raise Refusal(f"No framework is chosen for --const.CM_PACKAGE_URL={redact(url)}.")
         artifact = self.find_url(url)
         if artifact is None:
             return Resolution(request, self._unknown(request, url), (), (url,))
         if artifact.companion_key is not None:
             raise Refusal(
-                f"--const.CM_PACKAGE_URL={url} is {artifact.file}, which comes with a model "
-                f"and is none. Ask _{artifact.format} without the URL."
+                f"--const.CM_PACKAGE_URL={redact(url)} is {artifact.file}, which comes with a "
+                f"model and is none. Ask _{artifact.format} without the URL."
             )
         if artifact.format != request.framework:
             raise Refusal(
-                f"--const.CM_PACKAGE_URL={url} is {artifact.file} for {artifact.format}, "
+                f"--const.CM_PACKAGE_URL={redact(url)} is {artifact.file} for {artifact.format}, "
                 f"but {request.framework} is asked for. Ask _{artifact.format} with it, "
                 "or leave the URL out."
             )
@@ -202,7 +203,7 @@ class Catalog:
         try:
             name = posixpath.basename(urlsplit(url).path)
         except ValueError as error:
-            raise Refusal(f"CM_PACKAGE_URL={url} is no URL: {error}.") from error
+            raise Refusal(f"CM_PACKAGE_URL={redact(url)} is no URL: {error}.") from error
         archive: dict[str, str | None] | None = None
         if name.endswith(".gz"):
             name = name.removesuffix(".gz")
@@ -252,7 +253,7 @@ def _remarks(resolution: Resolution) -> Iterator[str]:
     request, artifact = resolution.request, resolution.artifact
     if not artifact.known and not artifact.verifiable:
         yield (
-            f"No digest of {artifact.url} is known: the file is not verified. "
+            f"No digest of {redact(artifact.url)} is known: the file is not verified. "
             "Give one with --const.CM_DOWNLOAD_CHECKSUM."
         )
     if artifact.batch == "free" and (request.batch != "dynamic" or request.fix_shape == "yes"):

@@ -11,6 +11,7 @@ import json
 import os
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
+from zlib import crc32
 
 from cmx_resnet50.store.glance import intact
 
@@ -98,11 +99,17 @@ def _path(env: Mapping[str, Any]) -> str:
 def _fingerprint(env: Mapping[str, Any], const: Mapping[str, Any]) -> dict[str, str]:
     # A mirror decides nothing about a file that is there, and may hold a password.
     options = [key for key in sorted(os.environ) if key.startswith(OPTION) and key != MIRROR]
-    found = {key: str(os.environ[key]) for key in options}
+    found = {key: _veiled(os.environ[key]) for key in options}
     found["CM_REPOS"] = os.environ.get("CM_REPOS", "")
     for key in sorted(env):
         if key.startswith(OPTION) and not key.startswith(RUN) and key != MIRROR:
-            found[f"env.{key}"] = str(env[key])
+            found[f"env.{key}"] = _veiled(env[key])
     for key in USER:
-        found[f"const.{key}"] = str(const.get(RUN + key) or const.get(key) or "")
+        found[f"const.{key}"] = _veiled(const.get(RUN + key) or const.get(key) or "")
     return found
+
+
+def _veiled(value: object) -> str:
+    """Return `value`, or a sum of it where it is a URL, which may hold a password."""
+    text = str(value)
+    return f"crc32 {crc32(text.encode()):08x}" if "://" in text else text

@@ -21,6 +21,7 @@ from cmx_resnet50.naming import (
     site_name,
 )
 from cmx_resnet50.options import Options
+from cmx_resnet50.redaction import redact
 from cmx_resnet50.store import Gone, Placement, Store, StoredObject
 
 if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
@@ -31,7 +32,7 @@ if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashl
 class Delivery:
     """The objects that a resolution came to, and where the bytes came from.
 
-    `origin` is ``fetched``, ``store``, ``local`` or ``dummy``.
+    `url` holds no secrets. `origin` is ``fetched``, ``store``, ``local`` or ``dummy``.
     """
 
     resolution: Resolution
@@ -290,7 +291,7 @@ class Pipeline:
         if resolution.request.weights == "dummy":
             url = f"dummy:{artifact.name}"
             return Delivery(resolution, model, companions, origin, True, url)
-        url = resolution.request.url or resolution.sources[0]
+        url = redact(resolution.request.url or resolution.sources[0])
         if not artifact.known:
             found = self.catalog.find_digest(model.md5, model.sha256)
             if found is not None:

@@ -20,6 +20,7 @@ from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.naming import expected, expected_archive, keys
 from cmx_resnet50.options import Options, absolute
 from cmx_resnet50.pipeline import Delivery, Pipeline
+from cmx_resnet50.redaction import redact
 
 PLACE = hit.RUN + "PLACE"
 """Where the entry's own copy shall lie; set by `prepare`, read by `finish`."""
@@ -29,6 +30,8 @@ LOCAL = hit.RUN + "LOCAL_FILE"
 """The user's own file, kept before the downloader's key for it is given the entry's copy."""
 CHECKSUM = hit.RUN + "CM_DOWNLOAD_CHECKSUM"
 """The user's own checksum, kept before the downloader's key for it is emptied."""
+URL = hit.RUN + "CM_PACKAGE_URL"
+"""The user's own URL, kept before the downloader's key for it loses its secrets."""
 ORIGIN = hit.RUN + "ORIGIN"
 """Where this run had the bytes from; set by `finish`, so that `ensure` does not say "store"."""
 ENTRY = hit.RUN + "ENTRY"
@@ -96,7 +99,7 @@ def request_of(
         raise Refusal(f"Two batch sizes are asked for: {', '.join(sorted(batches))}. Ask one.")
     request = Request.from_env(
         env,
-        url=_text(const.get("CM_PACKAGE_URL")),
+        url=_text(const.get(URL) or const.get("CM_PACKAGE_URL")),
         checksum=_text(const.get(CHECKSUM) or const.get("CM_DOWNLOAD_CHECKSUM")),
         local=_text(env[LOCAL] if LOCAL in env else local_file(env)),
         explicit=explicit,
@@ -108,7 +111,8 @@ def request_of(
         )
     if "," in (request.url or ""):
         raise Refusal(
-            f"CM_PACKAGE_URL={request.url}: CM cannot carry a comma there. Write it as %2C."
+            f"CM_PACKAGE_URL={redact(request.url or '')}: CM cannot carry a comma there. "
+            "Write it as %2C."
         )
     return request
 
@@ -173,8 +177,9 @@ def prepare(
     folder = _original_folder(env) if resolution.batch is not None else Path(env[PLACE]).parent
     pipeline.place(delivery, folder)
     delivery = inspected(pipeline, delivery, folder)
-    if "CM_DOWNLOAD_CHECKSUM" in const:
-        const[CHECKSUM] = const["CM_DOWNLOAD_CHECKSUM"]
+    for kept, name in ((CHECKSUM, "CM_DOWNLOAD_CHECKSUM"), (URL, "CM_PACKAGE_URL")):
+        if name in const:
+            const[kept] = const[name]
     file = delivery.resolution.artifact.file
     env[PLACE] = str(Path(env[PLACE]).with_name(file))
     wiring = {
@@ -276,7 +281,7 @@ def adopt(env: Env, resolution: Resolution, options: Options) -> Delivery:
             f"{error}\nAnother download tool brought this file. Remove it and run again:\n"
             f"  rm '{path}'"
         ) from error
-    delivery = replace(delivery, url=resolution.sources[0], origin="fetched")
+    delivery = replace(delivery, url=redact(resolution.sources[0]), origin="fetched")
     folder = _original_folder(env) if resolution.batch is not None else Path(env[PLACE]).parent
     pipeline.place(delivery, folder)
     return inspected(pipeline, delivery, folder)

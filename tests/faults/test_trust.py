@@ -163,6 +163,36 @@ def test_secrets_in_a_further_url(cm: CM, origin: Origin, served: dict[str, Path
     assert TOKEN not in given.out + given.err
 
 
+def test_secrets_in_a_url_of_the_users_own(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    """The engine writes the URL among the tags of its cache entry; nobody prints it."""
+    plain = f"https://files.example.org/x.tflite?token={TOKEN}"
+    given = plain.replace("//", f"//anna:{SECRET}@")
+    origin.serve(plain, served[LONE])
+    options = {"const.CM_PACKAGE_URL": given}
+    results = [cm.get(*REQUEST, env=IMPATIENT, **options) for _ in range(3)]
+    for result in results:
+        assert result.ok, result.text
+        assert result.path.read_bytes() == served[LONE].read_bytes()
+        assert "https://***@files.example.org/x.tflite?token=***" in result.err
+        weights = result.env["CM_ML_MODEL_STARTING_WEIGHTS_FILENAME"]
+        assert weights == "https://***@files.example.org/x.tflite?token=***"
+    assert len(origin.requests) == 1
+    assert "authorization" in origin.requests[0].headers
+    shutil.rmtree(store_of(cm))
+    shutil.rmtree(cm.repos / "repos" / "local" / "cache")
+    origin.forget(plain)
+    failed = cm.get(*REQUEST, env=IMPATIENT, **options)
+    assert_failed(cm, failed, served, "files.example.org", "token=***")
+    refused = cm.get(env=IMPATIENT, **{"const.CM_PACKAGE_URL": f"{given},1"})
+    assert_failed(cm, refused, served, "cannot carry a comma")
+    for result in [*results, failed, refused]:
+        assert SECRET not in result.out + result.err
+        assert TOKEN not in result.out + result.err
+    written = [*store_of(cm).rglob("*"), *cm.repos.rglob("cmx-resnet50-receipt.json")]
+    for path in written:
+        assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
+
+
 def test_plain_http_is_for_loopback_and_for_what_the_user_names(
     cm: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
