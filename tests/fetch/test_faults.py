@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import itertools
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cmx_resnet50.digests import Expected
-from cmx_resnet50.fetch import FetchError, Source
+from cmx_resnet50.fetch import FetchError, FetchOptions, Source
 from tests.fetch import server as faults
 from tests.fetch.conftest import CONTENT, KNOWN, QUICK, SIZE, Watched, assert_whole, get
 from tests.fetch.server import Answer, Exchange, Server, serve
@@ -179,9 +181,12 @@ def test_a_host_that_answers_is_asked_for_the_other_name(server: Server, partial
     assert get([server.url, other], partial).url == other
 
 
-def test_an_unknown_host_name_is_told(partial: Path) -> None:
-    with pytest.raises(FetchError, match=r"name of no-such-host\.invalid cannot be resolved"):
+def test_an_unknown_host_name_is_tried_again_and_told(partial: Path) -> None:
+    with pytest.raises(
+        FetchError, match=r"name of no-such-host\.invalid cannot be resolved"
+    ) as caught:
         get(["https://no-such-host.invalid/f"], partial)
+    assert caught.value.attempts[0].retries == QUICK.retries
 
 
 @pytest.mark.parametrize("declared", [KNOWN, Expected()], ids=["known", "unknown"])
@@ -264,6 +269,98 @@ def test_the_budget_ends_a_long_row_of_retries(server: Server, partial: Path) ->
         get([server.url], partial, options=options, progress=progress)
     assert "HTTP 503 Busy, which asks to wait 1 s; asked again in 1 s" in progress.notes[0]
     assert 0.9 < time.monotonic() - began < 5
+
+
+def test_the_budget_is_one_for_all_sources(server: Server, second: Server, partial: Path) -> None:
+    server.always = second.always = faults.status("503 Busy", Retry_After="1")
+    options = replace(QUICK, retries=99, retry_budget=1.5)
+    with pytest.raises(FetchError, match="too long to wait for"):
+        get([server.url, second.url], partial, options=options)
+    assert (len(server.requests), len(second.requests)) == (2, 1)
+
+
+def pauses(server: Server, partial: Path, options: FetchOptions) -> list[float]:
+    """The seconds between the requests of one fetch that fails."""
+    times = []
+
+    def busy(exchange: Exchange) -> None:
+        times.append(time.monotonic())
+        faults.status("500 Sorry")(exchange)
+
+    server.always = busy
+    with pytest.raises(FetchError, match="HTTP 500"):
+        get([server.url], partial, options=options)
+    return [after - before for before, after in itertools.pairwise(times)]
+
+
+def test_pauses_double(server: Server, partial: Path) -> None:
+    found = pauses(server, partial, replace(QUICK, retries=4, backoff=0.1))
+    assert len(found) == 4
+    for number, pause in enumerate(found):
+        # Half of it may be taken away, so that many clients do not come back together.
+        assert pause >= 0.05 * 2**number
+    assert found[0] < 0.05 * 2**3
+
+
+def test_clients_that_failed_together_do_not_come_back_together(tmp_path: Path) -> None:
+    options = replace(QUICK, retries=1, backoff=0.4)
+
+    def once(number: int) -> float:
+        with serve(CONTENT) as own:
+            (pause,) = pauses(own, tmp_path / str(number), options)
+            return pause
+
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(once, range(8)))
+    assert max(found) - min(found) > 0.03
+
+
+def test_a_weak_etag_is_compared_and_not_sent(server: Server, partial: Path) -> None:
+    """If-Range takes strong ones only: a server would send the whole file for a weak one."""
+    server.etag = 'W/"one"'
+    server.plan = [faults.cut(1_000_000)]
+    assert_whole(get([server.url], partial), partial)
+    assert server.sent == SIZE
+    assert not any("if-range" in exchange.headers for exchange in server.requests)
+    partial.unlink()
+
+    def changes(exchange: Exchange) -> None:
+        faults.cut(1_000_000)(exchange)
+        server.etag = 'W/"two"'
+
+    server.plan = [changes]
+    progress = Watched()
+    assert_whole(get([server.url], partial, progress=progress), partial)
+    assert "changed while it was fetched" in progress.notes[0]
+
+
+def test_a_part_that_contradicts_itself_is_not_taken(server: Server, partial: Path) -> None:
+    def odd(exchange: Exchange) -> None:
+        body, headers, line = exchange.part()
+        more = 10 if exchange.asked else 0
+        exchange.head(line, **{**headers, "Content_Length": len(body) + more})
+        exchange.send(body + bytes(more))
+
+    server.always = odd
+    progress = Watched()
+    assert_whole(get([server.url], partial, progress=progress), partial)
+    assert "Content-Range says 3000017 bytes, Content-Length 3000027" in progress.notes[0]
+
+
+def test_a_part_of_a_longer_file_is_not_taken(server: Server, partial: Path) -> None:
+    """Its ETag is the same, and its size is not."""
+    server.plan = [faults.cut(1_000_000), lambda e: e.good(Content_Range=after(e, SIZE + 5))]
+    progress = Watched()
+    declared = Expected(KNOWN.md5)
+    get([server.url], partial, declared, progress=progress)
+    assert partial.read_bytes() == CONTENT
+    assert f"the file there has {SIZE + 5:,} bytes, not {SIZE:,}" in progress.notes[0]
+
+
+def after(exchange: Exchange, total: int) -> str:
+    assert exchange.asked is not None
+    start, end = exchange.asked
+    return f"bytes {start}-{end - 1}/{total}"
 
 
 def test_a_remote_that_changes_midway_starts_again(server: Server, partial: Path) -> None:

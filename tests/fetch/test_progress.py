@@ -8,6 +8,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 from cmx_resnet50.progress import Progress, progress_for
 
 ROOT = Path(__file__).parents[2]
@@ -46,6 +48,23 @@ def test_lines_where_there_is_no_terminal() -> None:
     ]
     assert "MB/s" in tenths[0]
     assert " s left" in tenths[0]
+
+
+def test_a_line_now_and_then_where_a_tenth_takes_long(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    now = 0.0
+    monkeypatch.setattr("cmx_resnet50.progress.time.monotonic", lambda: now)
+    shown = progress_for(False)
+    shown.start("model.onnx", 100_000_000, "https://h/f", 0)
+    for _ in range(99):
+        now += 1.0
+        shown.advance(10_000)
+    shown.done()
+    _, *lines = capsys.readouterr().err.splitlines()
+    assert [line.split(" of ")[0] for line in lines] == [
+        f"model.onnx: {megabytes} MB" for megabytes in ("0.3", "0.6", "0.9")
+    ]
 
 
 def test_nothing_when_silent() -> None:
