@@ -14,9 +14,11 @@ apart := $(subst $(empty) $(empty), or ,$(APART))
 
 .PHONY: run test test-full lint docs bench clean $(APART:%=test-%)
 
-# Asks for VARIATIONS in a CM of its own, under $(VENV), and prints what it got.
+# Asks for VARIATIONS and prints what it got: in CM_REPOS where that is set, whose index may not
+# know this copy yet, else in a CM of its own, under $(VENV).
 run: $(RUN)/.done
-	CM_REPOS="$(CURDIR)/$(RUN)/CM" $(RUN)/bin/cm run script --quiet \
+	$(if $(CM_REPOS),$(RUN)/bin/cm reindex repo >$(RUN)/reindex.log,true) && \
+	  CM_REPOS="$(or $(CM_REPOS),$(CURDIR)/$(RUN)/CM)" $(RUN)/bin/cm run script --quiet \
 	  --tags=get,ml-model,resnet50$(if $(VARIATIONS),$(comma)$(VARIATIONS))
 
 test: $(TEST)/.done
