@@ -31,7 +31,7 @@ def entry_of(env: Mapping[str, Any]) -> str:
 def record(
     env: Mapping[str, Any],
     const: Mapping[str, Any],
-    files: Iterable[tuple[str, str]],
+    files: Iterable[tuple[str, str, str]],
     *,
     located: Mapping[str, str],
     store: str,
@@ -45,7 +45,7 @@ def record(
     env, const
         CM's env and const.
     files
-        The sha256 and the place of each delivered file.
+        The sha256, the place and the `Placement.stamp` of each delivered file.
     located : mapping
         The keys that say where they are: the engine may have kept those of a run that asked
         for a folder of its own.
@@ -84,7 +84,7 @@ def answer(env: MutableMapping[str, Any], const: Mapping[str, Any]) -> tuple[lis
             receipt = json.load(file)
         if receipt["request"] != _fingerprint(env, const):
             return None
-        if not all(intact(receipt["store"], sha256, place) for sha256, place in receipt["files"]):
+        if not all(intact(receipt["store"], *file) for file in receipt["files"]):
             return None
         env.update(receipt["located"])
         return [str(note) for note in receipt["notes"]], str(receipt["summary"])

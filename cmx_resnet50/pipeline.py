@@ -217,17 +217,16 @@ class Pipeline:
         found = self.store.find(derived_key(original, batch))
         return None if found is None else found.sha256
 
-    def place(self, delivery: Delivery, folder: Path) -> list[tuple[Path, str]]:
+    def place(self, delivery: Delivery, folder: Path) -> list[tuple[Path, Placement]]:
         """Fill `folder` with the model and its companions, under their own names.
 
         Returns
         -------
         list of tuple
-            Each file that had to be filled, and what stood there: see `Placement.was`.
+            Each file, the model first, and what was done.
         """
         placed = [(folder / name, stored) for stored, name in delivery.files()]
-        done = [(path, self._filled(delivery, stored, path)) for path, stored in placed]
-        return [(path, placement.was) for path, placement in done if placement.changed]
+        return [(path, self._filled(delivery, stored, path)) for path, stored in placed]
 
     def restore(self, resolution: Resolution, folder: Path, sha256: str) -> Delivery | None:
         """Take what `folder` holds whole into a store that lost it; then as `recall`."""
@@ -248,11 +247,11 @@ class Pipeline:
                 )
         return self.recall(resolution, sha256)
 
-    def place_original(self, delivery: Delivery, folder: Path) -> None:
+    def place_original(self, delivery: Delivery, folder: Path) -> Placement | None:
         """Fill `folder` with the file before its batch was fixed, if there is one."""
-        if delivery.original is not None:
-            name = delivery.resolution.artifact.file
-            self._filled(delivery, delivery.original, folder / name)
+        if delivery.original is None:
+            return None
+        return self._filled(delivery, delivery.original, folder / delivery.resolution.artifact.file)
 
     def _filled(self, delivery: Delivery, stored: StoredObject, path: Path) -> Placement:
         try:

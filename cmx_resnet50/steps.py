@@ -353,23 +353,27 @@ def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> str:
     if not place.parent.is_dir():
         place = options.store / "places" / delivery.model.sha256 / "model"
     folders = [place, *(Path(folder) for folder in (env.get(OUTPUT),) if folder)]
-    for folder in folders:
-        for path, was in pipeline.place(delivery, folder):
-            if was != "absent" or folder == Path(env[hit.CACHED]).parent:
-                print(
-                    f"cmx-resnet50: {path} was {_WAS.get(was, was)}; filled again from the store",
-                    file=sys.stderr,
-                )
+    placed = {path: done for folder in folders for path, done in pipeline.place(delivery, folder)}
+    for path, done in placed.items():
+        if done.changed and (done.was != "absent" or path.parent == Path(env[hit.CACHED]).parent):
+            print(
+                f"cmx-resnet50: {path} was {_WAS.get(done.was, done.was)}; filled again from the "
+                "store",
+                file=sys.stderr,
+            )
     located = exports.locations(
         delivery.resolution.artifact, folders[-1], delivery.resolution.companions
     )
-    files = [(stored.sha256, str(place / name)) for stored, name in delivery.files()]
-    if delivery.original is not None:
-        original = place.with_name("original")
-        pipeline.place_original(delivery, original)
+    files = [
+        (stored.sha256, str(place / name), placed[place / name].stamp)
+        for stored, name in delivery.files()
+    ]
+    original = place.with_name("original")
+    filled = pipeline.place_original(delivery, original)
+    if delivery.original is not None and filled is not None:
         file = str(original / delivery.resolution.artifact.file)
         located[exports.ORIGINAL] = file
-        files.append((delivery.original.sha256, file))
+        files.append((delivery.original.sha256, file, filled.stamp))
     env.update(located)
     if len(folders) == 1 and not delivery.private:
         hit.record(

@@ -6,8 +6,8 @@ import os
 import stat
 
 
-def intact(root: str, sha256: str, place: str) -> bool:
-    """Whether `place` is a hard link to an object that is as its stamp says.
+def intact(root: str, sha256: str, place: str, stamp: str = "") -> bool:
+    """Whether an object is as its stamp says, and `place` a hard link to it or as `stamp` says.
 
     False says nothing: then `Store.check` and `Store.place` have the last word.
 
@@ -19,6 +19,8 @@ def intact(root: str, sha256: str, place: str) -> bool:
         The object.
     place : str
         Absolute path of the place.
+    stamp : str
+        See `Placement.stamp`.
     """
     folder = f"{root}/objects/{sha256[:2]}/{sha256}"
     try:
@@ -28,5 +30,13 @@ def intact(root: str, sha256: str, place: str) -> bool:
         there = os.lstat(place)
     except (OSError, ValueError):
         return False
-    now = f"{found.st_size} {found.st_mtime_ns} {found.st_ctime_ns} {found.st_ino}\n"
-    return stat.S_ISREG(found.st_mode) and recorded == now and os.path.samestat(found, there)
+    if not stat.S_ISREG(found.st_mode) or recorded != _stamp(found):
+        return False
+    return os.path.samestat(found, there) or (
+        stat.S_ISREG(there.st_mode) and stamp == _stamp(there)
+    )
+
+
+def _stamp(status: os.stat_result) -> str:
+    """Return what ``stamps.Stamp`` writes, which costs an import that a hit does not pay."""
+    return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}\n"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -67,11 +67,14 @@ class Placement:
         Whether something was written.
     was : str
         What stood there before: ``whole``, ``absent``, ``other bytes``, ``link``, ``folder``.
+    stamp : str
+        Of a reflink or a copy, what its inode said when its bytes were last known to be right.
     """
 
     method: str
     changed: bool
     was: str
+    stamp: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import stat
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from cmx_resnet50.store.copying import clone, neighbour, reflink, room_error, sweep
@@ -58,13 +59,14 @@ class Places:
                 self._record(stored, View(dest, "hardlink", None))
             return kept
         if known is not None and known.stamp == Stamp.of(there):
-            return kept
+            return replace(kept, stamp=known.stamp.text)
         right, settled = whole(dest, stored.size, stored.sha256)
         if not right:
             return "other bytes"
-        if settled is not None:
-            self._record(stored, View(dest, "copy", Stamp.of(settled)))
-        return kept
+        if settled is None:
+            return kept
+        self._record(stored, View(dest, "copy", Stamp.of(settled)))
+        return replace(kept, stamp=Stamp.of(settled).text)
 
     def fill(
         self, stored: StoredObject, status: os.stat_result, dest: Path, was: str, *, link: bool
@@ -95,14 +97,13 @@ class Places:
             # Also after success: a rename between two links of one inode does nothing.
             with suppress(OSError):
                 temporary.unlink(missing_ok=True)
-        if link:
-            placed = regular(dest)
-            if method == "hardlink":
-                self._objects.relinked(stored, status)
-                self._record(stored, View(dest, method, None))
-            elif placed is not None:
-                self._record(stored, View(dest, method, Stamp.of(placed)))
-        return Placement(method, True, was)
+        placed = regular(dest)
+        stamp = None if placed is None or method == "hardlink" else Stamp.of(placed)
+        if link and method == "hardlink":
+            self._objects.relinked(stored, status)
+        if link and placed is not None:
+            self._record(stored, View(dest, method, stamp))
+        return Placement(method, True, was, stamp.text if stamp else "")
 
     def refill(self, stored: StoredObject, old: os.stat_result) -> list[Path]:
         """Give the places that still link to the damaged inode `old` the new object."""

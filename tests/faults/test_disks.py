@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -58,6 +59,8 @@ def small_disk(folder: Path, size: int) -> Iterator[None]:
 
 
 ROOM = [64 << 10, *(pytest.param(n << 10, marks=pytest.mark.full) for n in (8, 200, 360))]
+ROOM += [384 << 10, pytest.param(376 << 10, marks=pytest.mark.full)]
+"""The last two are for the file, and not for all that is written down about it."""
 
 
 @pytest.mark.parametrize("room", ROOM)
@@ -133,6 +136,8 @@ def test_read_only_store(
             hit = other.get(*REQUEST)
             assert hit.ok, hit.text
             assert hit.path.read_bytes() == delivered(served[LONE])
+        # It is a copy, for which nothing can be written down in the store.
+        assert_glanced(other, *REQUEST, **IMPATIENT)
         hit.path.unlink()
         again = other.get(*REQUEST)
         assert again.ok, again.text
@@ -142,6 +147,56 @@ def test_read_only_store(
         assert_failed(other, miss, served, str(store_of(cm)), "CM_RESNET50_STORE")
     good = other.get("pytorch")
     assert good.ok, good.text
+
+
+def assert_glanced(cm: CM, *variations: str, **env: str) -> None:
+    """The run finds all in place by a look at inodes: it needs nothing of the library."""
+    tags = ",".join(["get", "ml-model", "resnet50", *(f"_{name}" for name in variations)])
+    request = {"action": "run", "automation": "script", "tags": tags, "quiet": True}
+    code = (
+        f"import cmind, sys; assert cmind.access({request})['return'] == 0; "
+        "assert 'cmx_resnet50.steps' not in sys.modules"
+    )
+    result = cm.command("python", "-c", code, env=env)
+    assert result.ok, result.text
+
+
+@pytest.fixture(params=["xfs", pytest.param("btrfs", marks=pytest.mark.full)])
+def reflinking(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
+    """Yield a folder on a file system that shares blocks between files."""
+    image, folder = tmp_path / "image", tmp_path / "reflinking"
+    image.touch()
+    os.truncate(image, 400 << 20)
+    folder.mkdir()
+    make = shutil.which(f"mkfs.{request.param}", path=f"{os.environ['PATH']}:/sbin:/usr/sbin")
+    if make is None or subprocess.run([make, "-q", str(image)], capture_output=True).returncode:
+        pytest.skip(f"no mkfs.{request.param} here, or it makes nothing of 400 MB")
+    with mounted("-o", "loop", str(image), at=folder):
+        yield folder
+
+
+def test_reflinks_where_the_disk_has_them(
+    cm: CM, origin: Origin, served: dict[str, Path], reflinking: Path
+) -> None:
+    """A place is changed by itself, and mended from the object; a hit is as quick as any."""
+    user = cm.also(repos=reflinking / "CM")
+    first = user.get("ncnn")
+    assert_good(user, first, served, "ncnn")
+    assert first.path.stat().st_nlink == 1
+    records = [json.loads(p.read_text()) for p in store_of(user).glob("views/*/*.json")]
+    assert {record["method"] for record in records} == {"reflink"}
+    assert_glanced(user, "ncnn")
+    origin.clear_log()
+    before = first.path.stat()
+    first.path.chmod(0o644)
+    with first.path.open("r+b") as file:
+        file.write(b"x")
+    os.utime(first.path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    mended = user.get("ncnn")
+    assert_good(user, mended, served, "ncnn")
+    assert f"{first.path} was damaged" in mended.err
+    assert_glanced(user, "ncnn")
+    assert not origin.connects
 
 
 def test_read_only_cm_repos(cm: CM, origin: Origin, served: dict[str, Path]) -> None:

@@ -61,10 +61,15 @@ def test_a_glance_agrees_with_the_long_look(store: Store, tmp_path: Path) -> Non
     dest, copied = tmp_path / "model", tmp_path / "copied"
     copied.write_bytes(DATA)
     if store.place(stored, dest).method != "hardlink":
-        pytest.skip("a glance is for hard links")
+        pytest.skip("no hard links here")
     root = str(store.root)
     assert intact(root, stored.sha256, str(dest))
     assert not intact(root, stored.sha256, str(copied))
+    stamp = store.place(stored, copied).stamp
+    assert stamp == store.place(stored, copied).stamp
+    assert intact(root, stored.sha256, str(copied), stamp)
+    flip(copied, keep_mtime=True)
+    assert not intact(root, stored.sha256, str(copied), stamp)
     assert not intact(root, stored.sha256, str(tmp_path / "absent"))
     (tmp_path / "link").symlink_to(dest)
     assert not intact(root, stored.sha256, str(tmp_path / "link"))
