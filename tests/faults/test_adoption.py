@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.faults.support import assert_failed, assert_good, objects, store_of
+from tests.faults.test_disks import read_only
 from tests.harness.artifacts import ARTIFACTS, delivered
 from tests.harness.build import Installation
 from tests.harness.cm import CM
@@ -203,3 +204,18 @@ def test_archive_and_its_content(
     assert_good(cm, result, served, name)
     assert result.path.read_bytes() == delivered(served[name])
     assert not origin.requests
+
+
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_read_only_media(
+    cm: CM, origin: Origin, served: dict[str, Path], mine: Path, folder: bool
+) -> None:
+    shutil.copyfile(served[NAME], mine / FILE)
+    with read_only(mine):
+        for _ in range(2):
+            result = cm.get(checkpoint=str(mine if folder else mine / FILE))
+            assert_good(cm, result, served, NAME)
+    # Taken out, it is not missed.
+    shutil.rmtree(mine)
+    assert_good(cm, cm.get(offline=True), served, NAME)
+    assert not origin.connects

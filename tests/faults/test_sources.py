@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
+from datetime import datetime, timezone
 from pathlib import Path
 from typing import ClassVar
 
@@ -26,6 +28,7 @@ from tests.harness.origin import Origin
 ONE = "tflite-no-argmax"
 URL = ARTIFACTS[ONE].url
 REQUEST = ("tflite", "no-argmax")
+TOOL = "cmx-resnet50"
 CASES = {ONE: REQUEST, "tflite-argmax": ("tflite",), "pytorch-fp32": ("pytorch",)}
 
 
@@ -110,6 +113,41 @@ def test_further_urls_all_fail(cm: CM, origin: Origin, served: dict[str, Path]) 
     result = cm.get(*REQUEST, env=IMPATIENT, **further)
     assert_failed(cm, result, served, URL, *further.values(), "HTTP 404")
     assert_next_run_is_good(cm, origin, served, ONE)
+
+
+@pytest.mark.parametrize("name", ["tflite-argmax", "pytorch-fp32"])
+def test_each_object_has_a_record_of_where_it_came_from(
+    cm: CM, origin: Origin, served: dict[str, Path], name: str
+) -> None:
+    artifact = ARTIFACTS[name]
+    origin.fail(artifact.url, Status(404))
+    used = [*artifact.urls, further := "https://two.example.org/b"][1]
+    origin.serve(further, served[name])
+    options = {"env.CM_DOWNLOAD_URL1": further}
+    before = datetime.now(timezone.utc).replace(microsecond=0)
+    assert_good(cm, cm.get(*CASES[name], env=IMPATIENT, **options), served, name)
+    listed = {row["artifact"]: row for row in json.loads(cm.command(TOOL, "list", "--json").out)}
+    version = cm.command(TOOL, "--version").out.split()[-1]
+    for sha256, path in objects(store_of(cm)).items():
+        record = json.loads(path.with_name("record.json").read_text(encoding="utf-8"))
+        content = path.read_bytes()
+        assert record["artifact"] == name
+        assert record["url"] == used
+        assert record["sha256"] == sha256
+        assert record["md5"] == digest(path, "md5")
+        assert record["bytes"] == len(content)
+        assert record["plugin"] == version
+        assert record["licence"] == listed[name]["licence"]
+        assert before <= datetime.fromisoformat(record["date"]) <= datetime.now(timezone.utc)
+
+
+def test_a_header_never_names_a_file(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    named = {"Content-Disposition": "attachment; filename=\"../../evil.sh\"; filename*=x''evil"}
+    origin.serve(URL, served[ONE], headers=named)
+    result = cm.get(*REQUEST, outdirname="out")
+    assert_good(cm, result, served, ONE)
+    assert [path.name for path in (cm.cwd / "out").iterdir()] == [ARTIFACTS[ONE].file]
+    assert not list(cm.home.parent.rglob("*evil*"))
 
 
 @pytest.mark.skipif(shutil.which("wget") is None, reason="wget is not installed")

@@ -12,12 +12,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cmx_resnet50.digests import Expected
 from cmx_resnet50.fetch import FetchError
 from cmx_resnet50.fetch.coverage import Coverage
 from cmx_resnet50.fetch.pieces import Pieces, Span
 from tests.fetch import server as faults
-from tests.fetch.conftest import QUICK, SIZE, assert_whole, get
-from tests.fetch.server import Exchange, Server
+from tests.fetch.conftest import CONTENT, QUICK, SIZE, assert_whole, get
+from tests.fetch.server import Exchange, Server, serve
 
 
 class Paced:
@@ -55,9 +56,17 @@ def test_a_slow_connection_gets_help(server: Server, partial: Path) -> None:
 
 
 def test_no_more_connections_than_allowed(server: Server, partial: Path) -> None:
-    server.always = paced = Paced(2_000_000)
+    server.always = paced = Paced(500_000)
     assert_whole(get([server.url], partial, options=replace(QUICK, connections=2)), partial)
     assert paced.most == 2
+
+
+def test_a_connection_is_used_again(partial: Path) -> None:
+    with serve(CONTENT * 8, always=Paced(2_000_000)) as server:
+        get([server.url], partial, Expected())
+    assert partial.read_bytes() == server.content
+    used = {id(exchange.connection) for exchange in server.requests}
+    assert len(used) <= QUICK.connections < len(server.requests)
 
 
 def test_one_connection_where_it_is_fast_enough(server: Server, partial: Path) -> None:
@@ -77,12 +86,16 @@ def test_one_connection_where_there_are_no_ranges(server: Server, partial: Path)
     assert len(server.requests) == 1
 
 
-def test_a_crowded_host_gets_fewer(server: Server, partial: Path) -> None:
+@pytest.mark.parametrize("line", ["429 Slow down", "503 Busy"])
+@pytest.mark.parametrize("headers", [{}, {"Retry_After": "0"}], ids=["", "retry-after"])
+def test_a_crowded_host_gets_fewer(
+    server: Server, partial: Path, line: str, headers: dict[str, str]
+) -> None:
     paced = Paced(1_000_000)
 
     def answer(exchange: Exchange) -> None:
         if paced.now >= 2:
-            return faults.status("429 Slow down", Retry_After="0")(exchange)
+            return faults.status(line, **headers)(exchange)
         return paced(exchange)
 
     server.always = answer

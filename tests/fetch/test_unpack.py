@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gzip
 import hashlib
 import zlib
@@ -11,6 +12,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from cmx_resnet50.catalog import Catalog, Request
+from cmx_resnet50.options import Options
+from cmx_resnet50.pipeline import Delivery, Pipeline
 from cmx_resnet50.unpack import UnpackError, gunzip
 
 TEXT = b"weights and biases, " * 5000
@@ -71,3 +75,24 @@ def test_a_bomb_ends_at_the_bound(tmp_path: Path) -> None:
     assert unpack(tmp_path, gzip.compress(TEXT), len(TEXT)) == TEXT
     with pytest.raises(UnpackError, match="more than"):
         unpack(tmp_path, gzip.compress(TEXT), len(TEXT) - 1)
+
+
+def test_an_archive_of_the_table_has_a_bound_of_its_own(tmp_path: Path) -> None:
+    """Its digest is right, and what is in it grows beyond what the table says."""
+    meta = copy.deepcopy(dict(Catalog.load().meta))
+    (facts,) = (f for f in meta["artifacts"].values() if f["name"] == "tflite-argmax")
+    bomb = gzip.compress(bytes(20 << 20), 9)
+    facts["archive"]["md5"] = hashlib.md5(bomb, usedforsecurity=False).hexdigest()
+    (tmp_path / "resnet50_v1.tflite.gz").write_bytes(bomb)
+    options = Options(store=tmp_path / "store", mirror=(tmp_path.as_uri(),))
+
+    def obtain(limit: int) -> Delivery:
+        facts["archive"]["max_unpacked_bytes"] = limit
+        catalog = Catalog(meta)
+        request = Request(framework="tflite", explicit=frozenset({"tflite"}))
+        return Pipeline(catalog, options, silent=True).obtain(catalog.resolve(request))
+
+    with pytest.raises(UnpackError, match="more than the 1,000,000 bytes"):
+        obtain(1_000_000)
+    assert not list((tmp_path / "store" / "incoming").rglob("partial"))
+    assert obtain(20 << 20).model.size == 20 << 20
