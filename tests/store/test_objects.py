@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmx_resnet50.digests import Digests, digest_file
@@ -319,6 +319,7 @@ def test_adopting_known_bytes_adds_keys_and_heals(store: Store, tmp_path: Path) 
     assert store.check(store.adopt(mine, record={}))
 
 
+@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_a_key_is_usable_or_refused(tmp_path_factory: pytest.TempPathFactory, key: str) -> None:
     store = Store(tmp_path_factory.mktemp("keys"))
@@ -331,6 +332,7 @@ def test_a_key_is_usable_or_refused(tmp_path_factory: pytest.TempPathFactory, ke
         assert found is None
 
 
+@settings(deadline=None)
 @given(
     st.lists(
         st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,158}[a-z0-9])?", fullmatch=True).filter(
