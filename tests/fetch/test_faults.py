@@ -307,7 +307,7 @@ def test_pauses_double(server: Server, partial: Path) -> None:
 
 
 def test_clients_that_failed_together_do_not_come_back_together(tmp_path: Path) -> None:
-    options = replace(QUICK, retries=1, backoff=0.4)
+    options = replace(QUICK, retries=1, backoff=0.8)
 
     def once(number: int) -> float:
         with serve(CONTENT) as own:
@@ -316,6 +316,8 @@ def test_clients_that_failed_together_do_not_come_back_together(tmp_path: Path) 
 
     with ThreadPoolExecutor(8) as pool:
         found = list(pool.map(once, range(8)))
+    # Each may be up to twice as early as another, and a busy machine makes none earlier.
+    assert min(found) < 0.75
     assert max(found) - min(found) > 0.03
 
 
