@@ -19,7 +19,6 @@ import os
 import pwd
 import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,16 +49,19 @@ find-links = /packages
 @pytest.fixture(scope="session")
 def bare_podman() -> Iterator[Podman]:
     """Return the engine with a bare Debian as image ``rootfs``."""
-    folder = Path(tempfile.mkdtemp(prefix="cmx-podman-"))
-    podman = Podman(folder)
     try:
         engine.install()
-        podman.import_base(engine.rootfs(engine.cache_folder()), "localhost/rootfs")
     except engine.Unavailable as reason:
-        podman.close()
         pytest.skip(str(reason))
-    yield podman
-    podman.close()
+    podman = Podman()
+    try:
+        base = engine.rootfs(engine.cache_folder(), podman.folder)
+        podman.import_base(base, "localhost/rootfs")
+        yield podman
+    except engine.Unavailable as reason:
+        pytest.skip(str(reason))
+    finally:
+        podman.close()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,9 @@
 its own: what else podman holds on this machine is neither seen nor touched.
 
 Every setting below is needed where a container starts inside a sandbox: no cgroup may be made,
-limits must not be raised, and crun takes a hybrid cgroup tree for a pure one.
+limits must not be raised, and crun takes a hybrid cgroup tree for a pure one. A container, and
+a build, has no network but where a command says so: what reaches a server here does so by the
+flags of the page.
 """
 
 from __future__ import annotations
@@ -14,11 +16,12 @@ import os
 import re
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-PACKAGES = ("podman", "podman-docker", "buildah", "crun", "debootstrap")
-PROGRAMS = ("podman", "docker", "crun", "debootstrap", "unshare")
+PACKAGES = ("podman", "buildah", "crun", "debootstrap")
+PROGRAMS = ("podman", "crun", "debootstrap")
 _IN_BASE = "binutils,ca-certificates,git,python3,python3-pip,python3-venv,sudo,tzdata,wget"
 """What the engine wants of an image, and ``ld`` (binutils), which CM needs to detect the system."""
 _REVISION = 1
@@ -26,13 +29,20 @@ _REVISION = 1
 CACHE = "CMX_RESNET50_TEST_CACHE"
 """Names the folder that is kept between runs."""
 
+_MEMORY = 6
+"""GiB of memory that hold the images of one run, with room to spare."""
+
+_DOCKER = """#!/bin/sh
+exec /usr/bin/podman "$@"
+"""
+"""What Debian's podman-docker installs, whose package would remove the real docker."""
 _CRUN = """#!/bin/sh
 exec unshare -m sh -c 'umount /sys/fs/cgroup/unified 2>/dev/null; exec {crun} "$@"' crun "$@"
 """
 _CONTAINERS = """[containers]
 default_ulimits = ["nofile=20000:20000", "nproc=32768:32768"]
 cgroups = "disabled"
-netns = "host"
+netns = "none"
 [engine]
 runtime = "crun"
 cgroup_manager = "cgroupfs"
@@ -74,19 +84,20 @@ def install() -> None:
         if shutil.which("apt-get") is None:
             raise Unavailable(f"containers: no {', '.join(_missing())}, and no apt-get to install")
         environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
-        _run("apt-get", "update", "-qq", env=environment)
+        _run("apt-get", "update", "-qq")
         _run(
-            "apt-get", "install", "-qq", "--yes", "--no-install-recommends", *PACKAGES,
-            env=environment,
+            "apt-get", "install", "-qq", "--yes", "--no-remove", "--no-install-recommends",
+            *PACKAGES, env=environment,
         )  # fmt: skip
     if _missing():
         raise Unavailable(f"containers: apt-get brought no {', '.join(_missing())}")
 
 
-def rootfs(folder: Path) -> Path:
+def rootfs(folder: Path, work: Path) -> Path:
     """Return a tar file with this machine's release of Debian, made in `folder` if not there.
 
-    No package list and no source stays in it: what is built on it cannot install a package.
+    `work` is a folder for what lies about while it is made. No package list and no source
+    stays in the file: what is built on it cannot install a package.
 
     Raises
     ------
@@ -98,7 +109,7 @@ def rootfs(folder: Path) -> Path:
     if kept.exists():
         return kept
     folder.mkdir(parents=True, exist_ok=True)
-    made, packed = folder / f"new-{os.getpid()}", folder / f"new-{os.getpid()}.tar"
+    made, packed = work / "rootfs", folder / f"new-{os.getpid()}.tar"
     try:
         _run(
             "debootstrap", "--variant=minbase", f"--include={_IN_BASE}", release, str(made),
@@ -117,19 +128,24 @@ def rootfs(folder: Path) -> Path:
 
 
 class Podman:
-    """A container engine with images, volumes and configuration of its own, in `folder`.
+    """A container engine with images, volumes and configuration of its own, in a new folder.
 
-    `bin` holds ``docker`` as Debian's podman-docker makes it; `variables` select the engine.
+    The folder lies in memory where there is enough: an image is thousands of small files, and
+    on a busy disk a run took three times as long. `bin` holds ``docker``; `variables` select
+    the engine.
     """
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self) -> None:
+        self.folder = folder = Path(tempfile.mkdtemp(prefix="cmx-podman-"))
+        if _free_memory() > 2 * _MEMORY << 30:
+            options = f"size={_MEMORY}g,mode=700"
+            _try("mount", "-t", "tmpfs", "-o", options, "cmx-podman", str(folder))
         self.bin = folder / "bin"
-        self.bin.mkdir(parents=True)
-        (self.bin / "docker").symlink_to("/usr/bin/docker")
+        self.bin.mkdir()
         crun = shutil.which("crun") or "crun"
-        (folder / "crun").write_text(_CRUN.format(crun=crun))
-        (folder / "crun").chmod(0o755)
+        for path, text in ((self.bin / "docker", _DOCKER), (folder / "crun", _CRUN)):
+            path.write_text(text.format(crun=crun))
+            path.chmod(0o755)
         (folder / "containers.conf").write_text(_CONTAINERS.format(folder=folder))
         (folder / "storage.conf").write_text(_STORAGE.format(folder=folder))
         self.variables = {
@@ -160,9 +176,9 @@ class Podman:
 
     def close(self) -> None:
         """Remove all containers and images, and the folder."""
-        environment = {**os.environ, **self.variables}
-        subprocess.run(["podman", "rm", "--all", "--force"], env=environment, capture_output=True)
-        subprocess.run(["umount", self.folder / "graph" / "overlay"], capture_output=True)
+        _try("podman", "rm", "--all", "--force", env={**os.environ, **self.variables})
+        _try("umount", str(self.folder / "graph" / "overlay"))
+        _try("umount", str(self.folder))
         shutil.rmtree(self.folder, ignore_errors=True)
 
 
@@ -180,10 +196,14 @@ def _release() -> str:
 
 def _mirror(release: str) -> str:
     """Return the mirror that this machine's apt uses for `release`."""
-    listing = _run(
+    command = (
         "apt-get", "indextargets", "--format", "$(CODENAME) $(COMPONENT) $(REPO_URI)",
         "Created-By: Packages",
     )  # fmt: skip
+    listing = _run(*command)
+    if not listing:  # An image of Debian holds no lists, and without them apt names nothing.
+        _run("apt-get", "update", "-qq")
+        listing = _run(*command)
     for line in listing.splitlines():
         codename, component, address = line.split(" ", 2)
         if (codename, component) == (release, "main"):
@@ -199,6 +219,17 @@ def _run(*command: str, cwd: Path | None = None, env: Mapping[str, str] | None =
     if done.returncode != 0:
         raise Unavailable(f"containers: {_shown(command)} failed: {_last_line(done.stderr)}")
     return done.stdout
+
+
+def _try(*command: str, env: Mapping[str, str] | None = None) -> None:
+    """Run a command that may fail."""
+    subprocess.run(command, env=env, stdin=subprocess.DEVNULL, capture_output=True, check=False)
+
+
+def _free_memory() -> int:
+    """Return how many bytes programs may take without swapping."""
+    found = re.search(r"^MemAvailable: +(\d+) kB$", Path("/proc/meminfo").read_text(), re.MULTILINE)
+    return int(found[1]) << 10 if found else 0
 
 
 def _shown(command: Sequence[str]) -> str:
