@@ -35,7 +35,7 @@ test-runtime: $(TEST)/.runtime
 test-callers: $(TEST)/.done
 	$(TEST)/bin/python -m pytest -m callers
 
-# Root, and Debian's podman, podman-docker, buildah, crun and debootstrap; else it says why not.
+# As root: installs Debian's podman, buildah, crun and debootstrap if need be; else it says why not.
 test-container: $(TEST)/.done
 	$(TEST)/bin/python -m pytest -m container
 

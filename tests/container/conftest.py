@@ -19,7 +19,7 @@ import os
 import pwd
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -46,20 +46,35 @@ find-links = /packages
 """
 
 
+class NoEngine(pytest.skip.Exception):
+    """No container runs on this machine; the text says why."""
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    call: pytest.CallInfo[None],
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """Let all tests that have no engine share one line of the summary."""
+    report = yield
+    if call.excinfo is not None and isinstance(call.excinfo.value, NoEngine):
+        report.longrepr = (__file__, 1, str(call.excinfo.value))
+    return report
+
+
 @pytest.fixture(scope="session")
 def bare_podman() -> Iterator[Podman]:
     """Return the engine with a bare Debian as image ``rootfs``."""
     try:
         engine.install()
     except engine.Unavailable as reason:
-        pytest.skip(str(reason))
+        raise NoEngine(str(reason)) from None
     podman = Podman()
     try:
         base = engine.rootfs(engine.cache_folder(), podman.folder)
         podman.import_base(base, "localhost/rootfs")
         yield podman
     except engine.Unavailable as reason:
-        pytest.skip(str(reason))
+        raise NoEngine(str(reason)) from None
     finally:
         podman.close()
 

@@ -237,6 +237,7 @@ def _shown(command: Sequence[str]) -> str:
 
 
 def _last_line(text: str) -> str:
-    lines = [line for line in text.splitlines() if line.strip()]
+    lines = [line for line in text.splitlines() if line.strip()] or ["it says nothing"]
+    said = re.sub(r'^time="[^"]*" level=\w+ msg="(.*)"$', r"\1", lines[-1].strip())
     # A mirror's address may hold a password.
-    return re.sub(r"//[^/@\s]+@", "//", lines[-1].strip()) if lines else "it says nothing"
+    return re.sub(r"//[^/@\s]+@", "//", said)
