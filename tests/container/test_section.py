@@ -22,7 +22,7 @@ DOCKER = META["docker"]
 
 def test_the_image_is_named_after_the_version_that_is_in_it() -> None:
     assert DOCKER["image_name"] == f"cmx-resnet50-{__version__}"
-    assert DOCKER["cm_repos"].endswith(f" cmx-resnet50=={__version__}")
+    assert DOCKER["cm_repos"].endswith(f" cmx-resnet50[dummy]=={__version__}")
     assert f"localhost/local/cmx-resnet50-{__version__}:ubuntu-22.04-latest" in page.text()
 
 
