@@ -4,6 +4,8 @@
     The engine, with a Debian under the names of the images that we build on: nothing is
     pulled. Its pip knows a folder with all packages but ours, its apt knows no source, so that
     a build that wants anything else fails. Tests skip, in one line, where it cannot be had.
+``indexed``
+    A base whose pip knows nothing but an index on loopback, which holds ours too.
 ``checkout``
     A clone of the project that expects the small files of ``served``; the folder in which a
     reader of the page works.
@@ -15,14 +17,18 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import pwd
 import subprocess
 import sys
+import threading
 from collections.abc import Generator, Iterator
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
+from packaging.utils import canonicalize_name
 
 from tests.container import podman as engine
 from tests.container.page import run
@@ -121,7 +127,7 @@ def wheels(
     (ours,) = installation.prefix.parent.glob("*.whl")
     done = subprocess.run(
         [sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder,
-         "--only-binary=:all:", f"--python-version={version}", ours, *_PACKAGES],
+         "--only-binary=:all:", f"--python-version={version}", f"{ours}[dummy]", *_PACKAGES],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,
@@ -141,6 +147,35 @@ def podman(bare_podman: Podman, wheels: Path) -> Podman:
     tags = [f"--tag=localhost/{name}" for name in BASES]
     bare_podman("build", "--quiet", *tags, str(context))
     return bare_podman
+
+
+@pytest.fixture
+def indexed(
+    podman: Podman, wheels: Path, installation: build.Installation, tmp_path: Path
+) -> Iterator[str]:
+    """Return the name of a base whose index is served as long as the test runs."""
+    for wheel in (*wheels.iterdir(), *installation.prefix.parent.glob("*.whl")):
+        project = tmp_path / "index" / canonicalize_name(wheel.name.partition("-")[0])
+        project.mkdir(parents=True, exist_ok=True)
+        (project / wheel.name).symlink_to(wheel)
+    handler = functools.partial(_Quiet, directory=str(tmp_path / "index"))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        context = tmp_path / "base"
+        context.mkdir()
+        address = f"http://127.0.0.1:{server.server_port}/"
+        (context / "pip.conf").write_text(f"[global]\nindex-url = {address}\n")
+        (context / "Containerfile").write_text("FROM rootfs\nCOPY pip.conf /etc/pip.conf\n")
+        podman("build", "--quiet", "--tag=localhost/company-base:indexed", str(context))
+        yield "company-base:indexed"
+        server.shutdown()
+
+
+class _Quiet(SimpleHTTPRequestHandler):
+    """A folder as a package index: pip takes the listings that it makes."""
+
+    def log_message(self, *arguments: object) -> None:
+        """Say nothing."""
 
 
 @pytest.fixture(scope="session")

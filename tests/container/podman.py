@@ -5,9 +5,10 @@
 its own: what else podman holds on this machine is neither seen nor touched.
 
 Every setting below is needed where a container starts inside a sandbox: no cgroup may be made,
-limits must not be raised, and crun takes a hybrid cgroup tree for a pure one. A container, and
-a build, has no network but where a command says so: what reaches a server here does so by the
-flags of the page.
+limits must not be raised, and crun takes a hybrid cgroup tree for a pure one.
+
+A container has no network, and neither has a build, but where a command asks for one: what
+reaches a server does so by the flags that the page names.
 """
 
 from __future__ import annotations
@@ -22,6 +23,8 @@ from pathlib import Path
 
 PACKAGES = ("podman", "buildah", "crun", "debootstrap")
 PROGRAMS = ("podman", "crun", "debootstrap")
+_PATH = "/usr/bin:/usr/sbin"
+"""Where Debian's packages put them."""
 _IN_BASE = "binutils,ca-certificates,git,python3,python3-pip,python3-venv,sudo,tzdata,wget"
 """What the engine wants of an image, and ``ld`` (binutils), which CM needs to detect the system."""
 _REVISION = 1
@@ -32,10 +35,12 @@ CACHE = "CMX_RESNET50_TEST_CACHE"
 _MEMORY = 6
 """GiB of memory that hold the images of one run, with room to spare."""
 
-_DOCKER = """#!/bin/sh
-exec /usr/bin/podman "$@"
+_COMMAND = """#!/bin/sh
+[ "$1" != build ] || {{ shift; set -- build --network=none "$@"; }}
+exec {podman} "$@"
 """
-"""What Debian's podman-docker installs, whose package would remove the real docker."""
+"""Called ``podman``, and ``docker`` as by Debian's podman-docker, for which apt would remove the
+real docker."""
 _CRUN = """#!/bin/sh
 exec unshare -m sh -c 'umount /sys/fs/cgroup/unified 2>/dev/null; exec {crun} "$@"' crun "$@"
 """
@@ -131,8 +136,8 @@ class Podman:
     """A container engine with images, volumes and configuration of its own, in a new folder.
 
     The folder lies in memory where there is enough: an image is thousands of small files, and
-    on a busy disk a run took three times as long. `bin` holds ``docker``; `variables` select
-    the engine.
+    on a busy disk a run took three times as long. `bin` holds ``docker`` and ``podman``;
+    `variables` select the engine.
     """
 
     def __init__(self) -> None:
@@ -142,9 +147,13 @@ class Podman:
             _try("mount", "-t", "tmpfs", "-o", options, "cmx-podman", str(folder))
         self.bin = folder / "bin"
         self.bin.mkdir()
-        crun = shutil.which("crun") or "crun"
-        for path, text in ((self.bin / "docker", _DOCKER), (folder / "crun", _CRUN)):
-            path.write_text(text.format(crun=crun))
+        programs = {name: shutil.which(name, path=_PATH) for name in PROGRAMS}
+        for path, text in (
+            (self.bin / "docker", _COMMAND),
+            (self.bin / "podman", _COMMAND),
+            (folder / "crun", _CRUN),
+        ):
+            path.write_text(text.format_map(programs))
             path.chmod(0o755)
         (folder / "containers.conf").write_text(_CONTAINERS.format(folder=folder))
         (folder / "storage.conf").write_text(_STORAGE.format(folder=folder))
@@ -183,7 +192,7 @@ class Podman:
 
 
 def _missing() -> list[str]:
-    return [name for name in PROGRAMS if shutil.which(name, path="/usr/bin:/usr/sbin") is None]
+    return [name for name in PROGRAMS if shutil.which(name, path=_PATH) is None]
 
 
 def _release() -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import pwd
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -66,9 +67,27 @@ def test_the_first_section_makes_an_image_and_a_dummy(
     commands = page.blocks("Build and run")[1]
     said = page.shell(anna, checkout, commands)
     assert "Docker image exists" in said
-    meta = (installation.script / "_cm.json").read_text(encoding="utf-8")
-    assert sha256(only(models)) in meta
+    assert sha256(only(models)) in (installation.script / "_cm.json").read_text(encoding="utf-8")
     assert podman("ps", "--all", "--quiet") == ""
+
+
+def test_a_dummy_of_each_kind_can_be_written(anna: CM, checkout: Path, models: Path) -> None:
+    command = 'cm docker script "get ml-model resnet50 _tflite _dummy-weights" --quiet --to=models'
+    page.shell(anna, checkout, command)
+    assert only(models).name == "resnet50_v1.tflite"
+
+
+def test_names_are_resolved_as_on_the_host(anna: CM, checkout: Path) -> None:
+    servers = re.findall(r"^nameserver .*$", Path("/etc/resolv.conf").read_text(), re.MULTILINE)
+    if not servers:
+        pytest.skip("this machine has no name server")
+    command = (
+        'cm docker script "get ml-model resnet50 _dummy-weights" --quiet '
+        '--docker_pre_run_cmds,="cat /etc/resolv.conf","ls /sys/class/net"'
+    )
+    said = page.shell(anna, checkout, command).splitlines()
+    assert set(servers) <= set(said)
+    assert {path.name for path in Path("/sys/class/net").iterdir()} <= set(said)
 
 
 def test_what_the_host_has_is_not_fetched_again(
@@ -105,12 +124,15 @@ def test_the_hosts_store_cannot_be_written(anna: CM, checkout: Path) -> None:
     assert list((anna.repos / "resnet50-store").iterdir()) == []
 
 
-def test_what_nobody_has_is_an_error_that_names_it(anna: CM, checkout: Path, models: Path) -> None:
+def test_without_a_network_what_nobody_has_is_an_error_that_names_it(
+    anna: CM, origin: Origin, checkout: Path, models: Path
+) -> None:
     command = 'cm docker script "get ml-model resnet50 _pytorch _int8" --quiet --to=models'
     env = {"CM_RESNET50_DOCKER_NETWORK": "none", "CM_RESNET50_RETRY_BUDGET": "0.1"}
-    said = page.fails(anna, checkout, command, env)
+    said = page.fails(anna.also(origin=origin), checkout, command, env)
     assert "resnet50_INT8bit_quantized.pt" in said
     assert list(models.iterdir()) == []
+    assert origin.requests == []
 
 
 def test_a_mirror_and_a_proxy_are_the_containers_too(
@@ -132,10 +154,13 @@ def test_a_file_of_ones_own(
     assert sha256(only(models)) == sha256(given)
 
 
-def test_another_base_and_folder(podman: Podman, anna: CM, checkout: Path, models: Path) -> None:
+def test_another_base_and_folder(
+    podman: Podman, anna: CM, checkout: Path, models: Path, installation: Installation
+) -> None:
     said = page.run(anna, checkout, "Another base image, another place to build in")
     assert "build --network=host" in said
-    assert only(models).stat().st_size > 0
+    assert "Docker image exists" not in said
+    assert sha256(only(models)) in (installation.script / "_cm.json").read_text(encoding="utf-8")
     written = checkout / "container" / "dockerfiles" / "company-base:1.Dockerfile"
     lines = written.read_text(encoding="utf-8").splitlines()
     (pull,) = [line for line in lines if "cm pull repo mlcommons" in line]
@@ -143,12 +168,36 @@ def test_another_base_and_folder(podman: Podman, anna: CM, checkout: Path, model
     assert not [line for line in lines if line.startswith("RUN") and "git clone" in line]
 
 
-def test_files_are_of_the_user_whom_root_works_for(anna: CM, checkout: Path, models: Path) -> None:
-    os.chown(models, SOMEBODY.pw_uid, SOMEBODY.pw_gid)
+def test_the_plugin_may_come_from_an_index(
+    anna: CM, indexed: str, checkout: Path, models: Path, installation: Installation
+) -> None:
+    (commands,) = page.blocks("Another base image, another place to build in")
+    folder = "--docker_copy_files,=$PWD/dist:/wheels"
+    assert folder in commands
+    assert "company-base:1" in commands
+    commands = commands.replace(folder, "").replace("company-base:1", indexed)
+    said = page.shell(anna, checkout, commands)
+    assert "Docker image exists" not in said
+    assert sha256(only(models)) in (installation.script / "_cm.json").read_text(encoding="utf-8")
+
+
+def test_files_are_of_the_user_whom_root_works_for(
+    anna: CM, checkout: Path, models: Path, tmp_path: Path
+) -> None:
+    store = tmp_path / "store"
+    store.mkdir()
+    (commands,) = page.blocks("Podman")
+    into_store = f"{commands.rstrip()} --env.CM_RESNET50_STORE={store}"
+    for folder in (models, store):
+        os.chown(folder, SOMEBODY.pw_uid, SOMEBODY.pw_gid)
     try:
-        page.run(anna, checkout, "Podman", {"SUDO_USER": SOMEBODY.pw_name})
-        status = only(models).stat()
-        assert (status.st_uid, status.st_gid) == (SOMEBODY.pw_uid, SOMEBODY.pw_gid)
+        for asked in (commands, into_store):
+            page.shell(anna, checkout, asked, {"SUDO_USER": SOMEBODY.pw_name})
+            assert only(models).is_file()
+        written = [*models.iterdir(), *store.rglob("*")]
+        assert len(written) > 1
+        owners = {(path.lstat().st_uid, path.lstat().st_gid) for path in written}
+        assert owners == {(SOMEBODY.pw_uid, SOMEBODY.pw_gid)}
     finally:
         os.chown(models, 0, 0)
 
@@ -161,7 +210,7 @@ def test_a_machine_without_a_network(
     page.shell(anna.also(origin=origin), checkout, here)
     podman("rmi", "--force", IMAGE)
     other = anna.also(home=tmp_path / "there", repos=tmp_path / "there-CM")
-    said = page.shell(other, checkout, there)
+    said = page.shell(other, checkout, there, {"CM_RESNET50_STORE": str(tmp_path / "site's own")})
     assert "Docker image exists" in said
     assert sha256(only(models)) == sha256(served["onnx-opset-8"])
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import pwd
@@ -67,14 +68,17 @@ def test_the_image_is_the_command(podman: Podman, built: str) -> None:
 
 
 def test_the_images_own_user_may_write_the_store(podman: Podman, built: str) -> None:
-    said = podman("run", "--rm", "--network", "none", "cmx-resnet50", "get", "_dummy-weights")
-    assert "/store/" in said
+    container = ("run", "--rm", "--network", "none", "cmx-resnet50")
+    for kind in ("onnx", "tflite"):
+        assert "/store/" in podman(*container, "get", f"_{kind},_dummy-weights")
 
 
 def test_a_file_in_ones_own_folder(anna: CM, checkout: Path, models: Path) -> None:
     commands = page.blocks("Without CM: the Containerfile")[1]
     page.shell(anna, checkout, as_somebody(commands))
     assert only(models).name == "resnet50_v1.onnx"
+    meta = (checkout / "_cm.json").read_text(encoding="utf-8")
+    assert hashlib.sha256(only(models).read_bytes()).hexdigest() in meta
 
 
 def test_a_file_is_fetched_once(
