@@ -86,7 +86,7 @@ def test_a_file_is_fetched_once(
 ) -> None:
     file = served["onnx-opset-11"]
     empty_origin.serve(f"http://mirror.example.com/{file.name}", file)
-    (commands,) = page.blocks("Fetch once")
+    commands = page.blocks("Fetch once")[0]
     asked = []
     for _ in range(2):
         page.shell(
@@ -100,6 +100,15 @@ def test_a_file_is_fetched_once(
         asked.append(len(empty_origin.requests))
     assert asked[0] > 0
     assert asked[1] == asked[0]
+
+
+def test_a_file_is_fetched_through_a_companys_proxy(
+    anna: CM, origin: Origin, checkout: Path, models: Path, served: dict[str, Path]
+) -> None:
+    commands = page.blocks("Fetch once")[1]
+    page.shell(anna.also(origin=origin), checkout, as_somebody(commands))
+    assert only(models).read_bytes() == served["pytorch-fp32"].read_bytes()
+    assert len({record.url for record in origin.requests if record.sent}) == 1
 
 
 def test_a_store_that_is_filled_already(
