@@ -33,7 +33,7 @@ from packaging.utils import canonicalize_name
 from tests.container import podman as engine
 from tests.container.page import run
 from tests.container.podman import Podman
-from tests.harness import artifacts, build
+from tests.harness import artifacts, build, models
 from tests.harness.cm import CM
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -83,6 +83,12 @@ def bare_podman() -> Iterator[Podman]:
         raise NoEngine(str(reason)) from None
     finally:
         podman.close()
+
+
+@pytest.fixture(scope="session")
+def served(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Return the served files, without the environments that all other tests share."""
+    return models.write_all(tmp_path_factory.mktemp("served"))
 
 
 @pytest.fixture(scope="session")
