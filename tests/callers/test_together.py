@@ -1,4 +1,4 @@
-"""Ours beside other copies of the old script: ours answers, without a question; then it goes."""
+"""Ours beside other copies of the old script: ours answers; then it goes."""
 
 from __future__ import annotations
 
@@ -15,9 +15,12 @@ from tests.harness.cm import CM
 from tests.harness.origin import Origin
 
 OLD = "script/get-ml-model-resnet50"
-PULLED = "alias: mlcommons@cm4mlops\nuid: 9e97bb72b0474657\ngit: true\n"
+NAME = "mlcommons@cm4mlops"
+PULLED = f"alias: {NAME}\nuid: 9e97bb72b0474657\ngit: true\n"
 """What says that a folder is the repository under which the old script was published."""
 NO_INDEX = {"CM_INDEX": "off"}
+SAID_ONCE = {"CM_SCRIPT_EXTRA_CMD": "--quiet"}
+QUESTION = "Make your selection or press Enter for 0"
 INDEX = [
     pytest.param({}, id="index"),
     # Slow: the engine then looks through every script for every dependency.
@@ -27,14 +30,19 @@ FRESH = ("onnx",)
 
 
 def pulled(cm: CM, *parts: str) -> Path:
-    """Register a folder that holds `parts` of the old repository, as ``cm pull repo`` leaves it."""
+    """Run ``cm pull repo`` on a git repository that holds `parts` of the old one."""
     shipped = cm.installation.site_packages / "cmx4mlops" / "repo"
-    repo = cm.home / "mlcommons@cm4mlops"
+    source = cm.home / "published"
     for part in parts:
-        shutil.copytree(shipped / part, repo / part)
-    (repo / "cmr.yaml").write_text(PULLED)
-    done = cm.run("import", "repo", f"--path={repo}", "--quiet")
+        shutil.copytree(shipped / part, source / part)
+    (source / "cmr.yaml").write_text(PULLED)
+    git = ["git", "-c", "user.name=nobody", "-c", "user.email=nobody@example.org"]
+    for line in (["init", "--quiet"], ["add", "."], ["commit", "--quiet", "-m", "published"]):
+        subprocess.run([*git, *line], cwd=source, check=True)
+    done = cm.run("pull", "repo", NAME, f"--url=file://{source}", "--quiet")
     assert done.ok, done.text
+    repo = cm.repos / "repos" / NAME
+    assert (repo / ".git").is_dir(), done.text
     return repo
 
 
@@ -82,8 +90,25 @@ def test_enter_is_all_that_is_asked_without_an_index(cm: CM) -> None:
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "press Enter for 0" in done.stdout
+    assert QUESTION in done.stdout
     assert f"Selected 0: {cm.installation.script}" in done.stderr
+
+
+@pytest.mark.callers
+def test_nobody_there_to_ask_without_an_index(cm: CM, old_cm: CM) -> None:
+    # The engine reads an answer before it loads anything of ours, and would of any two copies.
+    pulled(old_cm, OLD)
+    for each in (cm, old_cm):
+        asked = each.get(*FRESH, quiet=False, env=NO_INDEX)
+        assert asked.code == 1
+        assert QUESTION in asked.out
+        assert asked.err.endswith("EOFError: EOF when reading a line\n")
+    # What only ours has asks nothing, and quiet may be said once for all runs.
+    for variations, env in ((("onnx", "dummy-weights"), {}), (FRESH, SAID_ONCE)):
+        result = cm.get(*variations, quiet=False, env={"CM_INDEX": "no", **env})
+        assert result.ok, result.text
+        assert result.env["CM_ML_MODEL_VERIFIED"] == "yes"
+        assert QUESTION not in result.out
 
 
 @pytest.mark.callers
