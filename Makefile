@@ -31,9 +31,9 @@ test-full: $(TEST)/.done
 test-runtime: $(TEST)/.runtime
 	$(TEST)/bin/python -m pytest -m runtime
 
-# The engine's own pip alters the environment here: one process.
-test-callers: $(TEST)/.done
-	$(TEST)/bin/python -m pytest -m callers
+# The engine's own pip alters an environment: the tests that share it go to one process.
+test-callers: $(TEST)/.callers
+	$(TEST)/bin/python -m pytest -n 2 --dist loadgroup -m callers tests/callers
 
 # As root: installs Debian's podman, buildah, crun and debootstrap if need be; else it says why not.
 test-container: $(TEST)/.done
@@ -78,6 +78,10 @@ $(TEST)/.done: pyproject.toml
 
 $(TEST)/.runtime: $(TEST)/.done
 	$(TEST)/bin/pip install --quiet ".[runtime]" && $(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
+	touch $@
+
+$(TEST)/.callers: $(TEST)/.done
+	$(TEST)/bin/pip install --quiet ".[callers]" && $(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
 	touch $@
 
 $(TEST)/.gui: $(TEST)/.done

@@ -9,6 +9,8 @@
     nothing in it is linked to the environment that runs the tests.
 ``caller``
     A fresh user of ``real``, behind ``origin``, who has given CM the data.
+``torch_caller``
+    The same with PyTorch, and the preprocessed pictures.
 """
 
 from __future__ import annotations
@@ -17,6 +19,7 @@ import subprocess
 import sys
 import venv
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -27,11 +30,11 @@ from tests.harness import artifacts, build
 from tests.harness.cm import CM
 from tests.harness.origin import Origin
 
-# What pip is asked for while app-image-classification-onnx-py and app-loadgen-generic-python run.
+# What pip is asked for while the callers run; PyTorch is linked, see `torch_caller`.
 ENGINE_INSTALLS = [
     "Pillow",
-    "numpy<=1.99.99",
     "opencv-python",
+    "opencv-python-headless",
     "onnxruntime",
     "onnx",
     "psutil",
@@ -41,6 +44,7 @@ ENGINE_INSTALLS = [
     "setuptools",
     "mlcommons-loadgen",
 ]
+OLD_NUMPY = "numpy<=1.99.99"
 
 
 @pytest.fixture(scope="session")
@@ -55,9 +59,9 @@ def packages(_shared: Path, wheel: Path) -> Path:
 
     def make(folder: Path) -> None:
         download = [sys.executable, "-m", "pip", "download", "--quiet", "--dest", str(folder)]
-        # One call each: two of them want different versions of NumPy.
-        for wanted in (str(wheel), *ENGINE_INSTALLS):
-            _run([*download, "--prefer-binary", wanted])
+        # A call of its own: what else is asked for wants a newer NumPy.
+        for wanted in ([str(wheel), *ENGINE_INSTALLS], [OLD_NUMPY]):
+            _run([*download, "--prefer-binary", *wanted])
 
     return Stage.once(_shared, "packages", make).folder
 
@@ -89,6 +93,31 @@ def caller(
     cm = CM(real, tmp_path / "home", tmp_path / "CM", origin, template, pip)
     give_data(cm, data)
     return cm
+
+
+@pytest.fixture
+def torch_caller(caller: CM, data: Data) -> CM:
+    """Return the user."""
+    for name in ("torch", "torchvision"):
+        if find_spec(name) is None:
+            pytest.skip(f"runs a caller that needs {name}; make test-callers installs it")
+    build.link(caller.installation, "torch", "torchvision")
+    # The package index has torchvision's compiled operators for CUDA only. Beside a PyTorch for
+    # the CPU they do not load, and this module, which describes them, stops the import. No
+    # classifier uses them.
+    without = "import sys, types; n = 'torchvision._meta_registrations'"
+    hook = caller.installation.site_packages / "torchvision_without_operators.pth"
+    hook.write_text(f"{without}; sys.modules[n] = types.ModuleType(n)\n")
+    done = caller.run(
+        "run",
+        "script",
+        "--quiet",
+        "--tags=get,dataset,imagenet,image-classification,preprocessed",
+        f"--imagenet_preprocessed_path={data.preprocessed}",
+        "--env.CM_IMAGENET_PREPROCESSED_FILENAME=*.npy",
+    )
+    assert done.ok, done.text
+    return caller
 
 
 def give_data(cm: CM, data: Data) -> None:

@@ -51,9 +51,12 @@ def write(folder: Path) -> Data:
         scaled = picture.astype(np.float32) / 127.5 - 1
         # Without the header of NumPy's format: the caller reads bare numbers.
         (data.preprocessed / name(number, "npy")).write_bytes(scaled.tobytes())
+    true_classes = [f"{name(number)} {number}" for number in range(1, COUNT + 1)]
     with tarfile.open(data.aux, "w:gz") as archive:
         _add(archive, "synset_words.txt", LABELS)
-        _add(archive, "val.txt", [f"{name(number)} {number}" for number in range(1, COUNT + 1)])
+        _add(archive, "val.txt", true_classes)
+    # Beside the arrays: CM would copy it there, from a place that it does not know.
+    (data.preprocessed / "val_map.txt").write_text("\n".join(true_classes))
     return data
 
 

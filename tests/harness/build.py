@@ -133,9 +133,12 @@ def install(prefix: Path, wheel: Path | None, tools: Sequence[str] = TOOLS) -> I
 
 
 def link(made: Installation, *requirements: str) -> None:
-    """Let an environment see further packages, and what they need."""
+    """Let an environment see further packages, and what they need and it has not got yet."""
+    site = made.site_packages
+    present = {canonicalize_name(found.name) for found in metadata.distributions(path=[str(site)])}
     for distribution in _closure(requirements):
-        _link(distribution, made.site_packages)
+        if canonicalize_name(distribution.name) not in present:
+            _link(distribution, site)
 
 
 def _site_packages(prefix: Path) -> Path:
