@@ -34,21 +34,28 @@ def metas() -> Iterator[tuple[str, dict[str, Any]]]:
             yield path.parent.name, yaml.safe_load(path.read_text(encoding="utf-8"))
 
 
-def asks_us(tags: list[str]) -> bool:
-    """Whether a dependency's tags, without variations, find our script."""
+def finds_us(tags: list[str]) -> bool:
+    """Whether a dependency's tags, without variations, find our script, if not it alone."""
     plain = {tag for tag in tags if tag[:1] not in ("_", "-")}
-    return {"ml-model", "resnet50"} <= plain <= set(META["tags"])
+    return "ml-model" in plain and plain <= set(META["tags"])
 
 
-def written() -> Iterator[tuple[str, tuple[str, ...]]]:
-    """Yield caller and variations, for each dependency on us that a meta spells out."""
+def dependencies() -> Iterator[tuple[str, list[str]]]:
+    """Yield caller and tags, for each dependency that our script answers."""
     for name, meta in metas():
         for owner in (meta, *meta.get("variations", {}).values()):
             for tree in TREES:
                 for dep in (owner or {}).get(tree, ()):
                     tags = str(dep.get("tags", "")).split(",")
-                    if asks_us(tags):
-                        yield name, tuple(tag[1:] for tag in tags if tag[:1] == "_")
+                    if finds_us(tags):
+                        yield name, tags
+
+
+def written() -> Iterator[tuple[str, tuple[str, ...]]]:
+    """Yield caller and variations, for each dependency on us that a meta spells out."""
+    for name, tags in dependencies():
+        if "resnet50" in tags:
+            yield name, tuple(tag[1:] for tag in tags if tag[:1] == "_")
 
 
 def added() -> Iterator[tuple[str, tuple[str, ...]]]:
@@ -74,6 +81,8 @@ def known(tags: list[str]) -> bool:
 
 
 WRITTEN = sorted(set(written()))
+CALLERS = {name for name, _ in dependencies()}
+"""All, also those that ask for any model and are told which one."""
 ADDED = sorted({variations for _, variations in added() if variations})
 
 
