@@ -66,11 +66,17 @@ def answers(cm: CM, env: dict[str, str]) -> None:
     assert result.env["CM_ML_MODEL_VERIFIED"] == "yes"
 
 
-@pytest.mark.parametrize("env", INDEX)
-def test_beside_the_copy_that_pip_brings(cm: CM, env: dict[str, str]) -> None:
+def test_beside_the_copy_that_pip_brings(cm: CM) -> None:
     assert (cm.installation.site_packages / "cmx4mlops" / "repo" / OLD).is_dir()
-    assert found(cm, env)[0] == cm.installation.script
-    answers(cm, env)
+    assert found(cm, {}) == [cm.installation.script]
+    answers(cm, {})
+
+
+@pytest.mark.callers
+def test_the_same_without_an_index(cm: CM) -> None:
+    old = cm.installation.site_packages / "cmx4mlops" / "repo" / OLD
+    assert found(cm, NO_INDEX) == [cm.installation.script, old]
+    assert REFUSAL in cm.get(*REFUSED_BY_US, env=NO_INDEX).err
 
 
 @pytest.mark.parametrize("env", INDEX)
