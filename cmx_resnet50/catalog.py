@@ -96,9 +96,7 @@ class Catalog:
     def nearest(self, request: Request, count: int = 3) -> list[str]:
         """Name the valid requests that differ least from `request`, as variation lists."""
         found: dict[str, int] = {}
-        same: dict[str, Any] = {
-            name: getattr(request, name) for name in ("batch", "fix_shape", "weights")
-        }
+        shape: dict[str, Any] = {"batch": request.batch, "fix_shape": request.fix_shape}
         for candidate in self._valid:
             distance = sum(
                 weight
@@ -108,8 +106,10 @@ class Catalog:
             )
             if distance or request.url is not None:
                 artifact = self._serving(candidate)
-                keep = same if artifact and artifact.batch != "bound" else {}
-                name = replace(candidate, **keep).variations
+                if request.weights == "dummy" and (artifact is None or artifact.dummy is None):
+                    continue
+                keep = shape if artifact and artifact.batch != "bound" else {}
+                name = replace(candidate, weights=request.weights, **keep).variations
                 found.setdefault(name, distance)
         return sorted(found, key=lambda name: (found[name], name))[:count]
 

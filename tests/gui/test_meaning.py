@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from itertools import product
 from pathlib import Path
 
 import pytest
@@ -101,3 +102,19 @@ def test_a_batch_is_checked_and_told() -> None:
     assert "fixed to 8" in " ".join(meaning.meaning(["batch_size.8"], {}).notes)
     with pytest.raises(Resnet50Error, match="positive integer"):
         meaning.meaning(["batch_size.zero"], {})
+
+
+def test_what_a_refusal_offers_is_never_refused() -> None:
+    """For every choice of the groups, with random weights and without."""
+    names = [[choice.name for choice in group.choices] for group in form.read(metas.OURS).groups]
+    offered = set()
+    for chosen in product(*([*group, ""] for group in names), ["dummy-weights", ""]):
+        try:
+            meaning.meaning(list(filter(None, chosen)), {})
+        except Refusal as refusal:
+            assert refusal.nearest, chosen
+            offered |= {(nearest, chosen[-1]) for nearest in refusal.nearest}
+    assert {dummy for _, dummy in offered} == {"dummy-weights", ""}
+    for nearest, dummy in offered:
+        found = meaning.meaning(nearest.replace("_", "", 1).split(",_"), {})
+        assert bool(dummy) == ("random" in " ".join(found.notes)), nearest
