@@ -39,7 +39,7 @@ test-callers: $(TEST)/.callers
 test-container: $(TEST)/.done
 	$(TEST)/bin/python -m pytest -m container
 
-# Debian's chromium.
+# Debian's chromium, which root gets from apt-get; else it says why not.
 test-gui: $(TEST)/.gui
 	$(TEST)/bin/python -m pytest -m gui
 

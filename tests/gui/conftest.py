@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import http.client
 import importlib.util
-import shutil
 import socket
-import subprocess
 import sysconfig
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from filelock import FileLock
 
 from tests.conftest import Stage
+from tests.gui import chromium
 from tests.gui.browser import FLAGS, Shown
 from tests.harness import artifacts, build
 from tests.harness.cm import CM
@@ -61,22 +61,24 @@ def user(with_streamlit: build.Installation, origin: Origin, tmp_path: Path) -> 
 
 
 @pytest.fixture(scope="session")
-def chromium() -> Iterator[Browser]:
+def browser(_shared: Path) -> Iterator[Browser]:
     """Return a headless Chromium of Debian's package."""
     playwright = pytest.importorskip(
         "playwright.sync_api", reason="Playwright is missing: pip install playwright"
     )
-    program = shutil.which("chromium")
-    if program is None:
-        pytest.skip("Chromium is missing: apt-get install chromium")
+    try:
+        with FileLock(_shared / "chromium.lock"):
+            program = chromium.program()
+    except chromium.Unavailable as reason:
+        pytest.skip(f"the page in a browser: {reason}")
     with playwright.sync_playwright() as running:
-        browser = running.chromium.launch(executable_path=program, args=list(FLAGS))
-        yield browser
-        browser.close()
+        opened = running.chromium.launch(executable_path=program, args=list(FLAGS))
+        yield opened
+        opened.close()
 
 
 @pytest.fixture
-def open_page(chromium: Browser, user: CM) -> Iterator[Open]:
+def open_page(browser: Browser, user: CM) -> Iterator[Open]:
     """Return a function that starts ``cmr "cm gui"`` and opens the page in a new window."""
     with ExitStack() as stack:
 
@@ -90,7 +92,7 @@ def open_page(chromium: Browser, user: CM) -> Iterator[Open]:
             arguments += [f"--script={script}"] if script else []
             server = stack.enter_context(user.start(*arguments, program="cmr"))
             wait_for(port, lambda: server.process.poll() is None, lambda: server.out + server.err)
-            context = chromium.new_context(viewport={"width": size[0], "height": size[1]})
+            context = browser.new_context(viewport={"width": size[0], "height": size[1]})
             stack.callback(context.close)
 
             def interrupt() -> int:
@@ -127,7 +129,8 @@ def wait_for(port: int, alive: Callable[[], bool], said: Callable[[], str]) -> N
 
 def processes_with(text: str) -> list[str]:
     """Return the command lines of running processes that hold `text`."""
-    listing = subprocess.run(
-        ["ps", "-eo", "args", "-ww"], capture_output=True, text=True, check=True
-    ).stdout
-    return [line for line in listing.splitlines() if text in line]
+    found = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        with suppress(OSError):  # It may have ended since.
+            found.append(file.read_bytes().replace(b"\0", b" ").decode(errors="replace").strip())
+    return [line for line in found if text in line]

@@ -8,10 +8,10 @@ Use::
 
 from __future__ import annotations
 
-import shutil
 import sys
 from pathlib import Path
 
+from tests.gui import chromium
 from tests.gui.browser import FLAGS, Shown
 
 
@@ -20,9 +20,7 @@ def main(url: str, folder: Path) -> None:
     from playwright.sync_api import sync_playwright
 
     with sync_playwright() as running:
-        browser = running.chromium.launch(
-            executable_path=shutil.which("chromium"), args=list(FLAGS)
-        )
+        browser = running.chromium.launch(executable_path=chromium.program(), args=list(FLAGS))
 
         def shown(width: int, height: int) -> Shown:
             page = Shown(browser.new_page(viewport={"width": width, "height": height}), url)
