@@ -22,21 +22,38 @@ STYLE = """<style>
 .block-container {padding-top: 2.5rem; padding-bottom: 3rem; max-width: 76rem;}
 code {overflow-wrap: anywhere; white-space: pre-wrap;}
 h1 {overflow-wrap: anywhere; font-size: 2rem !important;}
+h2 {font-size: 1.6rem !important;}
+/* A flag stays whole where a line ends. */
+code .token.parameter {white-space: nowrap;}
+/* Long lines of env and log, which no blank divides. */
+[data-testid=stExpander] code {font-size: .8rem; word-break: break-all;}
+/* The copy buttons, which would be there under a mouse only. */
+[data-testid=stCode] > div {opacity: 1 !important; visibility: visible !important;}
+[data-testid=stCode] pre {padding-right: 3rem;}
+/* Beside a long form, what the choice means stays in sight. */
+@media (min-width: 641px) {
+  [data-testid=stColumn]:last-child {
+    align-self: flex-start; position: sticky; top: 1rem;
+    max-height: calc(100vh - 2rem); overflow-y: auto; padding: 0 .25rem;
+  }
+}
 </style>"""
+LOG_HEIGHT = 320
 MANY = 8  # From so many choices on, a list that opens is easier than buttons.
 
 
 def main() -> None:
     """Draw the page."""
     settings = Settings.from_argument(sys.argv[1])
-    st.set_page_config(page_title=settings.title or "CM script", layout="wide")
+    st.set_page_config(page_title=settings.title or "CM scripts", layout="wide")
     st.html(STYLE)
     tags, variations = scripts.split(settings.script)
     found = target(tags)
     if found is None:
         return
     script, call = found
-    st.title(words.escaped(settings.title or script.alias))
+    st.set_page_config(page_title=settings.title or script.alias)
+    st.title(words.escaped(settings.title or script.alias), anchor=False)
     about = [script.meta.get("category"), f"tags {','.join(script.tags)}", f"uid {script.uid}"]
     st.caption(words.escaped(" — ".join(str(part) for part in about if part)))
     shape = form.read(script.meta)
@@ -59,7 +76,7 @@ def target(tags: tuple[str, ...]) -> tuple[scripts.Script, Call] | None:
     except Resnet50Error as error:
         st.error(words.escaped(str(error)))
         return None
-    st.title("CM scripts")
+    st.title("CM scripts", anchor=False)
     if tags:
         st.warning(words.escaped(reason))
     by_alias = {script.alias: script for script in sorted(candidates, key=lambda s: s.alias)}
@@ -99,7 +116,7 @@ def ask(shape: form.Form) -> form.Choices:
     """Draw the form and return what is chosen."""
     groups: dict[str, str] = {}
     values: dict[str, str] = {}
-    st.subheader("Variations")
+    st.header("Variations", anchor=False)
     if shape.groups:
         st.caption("What is left to its default stays out of the command.")
     # The choice of one group may decide the default of another: take what was chosen last.
@@ -124,6 +141,8 @@ def show_what_is_set(shape: form.Form) -> None:
     blocks = [(group.name, group.choices, group.default) for group in shape.groups]
     if shape.switches or shape.values:
         blocks.append(("without a group", (*shape.switches, *shape.values), ""))
+    if shape.together:
+        blocks.append(("where all of these hold", shape.together, ""))
     if not blocks:
         st.caption("This script has none.")
         return
@@ -161,7 +180,7 @@ def ask_inputs(shape: form.Form) -> dict[str, str]:
     described = [entry for entry in shape.fields if entry.described]
     others = [entry for entry in shape.fields if not entry.described]
     if described:
-        st.subheader("Inputs")
+        st.header("Inputs", anchor=False)
         given = {entry.key: ask_input(entry) for entry in described}
     if others:
         with st.expander("Inputs that the script does not describe"):
@@ -223,23 +242,24 @@ def answer(
         asked, inputs = shape.variations(choices), shape.inputs(choices)
     except BadValue as problem:
         st.error(words.escaped(str(problem)))
-        st.caption("There is no command for this. A run that goes on is below.")
         show_run(script, None, settings)
         return
     call = Call(call.tags, call.artifact, tuple(asked), inputs)
     ready = show_meaning(shape, asked, inputs) if meaning.is_ours(script.uid) else True
-    st.subheader("Commands")
+    st.header("Commands", anchor=False)
     forms = {"cm": call.cm, "cmr": call.cmr, "Python": call.python, "docker": call.docker}
     for tab, (name, text) in zip(st.tabs(list(forms)), forms.items(), strict=True):
         with tab:
             language = "python" if name == "Python" else "bash"
             st.code(text, language=language, wrap_lines=True)
+            if name == "docker" and meaning.is_ours(script.uid):
+                st.caption(words.escaped(meaning.in_container(inputs)))
     show_run(script, call if ready else None, settings)
 
 
 def show_meaning(shape: form.Form, asked: list[str], inputs: dict[str, str]) -> bool:
     """Draw which file is meant, and return whether there is one."""
-    st.subheader("The file")
+    st.header("The file", anchor=False)
     try:
         found = meaning.meaning(asked, inputs)
     except Refusal as refusal:
@@ -265,7 +285,7 @@ def show_meaning(shape: form.Form, asked: list[str], inputs: dict[str, str]) -> 
 
 def show_run(script: scripts.Script, call: Call | None, settings: Settings) -> None:
     """Draw the run button, and the run that goes on or was the last."""
-    st.subheader("Run")
+    st.header("Run", anchor=False)
     if settings.no_run:
         st.info("This page runs nothing (no_run). Copy a command.")
         return
@@ -277,11 +297,15 @@ def show_run(script: scripts.Script, call: Call | None, settings: Settings) -> N
         on_click=start,
         args=(call, settings),
     )
+    if call is None:
+        st.caption("Nothing to run: see above.")
     if failure := st.session_state.pop("failure", ""):
         st.error(words.escaped(failure))
     if run is None:
         return
-    st.code(st.session_state["command"], language="bash", wrap_lines=True)
+    if call is None or st.session_state["command"] != call.cm:
+        st.caption("Not what is chosen now, but:")
+        st.code(st.session_state["command"], language="bash", wrap_lines=True)
     if run.running:
         watch()
     else:
@@ -309,7 +333,7 @@ def watch() -> None:
     share = run.share
     st.progress(share or 0.0, text="Running" + ("" if share is None else f", {share:.0%}"))
     st.button("Stop", on_click=run.stop)
-    st.code(run.log[-8000:] or " ", language=None, height=320, wrap_lines=True)
+    show_log(run.log[-8000:])
 
 
 def show_result(script: scripts.Script, run: running.Run) -> None:
@@ -334,7 +358,13 @@ def show_result(script: scripts.Script, run: running.Run) -> None:
             lines = "\n".join(f"{key}={value}" for key, value in exported)
             st.code(lines, language=None, wrap_lines=True)
     with st.expander("Log", expanded=run.code != 0):
-        st.code(run.log or " ", language=None, wrap_lines=True)
+        show_log(run.log)
+
+
+def show_log(text: str) -> None:
+    """Draw a log whose end is in sight."""
+    with st.container(height=LOG_HEIGHT, border=False, autoscroll=True):
+        st.code(text or " ", language=None, wrap_lines=True)
 
 
 main()

@@ -100,12 +100,17 @@ class Choices:
 
 @dataclass(frozen=True)
 class Form:
-    """All that a page lets a user choose for one script."""
+    """All that a page lets a user choose for one script.
+
+    Groups that decide the default of another come first. `together` is what else is set where
+    several variations hold, each named by all of them, divided by commas.
+    """
 
     groups: tuple[Group, ...]
     switches: tuple[Variation, ...]
     values: tuple[Variation, ...]
     fields: tuple[Field, ...]
+    together: tuple[Variation, ...] = ()
 
     def implied(self, chosen: Mapping[str, str]) -> dict[str, tuple[str, str]]:
         """Return, by group, the default that a variation in force gives it, and which one.
@@ -197,11 +202,11 @@ class Form:
 
 def read(meta: Mapping[str, Any]) -> Form:
     """Return the form of the script that `meta` declares."""
-    variations = {
+    declared = {
         str(name): content if isinstance(content, Mapping) else {}
         for name, content in _mapping(meta.get("variations")).items()
-        if "," not in str(name)
     }
+    variations = {name: content for name, content in declared.items() if "," not in name}
     aliases: dict[str, list[str]] = {}
     for name, content in variations.items():
         if content.get("alias") in variations:
@@ -221,11 +226,16 @@ def read(meta: Mapping[str, Any]) -> Form:
                 tuple(made[name] for name in members),
                 next((name for name in members if _yes(variations[name].get("default"))), ""),
             )
-            for group, members in groups.items()
+            for group, members in sorted(
+                groups.items(), key=lambda group: not any(made[name].implies for name in group[1])
+            )
         ),
         switches=tuple(variation for variation in single if not variation.valued),
         values=tuple(variation for variation in single if variation.valued),
         fields=tuple(_fields(meta)),
+        together=tuple(
+            _variation(name, content, ()) for name, content in declared.items() if "," in name
+        ),
     )
 
 
@@ -250,7 +260,9 @@ def _fields(meta: Mapping[str, Any]) -> list[Field]:
     for key, content in sorted(described.items(), key=lambda item: _order(item[1])):
         details = content if isinstance(content, Mapping) else {"desc": content}
         choices = details.get("choices")
-        options = tuple(_word(choice) for choice in choices) if isinstance(choices, list) else ()
+        options = tuple(map(_word, choices)) if isinstance(choices, list) else ()
+        # To choose nothing is on the page already.
+        options = tuple(filter(None, options))
         if not options and _yes(details.get("boolean")):
             options = ("yes", "no")
         found.append(

@@ -64,6 +64,14 @@ def meaning(variations: Sequence[str], inputs: Mapping[str, str]) -> Meaning:
     return Meaning(tuple(files), (*resolution.notes, *resolution.remarks, *_further(resolution)))
 
 
+def in_container(inputs: Mapping[str, str]) -> str:
+    """Say what a run in a container with `inputs` needs that its command does not hold."""
+    text = "The image takes this package from pip's index; docs/containers.md has other ways."
+    if {"to", "download_path"} & set(inputs):
+        return text
+    return f"The file stays in the container; a folder in the input to brings it out. {text}"
+
+
 def _check_dummy(catalog: Catalog, resolution: Resolution) -> None:
     request, artifact = resolution.request, resolution.artifact
     if request.weights == "dummy" and artifact.dummy is None:

@@ -52,7 +52,8 @@ def sets(variations: Sequence[Variation], default: str = "") -> str:
 
 def _sets(variation: Variation, default: bool) -> str:
     extra = ["default"] * default + [f"alias _{alias}" for alias in variation.aliases]
-    lines = [f"_{variation.name}" + (f"  ({', '.join(extra)})" if extra else "")]
+    name = f"_{variation.name}".replace(",", ",_")
+    lines = [name + (f"  ({', '.join(extra)})" if extra else "")]
     lines += [f"  {key}={value}" for key, value in variation.env.items()]
     lines += [f"  brings along _{base}" for base in variation.base]
     lines += [f"  default of {group}: _{other}" for group, other in variation.implies.items()]

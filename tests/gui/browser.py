@@ -18,6 +18,9 @@ FLAGS = (
     "--disable-sync",
     "--no-proxy-server",
 )
+_LABELS = "all => all.map(one => one.closest('label').innerText)"
+_DRAWN = 7
+"""So many lines of a list are in the page at least; more come when it is scrolled."""
 PATIENCE = 60_000
 """Milliseconds that anything may take on a busy machine."""
 
@@ -38,6 +41,32 @@ class Shown:
         page.on("websocket", lambda socket: self.asked.append(socket.url))
         page.goto(url)
         page.get_by_test_id("stApp").wait_for()
+
+    @property
+    def main(self) -> Locator:
+        """The page without the browser's and Streamlit's own controls."""
+        return self.page.get_by_role("main")
+
+    def has(self, label: str, default: str, *choices: str) -> None:
+        """Assert that a field or a choice has this name, and nothing else chosen than `default`."""
+        if not choices:
+            fields = self.main.get_by_role("textbox", name=label, exact=True)
+            assert [field.get_attribute("placeholder") for field in fields.all()] == [default]
+            return
+        lists = self.main.get_by_role("combobox", name=label, exact=True)
+        if lists.count():
+            assert lists.input_value() == default
+            lists.press("ArrowDown")
+            options = self.page.get_by_role("option")
+            options.nth(_DRAWN - 1).wait_for()
+            shown = [*options.all_inner_texts()[:_DRAWN], *choices[_DRAWN - 1 :]]
+            lists.fill(choices[-1])
+            options.get_by_text(choices[-1], exact=True).wait_for()
+            lists.press("Escape")
+        else:
+            radios = self.main.get_by_role("radiogroup", name=label, exact=True)
+            shown = radios.get_by_role("radio").evaluate_all(_LABELS)
+        assert shown == [default, *choices], label
 
     def heading(self, text: str) -> Locator:
         """Return a heading."""

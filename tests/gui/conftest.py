@@ -11,7 +11,7 @@ import importlib.util
 import socket
 import sysconfig
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -86,11 +86,12 @@ def open_page(browser: Browser, user: CM) -> Iterator[Open]:
             *inputs: str,
             script: str = "get,ml-model,resnet50",
             size: tuple[int, int] = (1280, 900),
+            env: Mapping[str, str] | None = None,
         ) -> Shown:
             port = free_port()
             arguments = ["cm gui", f"--port={port}", "--no_browser=yes", "--quiet", *inputs]
             arguments += [f"--script={script}"] if script else []
-            server = stack.enter_context(user.start(*arguments, program="cmr"))
+            server = stack.enter_context(user.start(*arguments, program="cmr", env=env))
             wait_for(port, lambda: server.process.poll() is None, lambda: server.out + server.err)
             context = browser.new_context(viewport={"width": size[0], "height": size[1]})
             stack.callback(context.close)

@@ -71,6 +71,27 @@ def test_a_choice_decides_the_default_of_another_group() -> None:
     assert words.implied("opset-11", "onnx") == "With onnx the default is opset-11."
 
 
+def test_a_group_that_decides_another_comes_first() -> None:
+    names = [group.name for group in OURS.groups]
+    assert names == ["framework", "model-output", "precision", "opset-version"]
+
+
+def test_what_variations_set_together_is_told() -> None:
+    combined = [name for name in metas.OURS["variations"] if "," in name]
+    assert [variation.name for variation in OURS.together] == combined
+    text = words.sets(OURS.together)
+    url = metas.OURS["variations"]["onnx,opset-8"]["env"]["CM_PACKAGE_URL"]
+    block = text[text.index("_onnx,_opset-8\n") :]
+    assert f"  CM_PACKAGE_URL={url}\n" in block
+
+
+def test_an_empty_choice_is_the_one_that_is_there_already() -> None:
+    meta = named("run-mlperf-inference-app")
+    assert "" in meta["input_description"]["mode"]["choices"]
+    (mode,) = (entry for entry in form.read(meta).fields if entry.key == "mode")
+    assert mode.choices == ("accuracy", "performance")
+
+
 def test_what_is_set_is_told() -> None:
     (precision,) = (group for group in OURS.groups if group.name == "precision")
     text = words.sets(precision.choices, precision.default)

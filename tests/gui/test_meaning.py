@@ -118,3 +118,9 @@ def test_what_a_refusal_offers_is_never_refused() -> None:
     for nearest, dummy in offered:
         found = meaning.meaning(nearest.replace("_", "", 1).split(",_"), {})
         assert bool(dummy) == ("random" in " ".join(found.notes)), nearest
+
+
+def test_a_container_keeps_a_file_that_has_no_place() -> None:
+    assert "stays in the container" in meaning.in_container({"outdirname": "x"})
+    for key in ("to", "download_path"):
+        assert "stays" not in meaning.in_container({key: "models"})

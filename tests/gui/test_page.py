@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import http.client
+import os
 import re
 import shlex
 from collections.abc import Callable
@@ -12,6 +13,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from cmx_resnet50.gui import form, words
+from tests.gui import metas
 from tests.gui.browser import Shown
 from tests.gui.conftest import processes_with
 from tests.harness import faults
@@ -30,8 +33,8 @@ def test_choose_read_and_run(open_page: Open, user: CM, served: dict[str, Path])
     page.choose("framework", "pytorch")
     page.wait_for_command("_pytorch")
     page.choose("precision", "int8")
-    tags = "get,ml-model,resnet50,_int8,_pytorch"
-    assert page.wait_for_command("_int8,_pytorch") == f"cm run script --tags={tags} --quiet"
+    tags = "get,ml-model,resnet50,_pytorch,_int8"
+    assert page.wait_for_command("_pytorch,_int8") == f"cm run script --tags={tags} --quiet"
     assert page.command("cmr") == f"cmr '{tags.replace(',', ' ')}' --quiet"
     assert page.command("docker") == f"cm docker script --tags={tags} --quiet"
     program = page.command("Python")
@@ -53,6 +56,76 @@ def test_choose_read_and_run(open_page: Open, user: CM, served: dict[str, Path])
 
     assert {urlsplit(url).hostname for url in page.asked if "://" in url} == {"127.0.0.1"}
     assert page.interrupt() == 0
+
+
+@pytest.mark.parametrize(
+    ("script", "alias"),
+    [
+        ("get,ml-model,resnet50", "get-ml-model-resnet50"),
+        ("run-mlperf,inference,reference", "run-mlperf-inference-app"),
+    ],
+)
+def test_all_that_a_meta_declares_is_there_by_its_name(
+    open_page: Open, script: str, alias: str
+) -> None:
+    """As a reader for the blind finds it."""
+    known = {artifact.meta["alias"]: artifact.meta for artifact in metas.upstream()}
+    shape = form.read({**known, metas.OURS["alias"]: metas.OURS}[alias])
+    page = open_page(script=script)
+    page.run_button.wait_for()
+    assert page.page.title() == alias
+    if not all(entry.described for entry in shape.fields):
+        page.page.get_by_text("Inputs that the script does not describe").click()
+    for group in shape.groups:
+        page.has(group.name, words.left_alone(group), *map(words.name, group.choices))
+    for switch in shape.switches:
+        assert not page.main.get_by_role("switch", name=words.name(switch), exact=True).is_checked()
+    for value in shape.values:
+        page.has(value.label, "not asked")
+    for entry in shape.fields:
+        label = words.escaped(f"{entry.key}: {entry.text}" if entry.text else entry.key)
+        if entry.choices:
+            default = f"default: {entry.default}" if entry.default else "not given"
+            page.has(label, default, *entry.choices)
+        else:
+            page.has(label, entry.default)
+    nameless = re.compile(r"\s*- (textbox|button|radio|radiogroup|switch|combobox|link)\W*")
+    assert not list(filter(nameless.fullmatch, page.main.aria_snapshot().splitlines()))
+    levels = page.main.locator("h1,h2,h3,h4").evaluate_all("all => all.map(one => one.tagName)")
+    assert (levels[0], {*levels[1:]}) == ("H1", {"H2"})
+
+
+def test_what_each_variation_sets_is_there(open_page: Open) -> None:
+    page = open_page()
+    page.page.get_by_text("What each of them sets").click()
+    page.see("where all of these hold")
+    blocks = page.page.get_by_test_id("stExpander").first.get_by_test_id("stCode")
+    shape = form.read(metas.OURS)
+    expected = [words.sets(group.choices, group.default) for group in shape.groups]
+    expected += [words.sets((*shape.switches, *shape.values)), words.sets(shape.together)]
+    blocks.nth(len(expected) - 1).wait_for()
+    shown = [text.replace("\xa0", " ").rstrip() for text in blocks.all_inner_texts()]
+    assert shown == expected
+
+
+def test_a_command_is_copied_with_keys(open_page: Open) -> None:
+    page = open_page(script="get,ml-model,resnet50,_tf")
+    page.run_button.wait_for()
+    page.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    for name in ("cm", "cmr", "Python", "docker"):
+        expected = page.command(name)
+        copy = page.panel.get_by_role("button", name="Copy to clipboard")
+        # In sight also where no mouse hovers.
+        page.page.mouse.move(0, 0)
+        assert copy.is_visible()
+        assert copy.evaluate("e => e.checkVisibility({opacityProperty: true})")
+        page.panel.get_by_test_id("stCode").focus()
+        page.page.keyboard.press("Tab")
+        page.page.keyboard.press("Enter")
+        page.page.wait_for_function(
+            "text => navigator.clipboard.readText().then(copied => copied.trim() === text)",
+            arg=expected,
+        )
 
 
 def test_a_choice_changes_the_default_of_another_group(open_page: Open) -> None:
@@ -94,7 +167,7 @@ def test_a_refused_choice_offers_the_nearest(open_page: Open, origin: Origin) ->
     assert page.run_button.is_disabled()
     page.page.get_by_role("button", name="_pytorch,_int8", exact=True).click()
     page.see("resnet50_INT8bit_quantized.pt")
-    assert page.wait_for_command("_int8,_pytorch")
+    assert page.wait_for_command("_pytorch,_int8")
     assert page.run_button.is_enabled()
     assert not origin.requests
 
@@ -158,6 +231,44 @@ def test_a_stopped_run_leaves_nothing(open_page: Open, user: CM, origin: Origin,
     assert not runs_of(user)
 
 
+def test_the_end_of_a_log_is_in_sight(open_page: Open, user: CM) -> None:
+    """While it grows, and once the run has failed."""
+    program, go = user.home / "talk.py", user.home / "go"
+    program.write_text(
+        "import os, sys, time\n"
+        "for n in range(200): print('line', n, flush=True)\n"
+        f"while not os.path.exists({str(go)!r}): time.sleep(0.1)\n"
+        "for n in range(200): print('further', n, flush=True)\n"
+        "sys.exit('the end')\n"
+    )
+    page = open_page(f"--prefix=python3 {program}", script="detect,os")
+    page.run_button.click()
+    in_sight = """text => {
+      const code = [...document.querySelectorAll('[data-testid=stCode]')].at(-1);
+      let box = code;
+      while (box && box.clientHeight >= code.clientHeight) box = box.parentElement;
+      if (!box) return false;
+      const below = box.scrollHeight - box.scrollTop - box.clientHeight;
+      return code.innerText.trim().endsWith(text) && below < 40;
+    }"""
+    page.page.wait_for_function(in_sight, arg="line 199")
+    go.touch()
+    page.see("with exit code 1")
+    page.page.wait_for_function(in_sight, arg="the end")
+
+
+def test_what_a_choice_means_stays_in_sight(open_page: Open) -> None:
+    page = open_page(script="run-mlperf,inference,reference")
+    page.run_button.wait_for()
+    page.page.get_by_test_id("stMain").evaluate("e => e.scrollTo(0, e.scrollHeight)")
+    last = page.page.get_by_role("textbox").last
+    page.page.wait_for_function("document.querySelector('[data-testid=stMain]').scrollTop > 1000")
+    for seen in (last, page.run_button, page.panel.get_by_test_id("stCode")):
+        box = seen.bounding_box()
+        assert box is not None
+        assert 0 <= box["y"] <= 900 - box["height"]
+
+
 def test_a_run_shows_how_far_it_is(open_page: Open, origin: Origin) -> None:
     for url in (ARTIFACTS["pytorch-fp32"].url, *ARTIFACTS["pytorch-fp32"].mirrors):
         origin.fail(url, faults.Trickle(8000))
@@ -187,6 +298,20 @@ def test_no_run_shows_and_runs_nothing(open_page: Open) -> None:
     assert page.command() == "cm run script --tags=get,ml-model,resnet50 --quiet"
 
 
+def test_a_browser_opens_by_itself(open_page: Open, user: CM) -> None:
+    programs = user.home / "programs"
+    programs.mkdir()
+    (programs / "xdg-open").write_text(f'#!/bin/sh\necho "$1" >> {programs}/opened\n')
+    (programs / "xdg-open").chmod(0o755)
+    path = {"PATH": f"{programs}{os.pathsep}{user.environment()['PATH']}"}
+    page = open_page("--no_browser=no", script="detect,os", env=path)
+    page.heading("detect-os").wait_for()
+    assert (programs / "opened").read_text().strip().rstrip("/") == page.url
+    (programs / "opened").unlink()
+    open_page(script="detect,os", env=path).heading("detect-os").wait_for()
+    assert not (programs / "opened").exists()
+
+
 def test_a_prefix_runs_the_command(open_page: Open, user: CM) -> None:
     seen = user.home / "seen"
     page = open_page(f"--prefix=env CM_SEEN={seen} nice -n 3", script="detect,os")
@@ -204,8 +329,8 @@ def test_a_phone_needs_no_sideways_scrolling(open_page: Open) -> None:
     page.page.get_by_text("What each of them sets").click()
     page.see("CM_PACKAGE_URL=")
     assert page.overflow() <= 0
-    for form in ("cmr", "Python", "docker", "cm"):
-        page.command(form)
+    for name in ("cmr", "Python", "docker", "cm"):
+        page.command(name)
         assert page.overflow() <= 0
     page.run()
     page.exported(PATH)
