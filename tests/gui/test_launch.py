@@ -110,3 +110,12 @@ def test_addresses(address: str) -> None:
     settings = told(address=address)
     assert settings.address == address
     assert settings.is_private is (address[:3] in ("127", "::1", "loc"))
+
+
+def test_one_version_of_streamlit_is_asked_for_everywhere() -> None:
+    """Else the extra brings one that the first start puts another in place of."""
+    wanted = ".".join(map(str, launch.STREAMLIT))
+    (dependency,) = META["deps"]
+    assert dependency["version_min"] == f"{wanted}.0"
+    project = (metas.ROOT / "pyproject.toml").read_text(encoding="utf-8")
+    assert f'\ngui = ["streamlit>={wanted}"]\n' in project
