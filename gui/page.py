@@ -34,7 +34,7 @@ code .token.parameter {white-space: nowrap;}
 @media (min-width: 641px) {
   [data-testid=stColumn]:last-child {
     align-self: flex-start; position: sticky; top: 1rem;
-    max-height: calc(100vh - 2rem); overflow-y: auto; padding: 0 .25rem;
+    max-height: calc(100vh - 2rem); overflow-y: auto; padding: 0 .25rem .25rem;
   }
 }
 </style>"""

@@ -39,6 +39,9 @@ class Shown:
         page.set_default_timeout(PATIENCE)
         page.on("request", lambda request: self.asked.append(request.url))
         page.on("websocket", lambda socket: self.asked.append(socket.url))
+        # Chromium drops what it is loading, also from loopback, when an interface comes or goes,
+        # as those of containers and namespaces do. Playwright's own client does not.
+        page.route("**/static/**", lambda route: route.fulfill(response=route.fetch()))
         page.goto(url)
         page.get_by_test_id("stApp").wait_for()
 
@@ -119,6 +122,10 @@ class Shown:
         """The button that runs the command."""
         return self.page.get_by_role("button", name="Run", exact=True)
 
+    def can_run(self, can: bool) -> None:
+        """Wait until the command can be run, or cannot."""
+        self.run_button.and_(self.page.locator(":enabled" if can else ":disabled")).wait_for()
+
     def run(self) -> None:
         """Run the command and wait for its end."""
         self.run_button.click()
@@ -126,10 +133,9 @@ class Shown:
 
     def exported(self, key: str) -> str:
         """Return the value that is shown under an exported key."""
-        self.see(key)
-        block = self.page.locator(f"[data-testid=stElementContainer]:has-text('{key}')").first
-        after = block.locator("xpath=following::*[@data-testid='stCode'][1]")
-        return after.inner_text().strip()
+        name = self.main.get_by_text(key, exact=True)
+        value = name.locator("xpath=following::*[@data-testid='stCode'][1]")
+        return value.inner_text().strip()
 
     def overflow(self) -> int:
         """Return by how many pixels the page is wider than the window."""
