@@ -30,6 +30,8 @@ code .token.parameter {white-space: nowrap;}
 /* The copy buttons, which would be there under a mouse only. */
 [data-testid=stCode] > div {opacity: 1 !important; visibility: visible !important;}
 [data-testid=stCode] pre {padding-right: 3rem;}
+/* A sha256 in one line. */
+[data-testid=stColumn]:last-child [data-testid=stMarkdown] p {font-size: .9rem;}
 /* Beside a long form, what the choice means stays in sight. */
 @media (min-width: 641px) {
   [data-testid=stColumn]:last-child {

@@ -56,6 +56,7 @@ def main(url: str, folder: Path) -> None:
 def _take(page: Shown, path: Path, height: int | None = None) -> None:
     page.page.mouse.move(0, 0)
     page.page.evaluate("document.activeElement.blur()")
+    page.page.get_by_test_id("stMain").evaluate("main => main.scrollTo(0, 0)")
     page.page.wait_for_timeout(1000)
     size = page.page.viewport_size
     assert size is not None
