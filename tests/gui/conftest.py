@@ -100,7 +100,10 @@ def open_page(browser: Browser, user: CM) -> Iterator[Open]:
                 server.interrupt()
                 return server.wait(30).code
 
-            return Shown(context.new_page(), f"http://127.0.0.1:{port}", interrupt)
+            page = context.new_page()
+            # What is still on its way when a test ends shall not disturb the next.
+            stack.callback(page.unroute_all, behavior="ignoreErrors")
+            return Shown(page, f"http://127.0.0.1:{port}", interrupt)
 
         yield start
 
