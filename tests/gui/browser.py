@@ -59,9 +59,13 @@ class Shown:
         lists = self.main.get_by_role("combobox", name=label, exact=True)
         if lists.count():
             assert lists.input_value() == default
-            lists.press("ArrowDown")
             options = self.page.get_by_role("option")
-            options.nth(_DRAWN - 1).wait_for()
+            for _ in range(PATIENCE // 1000):
+                # A list closes again when the page moves, as it does while it is drawn.
+                lists.press("ArrowDown")
+                self.page.wait_for_timeout(1000)
+                if options.nth(_DRAWN - 1).is_visible():
+                    break
             shown = [*options.all_inner_texts()[:_DRAWN], *choices[_DRAWN - 1 :]]
             lists.fill(choices[-1])
             options.get_by_text(choices[-1], exact=True).wait_for()
@@ -138,10 +142,11 @@ class Shown:
         return value.inner_text().strip()
 
     def overflow(self) -> int:
-        """Return by how many pixels the page is wider than the window."""
+        """Return how many pixels the page, or code on it, is wider than the place it has."""
         return int(
             self.page.evaluate(
-                "Math.max(document.documentElement.scrollWidth,"
-                " document.querySelector('[data-testid=stMain]').scrollWidth) - window.innerWidth"
+                "Math.max(...[document.documentElement, "
+                "...document.querySelectorAll('[data-testid=stMain], [data-testid=stCode] pre')]"
+                ".map(place => place.scrollWidth - place.clientWidth))"
             )
         )
