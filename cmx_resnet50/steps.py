@@ -355,12 +355,12 @@ def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> str:
     folders = [place, *(Path(folder) for folder in (env.get(OUTPUT),) if folder)]
     placed = {path: done for folder in folders for path, done in pipeline.place(delivery, folder)}
     for path, done in placed.items():
-        if done.changed and (done.was != "absent" or path.parent == Path(env[hit.CACHED]).parent):
-            print(
-                f"cmx-resnet50: {path} was {_WAS.get(done.was, done.was)}; filled again from the "
-                "store",
-                file=sys.stderr,
-            )
+        own = path.parent == Path(env[hit.CACHED]).parent
+        if done.changed and (own or done.was != "absent"):
+            was = _WAS.get(done.was, done.was)
+            if done.was == "other bytes" and not own:
+                was = "another file"  # In a folder of the user's, perhaps another model.
+            print(f"cmx-resnet50: {path} was {was}; filled from the store", file=sys.stderr)
     located = exports.locations(
         delivery.resolution.artifact, folders[-1], delivery.resolution.companions
     )

@@ -210,6 +210,16 @@ def test_damaged_output_folder(
     assert_quiet_hit(cm, served, outdirname=str(folder))
 
 
+def test_another_model_in_the_same_output_folder(cm: CM, served: dict[str, Path]) -> None:
+    """Two files have one name: what lay there was not damaged."""
+    folder = cm.home / "out"
+    assert cm.get("onnx", outdirname=str(folder)).ok
+    result = cm.get("onnx", "opset-8", outdirname=str(folder))
+    assert result.ok, result.text
+    assert result.path.read_bytes() == served["onnx-opset-8"].read_bytes()
+    assert f"{result.path} was another file; filled from the store" in result.err
+
+
 @pytest.mark.parametrize(
     ("half", "damage"),
     [
