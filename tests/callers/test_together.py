@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs import pages
 from tests.harness import artifacts, build
 from tests.harness.artifacts import delivered
 from tests.harness.cm import CM
@@ -118,7 +119,10 @@ def test_what_avoids_the_question(cm: CM) -> None:
     only_ours = cm.get("onnx", "dummy-weights", quiet=False, env={"CM_INDEX": "no"})
     assert only_ours.ok, only_ours.text
     assert only_ours.env["CM_ML_MODEL_WEIGHTS"] == "dummy"
-    said_once = {"CM_INDEX": "no", "CM_SCRIPT_EXTRA_CMD": "--quiet"}
+    page = (pages.ROOT / "docs" / "callers.md").read_text(encoding="utf-8")
+    said, *_ = pages.blocks(pages.section(page, "Beside other copies of the script"), "bash")
+    name, _, value = said.strip().removeprefix("export ").partition("=")
+    said_once = {"CM_INDEX": "no", name: value}
     refused = cm.get(*REFUSED_BY_US, quiet=False, env=said_once)
     assert REFUSAL in refused.err
     assert QUESTION not in only_ours.out + refused.out

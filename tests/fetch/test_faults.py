@@ -133,8 +133,10 @@ def test_a_fault_that_stays_is_told_and_leaves_nothing_wrong(
     text = str(caught.value)
     assert said in text
     assert server.url in text
-    assert text.splitlines()[-2] == f"  curl -fL -C - -o model.onnx {server.url}"
-    assert text.splitlines()[-1].endswith("the folder of models")
+    curl, place, page = text.splitlines()[-3:]
+    assert curl == f"  curl -fL -C - -o model.onnx {server.url}"
+    assert place.endswith("the folder of models")
+    assert page == "`cmx-resnet50 docs networks` says more."
     assert len(caught.value.attempts) == 1
     if requests is not None:
         assert len(server.requests) == requests
