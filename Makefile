@@ -31,9 +31,9 @@ test-full: $(TEST)/.done
 test-runtime: $(TEST)/.runtime
 	$(TEST)/bin/python -m pytest -m runtime
 
-# The engine's own pip alters an environment: the tests that share it go to one process.
+# The engine's own pip alters an environment: the tests that share it wait for one another.
 test-callers: $(TEST)/.callers
-	$(TEST)/bin/python -m pytest -n 2 --dist loadgroup -m callers tests/callers
+	$(TEST)/bin/python -m pytest -n 2 -m callers tests/callers
 
 # As root: installs Debian's podman, buildah, crun and debootstrap if need be; else it says why not.
 test-container: $(TEST)/.done

@@ -18,11 +18,12 @@ from __future__ import annotations
 import subprocess
 import sys
 import venv
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from tests.callers.data import Data, write
 from tests.conftest import Stage
@@ -86,13 +87,17 @@ def real(_shared: Path, wheel: Path, packages: Path, served: dict[str, Path]) ->
 @pytest.fixture
 def caller(
     real: build.Installation, packages: Path, data: Data, origin: Origin, tmp_path: Path
-) -> CM:
-    """Return the user. No run of theirs reaches an index: pip has the folder alone."""
+) -> Iterator[CM]:
+    """Return the user. No run of theirs reaches an index: pip has the folder alone.
+
+    One at a time, in whatever process: the engine's pip alters the environment.
+    """
     template = real.prefix.with_name("CM")
     pip = {"PIP_NO_INDEX": "1", "PIP_FIND_LINKS": str(packages), "PIP_CONFIG_FILE": "/dev/null"}
     cm = CM(real, tmp_path / "home", tmp_path / "CM", origin, template, pip)
-    give_data(cm, data)
-    return cm
+    with FileLock(real.prefix.with_suffix(".lock")):
+        give_data(cm, data)
+        yield cm
 
 
 @pytest.fixture

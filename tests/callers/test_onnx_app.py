@@ -14,7 +14,7 @@ from tests.callers.data import LABELS, Data, name
 from tests.harness.cm import CM, Result
 from tests.harness.origin import Origin
 
-pytestmark = [pytest.mark.callers, pytest.mark.xdist_group("real")]
+pytestmark = pytest.mark.callers
 
 CLASSIFY = "--tags=app,image-classification,onnx,python"
 LOADGEN = "--tags=app,loadgen,generic,python,_onnxruntime,_resnet50,_cpu"

@@ -12,7 +12,7 @@ from cmx_resnet50.convert import convert
 from tests.callers.data import LABELS, Data
 from tests.harness.cm import CM
 
-pytestmark = [pytest.mark.callers, pytest.mark.xdist_group("real")]
+pytestmark = pytest.mark.callers
 
 CLASSIFY = ("run", "script", "--tags=app,image-classification,torch,python", "--quiet")
 
