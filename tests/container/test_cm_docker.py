@@ -13,7 +13,6 @@ import pytest
 
 from tests.container import page
 from tests.container.podman import Podman
-from tests.docs import pages
 from tests.harness.artifacts import ARTIFACTS
 from tests.harness.build import Installation
 from tests.harness.cm import CM
@@ -74,7 +73,7 @@ def test_the_first_section_makes_an_image_and_a_dummy(
 
 def test_a_dummy_of_each_kind_can_be_written(anna: CM, checkout: Path, models: Path) -> None:
     command = "cm docker script --tags=get,ml-model,resnet50"
-    assert command in pages.README.read_text(encoding="utf-8")
+    assert command in page.text()
     page.shell(anna, checkout, f"{command},_tflite,_dummy-weights --quiet --to=models")
     assert only(models).name == "resnet50_v1.tflite"
 
