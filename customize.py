@@ -1,15 +1,14 @@
 """CM's hooks of ``get-ml-model-resnet50``: they translate CM's dictionaries, and decide nothing.
 
 The engine imports this file on a hit too, before it looks the request up, and calls nothing in
-it: the library is imported by the hooks. Only the lock on look-ups is taken here, because no
-hook is called before one (`turns`).
+it: the library, and pathlib, are imported by the hooks. Only the lock on look-ups is taken here,
+because no hook is called before one (`turns`).
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 from cmx_resnet50 import turns
@@ -56,7 +55,7 @@ def predeps(i: CmDict) -> CmDict:
     steps.say_notes(env, [*resolution.notes, *resolution.remarks])
     if options.skip_tensorflow:
         env["CM_RESNET50_SKIP_TENSORFLOW"] = "yes"
-    env[steps.ENTRY] = "" if i["input"].get("skip_cache") else str(Path.cwd())
+    env[steps.ENTRY] = "" if i["input"].get("skip_cache") else os.getcwd()  # noqa: PTH109
     turns.begin(i["run_script_input"]).take()
     return {"return": 0}
 
@@ -64,6 +63,8 @@ def predeps(i: CmDict) -> CmDict:
 @_answer
 def preprocess(i: CmDict) -> CmDict:
     """Obtain the file, fill the entry's place, and let the downloader take it from there."""
+    from pathlib import Path
+
     from cmx_resnet50 import steps
 
     env, const, options, resolution = _asked(i)
@@ -100,6 +101,8 @@ def preprocess(i: CmDict) -> CmDict:
 @_answer
 def postprocess(i: CmDict) -> CmDict:
     """Check what another tool fetched, make the shape true, and export what the file is."""
+    from pathlib import Path
+
     from cmx_resnet50 import steps
 
     env, const, options, resolution = _asked(i)

@@ -24,7 +24,7 @@ def intact(root: str, sha256: str, place: str, stamp: str = "") -> bool:
     """
     folder = f"{root}/objects/{sha256[:2]}/{sha256}"
     try:
-        with open(f"{folder}/stamp", encoding="ascii") as file:
+        with open(f"{folder}/stamp", encoding="utf-8") as file:
             recorded = file.read(200)
         found = os.lstat(f"{folder}/data")
         there = os.lstat(place)
