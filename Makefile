@@ -51,7 +51,7 @@ test-site: $(TEST)/.site
 	$(TEST)/bin/python -m pytest -m site
 
 # Installs the peers (about 1 GB) and measures all; NAMES="hit cold" for some, QUICK=1 for a trial.
-bench: $(TEST)/.done
+bench: $(TEST)/.site
 	PYTHONPATH= $(TEST)/bin/python -m benchmarks.peers $(VENV)/bench
 	PYTHONPATH= $(TEST)/bin/python -m benchmarks --peers $(VENV)/bench $(if $(QUICK),--quick) $(NAMES)
 
