@@ -27,5 +27,6 @@ def render(meta: Mapping[str, Any]) -> str:
         usage.people(meta),
         files.table_of_requests(catalog),
         usage.PICTURE,
+        usage.FIGURES,
     )
     return "\n\n".join(section.strip() for section in sections) + "\n"

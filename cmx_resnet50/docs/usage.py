@@ -27,6 +27,18 @@ flowchart LR
 ```
 """
 
+FIGURES = """
+## How fast
+
+Measured against named peers, each in the same run as ours, on one machine with two cores. Beyond
+the line a goal was missed.
+
+![Each figure as a share of its goal](benchmarks/results/goals.svg)
+
+[benchmarks/README.md](benchmarks/README.md) says how, and what limits us where a goal is missed;
+all values stand in [its results](benchmarks/results/README.md). They are in a checkout only.
+"""
+
 
 def start(meta: Mapping[str, Any]) -> str:
     """Return the title and how to run, in two commands."""
