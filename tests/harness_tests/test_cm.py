@@ -5,11 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import signal
+from collections.abc import Callable
 
 import pytest
 
 from tests.harness import faults
 from tests.harness.artifacts import ARTIFACTS
+from tests.harness.build import Installation
 from tests.harness.cm import CM
 from tests.harness.origin import Origin
 
@@ -68,10 +70,14 @@ def test_a_run_that_is_interrupted_or_takes_too_long(old_cm: CM, origin: Origin)
         old_cm.get(timeout=2)
 
 
-def test_two_runs_side_by_side(old_cm: CM, origin: Origin) -> None:
+def test_two_runs_side_by_side(
+    new_cm: Callable[..., CM], upstream: Installation, origin: Origin
+) -> None:
+    # Each with a CM_REPOS of its own: in one, the engine may read what the other is writing.
+    anna, otto = new_cm("anna", upstream), new_cm("otto", upstream)
     with (
-        old_cm.start(*old_cm.request("pytorch", quiet=True)) as one,
-        old_cm.start(*old_cm.request("tf", quiet=True)) as other,
+        anna.start(*anna.request("pytorch", quiet=True)) as one,
+        otto.start(*otto.request("tf", quiet=True)) as other,
     ):
         results = [one.wait(), other.wait()]
     for result in results:
