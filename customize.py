@@ -11,12 +11,12 @@ import os
 from collections.abc import Callable
 from typing import Any
 
-from cmx_resnet50 import turns
+from cmx_resnet50.cached_run import run_lock
 
 CmDict = dict[str, Any]
 DOWNLOADER = "model-downloader"
 
-turns.enter()
+run_lock.enter()
 
 
 def _answer(hook: Callable[[CmDict], CmDict]) -> Callable[[CmDict], CmDict]:
@@ -28,7 +28,7 @@ def _answer(hook: Callable[[CmDict], CmDict]) -> Callable[[CmDict], CmDict]:
         try:
             return hook(i)
         except BaseException as error:
-            turns.end(i["run_script_input"])
+            run_lock.end(i["run_script_input"])
             if isinstance(error, KeyboardInterrupt):
                 return {"return": 130, "error": INTERRUPTED}
             if isinstance(error, Resnet50Error):
@@ -41,22 +41,22 @@ def _answer(hook: Callable[[CmDict], CmDict]) -> Callable[[CmDict], CmDict]:
 @_answer
 def predeps(i: CmDict) -> CmDict:
     """Check values and the request before any shell script is written."""
-    from cmx_resnet50 import steps
+    from cmx_resnet50.engines import env_run
     from cmx_resnet50.options import Options
 
     env = i["env"]
     const = i["run_script_input"].get("const", {})
     seen = {**env, **const}
-    steps.check_values(seen, i["meta"]["checked_env_keys"])
+    env_run.check_values(seen, i["meta"]["checked_env_keys"])
     # The engine has gone into the cache entry since: relative to it, nobody names a file.
-    env[steps.LOCAL] = seen[steps.LOCAL] = steps.local_file(seen, env["CM_TMP_CURRENT_PATH"])
+    env[env_run.LOCAL] = seen[env_run.LOCAL] = env_run.local_file(seen, env["CM_TMP_CURRENT_PATH"])
     options = Options.read(seen)
-    resolution = steps.resolve(steps.request_of(seen, const, i["variation_tags"]), options)
-    steps.say_notes(env, [*resolution.notes, *resolution.remarks])
+    resolution = env_run.resolve(env_run.request_of(seen, const, i["variation_tags"]), options)
+    env_run.say_notes(env, [*resolution.notes, *resolution.remarks])
     if options.skip_tensorflow:
         env["CM_RESNET50_SKIP_TENSORFLOW"] = "yes"
-    env[steps.ENTRY] = "" if i["input"].get("skip_cache") else os.getcwd()  # noqa: PTH109
-    turns.begin(i["run_script_input"]).take()
+    env[env_run.ENTRY] = "" if i["input"].get("skip_cache") else os.getcwd()  # noqa: PTH109
+    run_lock.begin(i["run_script_input"]).take()
     return {"return": 0}
 
 
@@ -65,33 +65,33 @@ def preprocess(i: CmDict) -> CmDict:
     """Obtain the file, fill the entry's place, and let the downloader take it from there."""
     from pathlib import Path
 
-    from cmx_resnet50 import steps
+    from cmx_resnet50.engines import env_run
 
     env, const, options, resolution = _asked(i)
-    env[steps.OUTPUT] = steps.output_folder(env, env["CM_TMP_CURRENT_PATH"])
+    env[env_run.OUTPUT] = env_run.output_folder(env, env["CM_TMP_CURRENT_PATH"])
     env.pop("CM_OUTDIRNAME", None)
-    entry = Path(env[steps.ENTRY] or options.store / "places" / "uncached")
+    entry = Path(env[env_run.ENTRY] or options.store / "places" / "uncached")
     entry.mkdir(parents=True, exist_ok=True)
     # Engine and downloader leave files of their own in the working folder: not in the
     # user's output folder, where the engine has just gone.
     os.chdir(entry)
     if _silent(i):
         env["CM_QUIET"] = "yes"
-    env[steps.PLACE] = str(entry / "model" / resolution.artifact.file)
-    tool = steps.tool_for(resolution, _tools(i), options)
-    declared = steps.declared_tool(resolution)
+    env[env_run.PLACE] = str(entry / "model" / resolution.artifact.file)
+    tool = env_run.tool_for(resolution, _tools(i), options)
+    declared = env_run.declared_tool(resolution)
     if declared and tool != declared:
         _leave_out(i, declared)
     if tool:
-        env.update(steps.for_downloader(resolution))
+        env.update(env_run.for_downloader(resolution))
     else:
-        turn = turns.of(i["run_script_input"])
+        turn = run_lock.of(i["run_script_input"])
         turn.pause()
-        delivery = steps.prepare(env, const, resolution, options, silent=_silent(i))
+        delivery = env_run.prepare(env, const, resolution, options, silent=_silent(i))
         turn.take()
         i["run_script_input"]["cmx_resnet50"] = delivery
-        if steps.needs_script(resolution, delivery, options):
-            steps.for_script(env, resolution)
+        if env_run.needs_script(resolution, delivery, options):
+            env_run.for_script(env, resolution)
             i["run_script_input"]["script_name"] = "run-fix-input"
         else:
             turn.hold_look_ups()
@@ -103,44 +103,44 @@ def postprocess(i: CmDict) -> CmDict:
     """Check what another tool fetched, make the shape true, and export what the file is."""
     from pathlib import Path
 
-    from cmx_resnet50 import steps
+    from cmx_resnet50.engines import env_run
 
     env, const, options, resolution = _asked(i)
-    turns.leave()
+    run_lock.leave()
     delivery = i["run_script_input"].pop("cmx_resnet50", None)
     if delivery is None:
-        delivery = steps.adopt(env, resolution, options)
-    delivery = steps.complete(env, delivery, options, silent=_silent(i))
-    steps.finish(env, delivery)
+        delivery = env_run.adopt(env, resolution, options)
+    delivery = env_run.complete(env, delivery, options, silent=_silent(i))
+    env_run.finish(env, delivery)
     # The entry itself is what must exist: a lost file inside is repaired, not a reason to
     # leave this entry behind and make a second one.
-    env["CM_GET_DEPENDENT_CACHED_PATH"] = env[steps.ENTRY]
-    env["CM_DOWNLOAD_PATH"] = str(Path(env[steps.PLACE]).parent)
-    tags = [f"_{name}" for name in steps.equal_variations(delivery.resolution)]
+    env["CM_GET_DEPENDENT_CACHED_PATH"] = env[env_run.ENTRY]
+    env["CM_DOWNLOAD_PATH"] = str(Path(env[env_run.PLACE]).parent)
+    tags = [f"_{name}" for name in env_run.equal_variations(delivery.resolution)]
     if delivery.private:
         # An entry that stays unfinished answers nobody, also not the script that we replace.
         tags.append("tmp")
-    if not env[steps.OUTPUT]:
+    if not env[env_run.OUTPUT]:
         # Here rather than in a run of the ensure script: the engine takes longer to begin one
         # than the look takes. Into an output folder goes what that script exports, last.
-        line = steps.ensure(env, const, silent=_silent(i))
-        env[steps.ENSURED] = "yes"
+        line = env_run.ensure(env, const, silent=_silent(i))
+        env[env_run.ENSURED] = "yes"
         if not _silent(i):
             print(line, flush=True)
-    turns.of(i["run_script_input"]).hold_look_ups()
+    run_lock.of(i["run_script_input"]).hold_look_ups()
     return {"return": 0, "add_extra_cache_tags": tags}
 
 
 def _asked(i: CmDict) -> tuple[CmDict, CmDict, Any, Any]:
     """Return env, const, the options and what the request means."""
-    from cmx_resnet50 import steps
+    from cmx_resnet50.engines import env_run
     from cmx_resnet50.options import Options
 
     env = i["env"]
     const = i["run_script_input"].get("const", {})
     options = Options.read({**env, **const})
-    request = steps.request_of(env, const, i["variation_tags"])
-    return env, const, options, steps.resolve(request, options)
+    request = env_run.request_of(env, const, i["variation_tags"])
+    return env, const, options, env_run.resolve(request, options)
 
 
 def _tools(i: CmDict) -> list[str]:

@@ -233,8 +233,8 @@ def imports(setting: Setting) -> Outcome:
             "pass",
             "import cmind",
             "import requests",
-            "import cmind, cmx_resnet50.hit",
-            "import cmx_resnet50.fetch.run",
+            "import cmind, cmx_resnet50.cached_run.receipt",
+            "import cmx_resnet50.fetch.download",
         )
         series.update(interleave([start(one) for one in statements], setting.rounds))
     return Outcome(
@@ -244,12 +244,12 @@ def imports(setting: Setting) -> Outcome:
             Comparison(f"{OURS}, hit", f"{OLD}, hit"),
             Comparison(f"{OURS}, cold", f"{OLD}, cold"),
             Comparison(
-                'python -c "import cmind, cmx_resnet50.hit"',
+                'python -c "import cmind, cmx_resnet50.cached_run.receipt"',
                 'python -c "import cmind"',
                 difference=True,
             ),
             Comparison(
-                'python -c "import cmx_resnet50.fetch.run"',
+                'python -c "import cmx_resnet50.fetch.download"',
                 'python -c "import requests"',
                 difference=True,
             ),

@@ -10,10 +10,10 @@ from benchmarks.measure import Comparison, Contender, Outcome, Reading, Setting,
 from benchmarks.tools import MB, PYTHON, fresh, library, model, once, run
 
 START = "python -c pass"
-ONNX_OURS = "onnx: cmx_resnet50.reshape"
+ONNX_OURS = "onnx: cmx_resnet50.rewrite"
 ONNX_PEER = "onnx: parse, infer, save by the onnx package"
 ONNX_TOOL = "onnx: onnxruntime's make_dynamic_shape_fixed"
-PB_OURS = "frozen graph: cmx_resnet50.reshape"
+PB_OURS = "frozen graph: cmx_resnet50.rewrite"
 PB_PEER = "frozen graph: TensorFlow"
 _BATCH = "8"
 _OPENERS = (

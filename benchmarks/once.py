@@ -11,11 +11,11 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cmx_resnet50.brief import brief
+from cmx_resnet50.cli.gc_tuning import brief
 
 
 def _fetch(url: str, md5: str, target: str) -> float:
-    import cmx_resnet50.fetch.run  # noqa: F401 - what `fetch` imports when it is called
+    import cmx_resnet50.fetch.download  # noqa: F401 - what `fetch` imports when it is called
     from cmx_resnet50.digests import Expected
     from cmx_resnet50.fetch import FetchOptions, Source, fetch
     from cmx_resnet50.progress import progress_for
@@ -42,7 +42,7 @@ def _reshape(source: str, target: str, batch: str) -> float:
     if source.endswith(".onnx"):
         import onnx.checker
         import onnx.shape_inference  # noqa: F401 - the goal counts from `import onnx` on
-    from cmx_resnet50.reshape import reshape
+    from cmx_resnet50.rewrite import reshape
 
     begun = time.perf_counter()
     reshape(Path(source), Path(target), batch=int(batch))

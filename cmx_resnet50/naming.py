@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from cmx_resnet50.catalog import Artifact
+from cmx_resnet50.catalog.table import Artifact
 from cmx_resnet50.store import StoredObject
 
 if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.

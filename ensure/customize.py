@@ -9,7 +9,7 @@ import os
 import sys
 from typing import Any
 
-from cmx_resnet50 import hit, turns
+from cmx_resnet50.cached_run import receipt, run_lock
 
 
 def preprocess(i: dict[str, Any]) -> dict[str, Any]:
@@ -19,24 +19,24 @@ def preprocess(i: dict[str, Any]) -> dict[str, Any]:
     const = i["run_script_input"].get("const", {})
     # The engine has gone into the output folder: it shall hold the model and nothing else.
     os.chdir(env["CM_TMP_CURRENT_PATH"])
-    cold = hit.RUN + "ENTRY" in env
+    cold = receipt.RUN + "ENTRY" in env
     if not cold:
-        turns.leave()
-    receipt = None
+        run_lock.leave()
+    answer = None
     if not cold and not env.get("CM_OUTDIRNAME") and not env.get("CM_RESNET50_TO"):
-        receipt = hit.answer(env, const)
-    if receipt is not None:
-        notes, line = receipt
+        answer = receipt.answer(env, const)
+    if answer is not None:
+        notes, line = answer
         for note in notes:
             print(f"CM ResNet-50: {note}", file=sys.stderr)
     else:
-        from cmx_resnet50 import steps
+        from cmx_resnet50.engines import env_run
         from cmx_resnet50.errors import INTERRUPTED, Resnet50Error
 
         try:
             if not cold:
-                env[steps.OUTPUT] = steps.output_folder(env, env["CM_TMP_CURRENT_PATH"])
-            line = steps.ensure(env, const, silent=silent)
+                env[env_run.OUTPUT] = env_run.output_folder(env, env["CM_TMP_CURRENT_PATH"])
+            line = env_run.ensure(env, const, silent=silent)
         except Resnet50Error as error:
             return {"return": 1, "error": str(error)}
         except KeyboardInterrupt:

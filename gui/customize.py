@@ -32,14 +32,14 @@ def _answer(hook: Callable[[CmDict], None]) -> Callable[[CmDict], CmDict]:
 @_answer
 def predeps(i: CmDict) -> None:
     """Check what was given, and that the script exists, before anything is installed."""
-    from cmx_resnet50.gui import launch, scripts
+    from cmx_resnet50.gui import scripts, server
 
     env = i["env"]
-    settings = launch.Settings.read({**env, **i["run_script_input"].get("const", {})})
+    settings = server.Settings.read({**env, **i["run_script_input"].get("const", {})})
     tags, _ = scripts.split(settings.script)
     if tags:
         scripts.one(i["automation"].cmind.access, tags)
-    if launch.has_streamlit():
+    if server.has_streamlit():
         env["CM_GUI_HAS_STREAMLIT"] = "yes"
     # The page needs this package: the Python that holds it gets Streamlit, no other.
     env["CM_TMP_USE_CUSTOM_PYTHON"] = "on"
@@ -49,15 +49,15 @@ def predeps(i: CmDict) -> None:
 @_answer
 def preprocess(i: CmDict) -> None:
     """Serve the page until it is interrupted."""
-    from cmx_resnet50.gui import launch
+    from cmx_resnet50.gui import server
 
-    settings = launch.Settings.read({**i["env"], **i["run_script_input"].get("const", {})})
+    settings = server.Settings.read({**i["env"], **i["run_script_input"].get("const", {})})
     if not settings.is_private:
         sys.stderr.write(
             f"CM GUI: whoever can reach {settings.address} can run scripts here as you. "
             "Leave --address out to be alone.\n"
         )
     page = Path(i["run_script_input"]["path"]) / "page.py"
-    code = launch.serve(settings, page, i["env"]["CM_TMP_CURRENT_PATH"])
+    code = server.serve(settings, page, i["env"]["CM_TMP_CURRENT_PATH"])
     if code:
-        raise launch.CannotStart(f"The page has ended with exit code {code}; its output is above.")
+        raise server.CannotStart(f"The page has ended with exit code {code}; its output is above.")

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 import cmind
 import streamlit as st
 
-from cmx_resnet50.catalog import Refusal
+from cmx_resnet50.catalog.table import Refusal
 from cmx_resnet50.errors import Resnet50Error
-from cmx_resnet50.gui import form, meaning, running, scripts, words
-from cmx_resnet50.gui.call import Call
-from cmx_resnet50.gui.launch import Settings
+from cmx_resnet50.gui import form, labels, preview, process, scripts
+from cmx_resnet50.gui.command import Call
+from cmx_resnet50.gui.server import Settings
 from cmx_resnet50.gui.values import BadValue
 
 STYLE = """<style>
@@ -55,9 +55,9 @@ def main() -> None:
         return
     script, call = found
     st.set_page_config(page_title=settings.title or script.alias)
-    st.title(words.escaped(settings.title or script.alias), anchor=False)
+    st.title(labels.escaped(settings.title or script.alias), anchor=False)
     about = [script.meta.get("category"), f"tags {','.join(script.tags)}", f"uid {script.uid}"]
-    st.caption(words.escaped(" — ".join(str(part) for part in about if part)))
+    st.caption(labels.escaped(" — ".join(str(part) for part in about if part)))
     shape = form.read(script.meta)
     preset(script, shape, variations)
     left, right = st.columns([5, 6], gap="large")
@@ -76,11 +76,11 @@ def target(tags: tuple[str, ...]) -> tuple[scripts.Script, Call] | None:
     except scripts.NotOne as problem:
         reason, candidates = problem.reason, list(problem.candidates)
     except Resnet50Error as error:
-        st.error(words.escaped(str(error)))
+        st.error(labels.escaped(str(error)))
         return None
     st.title("CM scripts", anchor=False)
     if tags:
-        st.warning(words.escaped(reason))
+        st.warning(labels.escaped(reason))
     by_alias = {script.alias: script for script in sorted(candidates, key=lambda s: s.alias)}
     alias = st.selectbox("Script", list(by_alias), index=None, placeholder="Type a part of a name")
     if alias is None:
@@ -129,10 +129,10 @@ def ask(shape: form.Form) -> form.Choices:
     switches = [switch.name for switch in shape.switches if ask_switch(switch)]
     for variation in shape.values:
         values[variation.name] = st.text_input(
-            words.escaped(variation.label),
+            labels.escaped(variation.label),
             key=f"v:{variation.name}",
             placeholder="not asked",
-            help=words.escaped(f"_{variation.name}, with a value for #"),
+            help=labels.escaped(f"_{variation.name}, with a value for #"),
         )
     show_what_is_set(shape)
     return form.Choices(groups, frozenset(switches), values, ask_inputs(shape))
@@ -150,30 +150,30 @@ def show_what_is_set(shape: form.Form) -> None:
         return
     with st.expander("What each of them sets"):
         for name, variations, default in blocks:
-            st.markdown(f"**{words.escaped(name)}**")
-            st.code(words.sets(variations, default), language=None, wrap_lines=True)
+            st.markdown(f"**{labels.escaped(name)}**")
+            st.code(labels.sets(variations, default), language=None, wrap_lines=True)
 
 
 def ask_group(group: form.Group, implied: tuple[str, str] | None, values: dict[str, str]) -> str:
     """Draw one group and return the name chosen, or an empty text for its default."""
-    names = {"": words.left_alone(group)}
-    names |= {choice.name: words.name(choice) for choice in group.choices}
-    chosen = pick(words.escaped(group.name), names, f"g:{group.name}")
+    names = {"": labels.left_alone(group)}
+    names |= {choice.name: labels.name(choice) for choice in group.choices}
+    chosen = pick(labels.escaped(group.name), names, f"g:{group.name}")
     # A place of its own, there or not: what follows keeps its place, and the keyboard its focus.
     place = st.empty()
     if implied is not None and not chosen:
-        place.caption(words.escaped(words.implied(*implied)))
+        place.caption(labels.escaped(labels.implied(*implied)))
     for choice in group.choices:
         if choice.name == chosen and choice.valued:
             values[chosen] = st.text_input(
-                words.escaped(f"Value of {choice.label}"), key=f"v:{chosen}"
+                labels.escaped(f"Value of {choice.label}"), key=f"v:{chosen}"
             )
     return chosen
 
 
 def ask_switch(switch: form.Variation) -> bool:
     """Draw one variation without a group."""
-    return st.toggle(words.escaped(words.name(switch)), key=f"s:{switch.name}")
+    return st.toggle(labels.escaped(labels.name(switch)), key=f"s:{switch.name}")
 
 
 def ask_inputs(shape: form.Form) -> dict[str, str]:
@@ -192,8 +192,8 @@ def ask_inputs(shape: form.Form) -> dict[str, str]:
 
 def ask_input(entry: form.Field) -> str:
     """Draw one input and return its value, or an empty text."""
-    key, hint = f"i:{entry.key}", words.hint(entry)
-    label = words.escaped(f"{entry.key}: {entry.text}" if entry.text else entry.key)
+    key, hint = f"i:{entry.key}", labels.hint(entry)
+    label = labels.escaped(f"{entry.key}: {entry.text}" if entry.text else entry.key)
     if entry.choices:
         names = {"": f"default: {entry.default}" if entry.default else "not given"}
         names |= {choice: choice for choice in entry.choices}
@@ -201,7 +201,7 @@ def ask_input(entry: form.Field) -> str:
     return st.text_input(
         label,
         key=key,
-        help=words.escaped(hint),
+        help=labels.escaped(hint),
         placeholder=entry.default,
     )
 
@@ -211,7 +211,7 @@ def pick(label: str, names: Mapping[str, str], key: str, hint: str = "") -> str:
 
     `label` is Markdown, the rest is plain text.
     """
-    help_text = words.escaped(hint) or None
+    help_text = labels.escaped(hint) or None
     options = list(names)
     chosen: str | None
     if len(options) > MANY:
@@ -222,7 +222,7 @@ def pick(label: str, names: Mapping[str, str], key: str, hint: str = "") -> str:
         chosen = st.radio(
             label,
             options,
-            format_func=lambda option: words.escaped(names[option]),
+            format_func=lambda option: labels.escaped(names[option]),
             key=key,
             help=help_text,
             horizontal=True,
@@ -239,23 +239,23 @@ def answer(
 ) -> None:
     """Draw what the choice means, its commands, and its run."""
     if unknown := st.session_state.pop("problem", ""):
-        st.error(words.escaped(unknown))
+        st.error(labels.escaped(unknown))
     try:
         asked, inputs = shape.variations(choices), shape.inputs(choices)
     except BadValue as problem:
-        st.error(words.escaped(str(problem)))
+        st.error(labels.escaped(str(problem)))
         show_run(script, None, settings)
         return
     call = Call(call.tags, call.artifact, tuple(asked), inputs)
-    ready = show_meaning(shape, asked, inputs) if meaning.is_ours(script.uid) else True
+    ready = show_meaning(shape, asked, inputs) if preview.is_ours(script.uid) else True
     st.header("Commands", anchor=False)
     forms = {"cm": call.cm, "cmr": call.cmr, "Python": call.python, "docker": call.docker}
     for tab, (name, text) in zip(st.tabs(list(forms)), forms.items(), strict=True):
         with tab:
             language = "python" if name == "Python" else "bash"
             st.code(text, language=language, wrap_lines=True)
-            if name == "docker" and meaning.is_ours(script.uid):
-                st.caption(words.escaped(meaning.in_container(inputs)))
+            if name == "docker" and preview.is_ours(script.uid):
+                st.caption(labels.escaped(preview.in_container(inputs)))
     show_run(script, call if ready else None, settings)
 
 
@@ -263,25 +263,25 @@ def show_meaning(shape: form.Form, asked: list[str], inputs: dict[str, str]) -> 
     """Draw which file is meant, and return whether there is one."""
     st.header("The file", anchor=False)
     try:
-        found = meaning.meaning(asked, inputs)
+        found = preview.meaning(asked, inputs)
     except Refusal as refusal:
-        st.error(words.escaped(refusal.reason))
+        st.error(labels.escaped(refusal.reason))
         if refusal.nearest:
             st.caption("The nearest requests that have a file; press one to take it:")
         for nearest in refusal.nearest:
             tags = tuple(nearest.split(","))
-            st.button(words.escaped(nearest), on_click=choose, args=(shape, tags), key=nearest)
+            st.button(labels.escaped(nearest), on_click=choose, args=(shape, tags), key=nearest)
         return False
     except Resnet50Error as error:
-        st.error(words.escaped(str(error)))
+        st.error(labels.escaped(str(error)))
         return False
     for file in found.files:
         with st.container(border=True):
-            st.markdown(f"**{words.escaped(file.name)}**")
-            rows = [f"**{word}** {words.escaped(fact)}" for word, fact in file.facts]
+            st.markdown(f"**{labels.escaped(file.name)}**")
+            rows = [f"**{word}** {labels.escaped(fact)}" for word, fact in file.facts]
             st.markdown("  \n".join(rows))
     for note in found.notes:
-        st.warning(words.escaped(note))
+        st.warning(labels.escaped(note))
     return True
 
 
@@ -291,7 +291,7 @@ def show_run(script: scripts.Script, call: Call | None, settings: Settings) -> N
     if settings.no_run:
         st.info("This page runs nothing (no_run). Copy a command.")
         return
-    run: running.Run | None = st.session_state.get("run")
+    run: process.Run | None = st.session_state.get("run")
     st.button(
         "Run",
         type="primary",
@@ -302,7 +302,7 @@ def show_run(script: scripts.Script, call: Call | None, settings: Settings) -> N
     if call is None:
         st.caption("Nothing to run: see above.")
     if failure := st.session_state.pop("failure", ""):
-        st.error(words.escaped(failure))
+        st.error(labels.escaped(failure))
     if run is None:
         return
     if call is None or st.session_state["command"] != call.cm:
@@ -316,20 +316,20 @@ def show_run(script: scripts.Script, call: Call | None, settings: Settings) -> N
 
 def start(call: Call | None, settings: Settings) -> None:
     """Begin a run, unless this page runs nothing or one goes on already."""
-    run: running.Run | None = st.session_state.get("run")
+    run: process.Run | None = st.session_state.get("run")
     if call is None or settings.no_run or (run is not None and run.running):
         return
     try:
-        st.session_state["run"] = running.Run(call.arguments, settings.prefix)
+        st.session_state["run"] = process.Run(call.arguments, settings.prefix)
         st.session_state["command"] = call.cm
-    except running.NotStarted as error:
+    except process.NotStarted as error:
         st.session_state["failure"] = str(error)
 
 
 @st.fragment(run_every=0.5)
 def watch() -> None:
     """Draw a run that goes on, twice a second, until it has ended."""
-    run: running.Run = st.session_state["run"]
+    run: process.Run = st.session_state["run"]
     if not run.running:
         st.rerun()
     share = run.share
@@ -338,7 +338,7 @@ def watch() -> None:
     show_log(run.log[-8000:])
 
 
-def show_result(script: scripts.Script, run: running.Run) -> None:
+def show_result(script: scripts.Script, run: process.Run) -> None:
     """Draw what a run came to."""
     took = f"{run.seconds or 0:.1f} s"
     if run.stopped:
@@ -350,10 +350,10 @@ def show_result(script: scripts.Script, run: running.Run) -> None:
         if run.error:
             st.code(run.error, language=None, wrap_lines=True)
     first = list(script.meta.get("print_env_at_the_end") or {})
-    exported = running.ordered(run.new_env, first)
+    exported = process.ordered(run.new_env, first)
     for key, value in exported[: len(first)]:
         if key in first:
-            st.markdown(f"**{words.escaped(key)}**")
+            st.markdown(f"**{labels.escaped(key)}**")
             st.code(value, language=None, wrap_lines=True)
     if exported:
         with st.expander(f"Exported env, {len(exported)} keys"):

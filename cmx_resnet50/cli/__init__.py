@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cmx_resnet50.brief import brief
+from cmx_resnet50.cli.gc_tuning import brief
 from cmx_resnet50.cli.output import complain
 from cmx_resnet50.errors import INTERRUPTED, Resnet50Error
 

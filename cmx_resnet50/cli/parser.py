@@ -6,7 +6,7 @@ import argparse
 from typing import Any
 
 from cmx_resnet50 import __version__
-from cmx_resnet50.cli import bundles, files, getting, pages, publishing, stores
+from cmx_resnet50.cli import bundle, docs, get, model_file, publish, store
 from cmx_resnet50.cli.arguments import CODES
 
 _ABOUT = """\
@@ -46,6 +46,6 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands: Any = top.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for group in (getting, bundles, publishing, stores, files, pages):
+    for group in (get, bundle, publish, store, model_file, docs):
         group.add(commands)
     return top

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cmx_resnet50.catalog import Catalog
+from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.docs import customization, files, output, usage
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from cmx_resnet50.catalog import RUN, Artifact, Catalog, Refusal, Request
-from cmx_resnet50.compose import compose, groups
+from cmx_resnet50.catalog.table import RUN, Artifact, Catalog, Refusal, Request
+from cmx_resnet50.catalog.variations import compose, groups
 from cmx_resnet50.docs.files import requests_of
 from cmx_resnet50.docs.markdown import UNKNOWN, bullets, code, table, tag
 

@@ -10,8 +10,8 @@ from itertools import pairwise
 from typing import Any
 
 from cmx_resnet50 import options
-from cmx_resnet50.catalog import ASKED, RUN
-from cmx_resnet50.compose import groups
+from cmx_resnet50.catalog.table import ASKED, RUN
+from cmx_resnet50.catalog.variations import groups
 from cmx_resnet50.docs.markdown import bullets, code, dependency, folded, table, tag
 
 Meta = Mapping[str, Any]

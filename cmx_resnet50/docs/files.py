@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cmx_resnet50.catalog import Artifact, Catalog, Request
-from cmx_resnet50.compose import compose
+from cmx_resnet50.catalog.table import Artifact, Catalog, Request
+from cmx_resnet50.catalog.variations import compose
 from cmx_resnet50.docs.markdown import CHOOSING, UNKNOWN, bullets, code, folded, table
 
 

@@ -7,9 +7,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from cmx_resnet50 import exports, hit
-from cmx_resnet50.catalog import Catalog
+from cmx_resnet50.cached_run import receipt
+from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.docs.markdown import code, dependency, table, tag
+from cmx_resnet50.engines import outputs
 
 MEANINGS = {
     "ACCURACY": "known top-1 accuracy in percent; empty where unknown and for random weights",
@@ -107,13 +108,13 @@ file. The others are as the variations set them.
 
 def _meaning(key: str) -> str:
     # A test asks for the meaning of each key: a new one must not stop the command.
-    return MEANINGS.get(key.removeprefix(exports.PREFIX), "")
+    return MEANINGS.get(key.removeprefix(outputs.PREFIX), "")
 
 
 def _set_by_hooks(catalog: Catalog) -> set[str]:
-    keys = {hit.CACHED, *exports.SOMETIMES}
+    keys = {receipt.CACHED, *outputs.SOMETIMES}
     for request in catalog.requests():
         found = catalog.resolve(request)
-        keys.update(exports.facts(found, md5="", sha256="", size=0, verified=True, url=""))
-        keys.update(exports.locations(found.artifact, Path(), found.companions))
+        keys.update(outputs.facts(found, md5="", sha256="", size=0, verified=True, url=""))
+        keys.update(outputs.locations(found.artifact, Path(), found.companions))
     return keys

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cmx_resnet50.catalog import SCRIPT
+from cmx_resnet50.catalog.table import SCRIPT
 
 _NAMES = {"start": "docs/README.md", "notes": "README-extra.md"}
 """Pages that are not called as their file is."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cmx_resnet50.catalog import RUN
+from cmx_resnet50.catalog.table import RUN
 from cmx_resnet50.docs.markdown import CHOOSING, NOTES, PAGES, bullets, code, table
 
 _TAGS = RUN.partition("--tags=")[2]

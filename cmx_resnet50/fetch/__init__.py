@@ -74,7 +74,7 @@ def fetch(
     KeyboardInterrupt
         As it comes; file and journal stay, to be continued.
     """
-    from cmx_resnet50.fetch.run import Run
+    from cmx_resnet50.fetch.download import Run
 
     return Run(
         sources,

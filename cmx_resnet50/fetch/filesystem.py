@@ -8,13 +8,13 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from cmx_resnet50.digests import Expected
-from cmx_resnet50.fetch.answers import Validator
 from cmx_resnet50.fetch.errors import Final, Passing, Restart
-from cmx_resnet50.fetch.journal import Header
+from cmx_resnet50.fetch.http.concurrency import Ramp
+from cmx_resnet50.fetch.http.response import Validator
 from cmx_resnet50.fetch.model import FetchOptions, Progress, Source
-from cmx_resnet50.fetch.part import Part
-from cmx_resnet50.fetch.patience import Patience
-from cmx_resnet50.fetch.ramp import Ramp
+from cmx_resnet50.fetch.partial_file.file import Part
+from cmx_resnet50.fetch.partial_file.journal import Header
+from cmx_resnet50.fetch.retry import Patience
 from cmx_resnet50.remote.filesystems import bounded, opened, told
 
 FIRST_PIECE = 1 << 20

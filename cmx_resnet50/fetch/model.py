@@ -10,7 +10,7 @@ from cmx_resnet50.digests import Digests
 from cmx_resnet50.redaction import redact
 
 if TYPE_CHECKING:
-    from cmx_resnet50.fetch.session import Session
+    from cmx_resnet50.fetch.http.session import Session
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class Source:
 
     def session(self) -> Session:
         """Return a session of one thread, in which that address can be asked."""
-        from cmx_resnet50.fetch.session import Session
+        from cmx_resnet50.fetch.http.session import Session
 
         return Session(named_by_user=self.named_by_user)
 

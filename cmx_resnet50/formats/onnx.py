@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmx_resnet50.formats.facts import Damaged, ModelFacts, TensorInfo
+from cmx_resnet50.formats.protobuf import FIXED32, LENGTH, VARINT, Document, Field, map_file, peek
 from cmx_resnet50.formats.tensors import Shape, classes_of, layout_of, precision_of
-from cmx_resnet50.formats.wire import FIXED32, LENGTH, VARINT, Document, Field, map_file, peek
 
 _MODEL_FIELDS = {
     1: VARINT,  # ir_version

@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmx_resnet50.formats.facts import Damaged, ModelFacts, TensorInfo
+from cmx_resnet50.formats.protobuf import LENGTH, VARINT, Document, Field, map_file, peek
 from cmx_resnet50.formats.tensors import classes_of, layout_of, precision_of
-from cmx_resnet50.formats.wire import LENGTH, VARINT, Document, Field, map_file, peek
 
 _GRAPH_FIELDS = {
     1: LENGTH,  # node

@@ -12,8 +12,8 @@ from pathlib import Path
 
 from cmx_resnet50.formats.facts import Damaged, ModelFacts, NotAModel, TensorInfo
 from cmx_resnet50.formats.flatbuffer import FlatBuffer, Table, Vector
+from cmx_resnet50.formats.protobuf import map_file
 from cmx_resnet50.formats.tensors import Shape, classes_of, layout_of, precision_of
-from cmx_resnet50.formats.wire import map_file
 
 _IDENTIFIER = b"TFL3"
 _SCHEMA = 3

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from cmx_resnet50.errors import Resnet50Error
-from cmx_resnet50.remote.packages import load, scheme_of
+from cmx_resnet50.remote.extras import load, scheme_of
 
 T = TypeVar("T")
 

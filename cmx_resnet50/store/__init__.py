@@ -9,7 +9,7 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cmx_resnet50.store.copying import require_space
+    from cmx_resnet50.store.link_or_copy import require_space
     from cmx_resnet50.store.model import Gone, Placement, Pruned, StoredObject, StoreError
     from cmx_resnet50.store.store import Store
 

@@ -9,11 +9,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.store.copying import clone, sync_folder
 from cmx_resnet50.store.layout import Layout, contradiction, read_json, read_small, to_json
+from cmx_resnet50.store.link_or_copy import clone, sync_folder
 from cmx_resnet50.store.model import StoredObject, StoreError
-from cmx_resnet50.store.stamps import Stamp, regular, whole
-from cmx_resnet50.store.views import Views
+from cmx_resnet50.store.placements import Views
+from cmx_resnet50.store.stat_stamp import Stamp, regular, whole
 
 if TYPE_CHECKING:
     from cmx_resnet50.digests import Digests

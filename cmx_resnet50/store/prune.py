@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from cmx_resnet50.store.layout import Layout, children, read_json, remove
-from cmx_resnet50.store.locking import PRUNING, Locks
+from cmx_resnet50.store.locks import PRUNING, Locks
 from cmx_resnet50.store.model import Pruned, StoredObject
 from cmx_resnet50.store.objects import Objects
-from cmx_resnet50.store.stamps import regular
+from cmx_resnet50.store.stat_stamp import regular
 
 ABANDONED = 7 * 24 * 3600.0
 """Seconds after which a partial file, a lock file or a temporary file counts as left behind."""

@@ -9,7 +9,6 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.store.copying import clone, room_error
 from cmx_resnet50.store.layout import (
     Layout,
     checked_key,
@@ -18,12 +17,13 @@ from cmx_resnet50.store.layout import (
     is_digest,
     remove,
 )
-from cmx_resnet50.store.locking import PRUNING, Locks, Unwritable, unwritable
+from cmx_resnet50.store.link_or_copy import clone, room_error
+from cmx_resnet50.store.locks import PRUNING, Locks, Unwritable, unwritable
 from cmx_resnet50.store.model import Gone, Placement, Pruned, StoredObject, StoreError
 from cmx_resnet50.store.objects import Objects
-from cmx_resnet50.store.placing import Places, destination
-from cmx_resnet50.store.stamps import regular, whole
-from cmx_resnet50.store.views import Views
+from cmx_resnet50.store.place import Places, destination
+from cmx_resnet50.store.placements import Views
+from cmx_resnet50.store.stat_stamp import regular, whole
 
 if TYPE_CHECKING:
     from cmx_resnet50.digests import Digests
@@ -252,7 +252,7 @@ class Store:
 
     def export(self, objects: Iterable[StoredObject], target: Path) -> Path:
         """Write a bundle to the folder or ``.tar`` file `target`; see ``bundle``."""
-        from cmx_resnet50.store.bundle import export
+        from cmx_resnet50.mirror.bundle import export
 
         sound = []
         for stored in objects:
@@ -272,7 +272,7 @@ class Store:
         StoreError
             If it is no bundle, or anything in it is not what its manifest says.
         """
-        from cmx_resnet50.store.bundle import opened
+        from cmx_resnet50.mirror.bundle import opened
 
         taken = []
         with self._writing(str(source), None), opened(source, self.layout) as items:

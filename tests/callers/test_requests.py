@@ -15,8 +15,8 @@ from typing import Any
 import pytest
 import yaml
 
-from cmx_resnet50.catalog import Catalog, Request
-from cmx_resnet50.compose import compose
+from cmx_resnet50.catalog.table import Catalog, Request
+from cmx_resnet50.catalog.variations import compose
 from cmx_resnet50.errors import Resnet50Error
 
 META = json.loads((Path(__file__).parents[2] / "_cm.json").read_text(encoding="utf-8"))

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cmx_resnet50 import dummy
-from cmx_resnet50.convert import convert
+from cmx_resnet50.rewrite.pytorch_zip import convert
 from tests.callers.data import LABELS, Data
 from tests.harness.cm import CM
 

@@ -6,7 +6,7 @@ import json
 from functools import cache
 from itertools import product
 
-from cmx_resnet50.catalog import SCRIPT, Catalog, Refusal, Request, Resolution
+from cmx_resnet50.catalog.table import SCRIPT, Catalog, Refusal, Request, Resolution
 from tests.catalog import documented as known
 from tests.catalog.engine import compose
 from tests.catalog.oracle import Ask, verdict

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmx_resnet50.catalog import SCRIPT, Catalog, Refusal, Request, Resolution
-from cmx_resnet50.compose import compose
+from cmx_resnet50.catalog.table import SCRIPT, Catalog, Refusal, Request, Resolution
+from cmx_resnet50.catalog.variations import compose
 from tests.catalog import engine
 
 META = json.loads((SCRIPT / "_cm.json").read_text(encoding="utf-8"))

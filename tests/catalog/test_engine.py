@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmx_resnet50.catalog import SCRIPT
+from cmx_resnet50.catalog.table import SCRIPT
 from tests.catalog.engine import EngineError, compose
 
 META = json.loads((SCRIPT / "_cm.json").read_text(encoding="utf-8"))

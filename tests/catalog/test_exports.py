@@ -8,8 +8,8 @@ from itertools import product
 
 import pytest
 
-from cmx_resnet50 import exports
-from cmx_resnet50.catalog import SCRIPT, Catalog, Refusal, Request
+from cmx_resnet50.catalog.table import SCRIPT, Catalog, Refusal, Request
+from cmx_resnet50.engines import outputs
 from tests.catalog import documented as known
 from tests.catalog.engine import compose
 from tests.catalog.oracle import Ask
@@ -24,7 +24,7 @@ def exported(tags: list[str], **request: str) -> dict[str, str]:
     asked = Request.from_env(run.env, explicit=run.explicit, **request)
     found = CATALOG.resolve(asked)
     url = asked.url or found.sources[0]
-    facts = exports.facts(found, md5="m", sha256="s", size=7, verified=True, url=url)
+    facts = outputs.facts(found, md5="m", sha256="s", size=7, verified=True, url=url)
     return {key: value for key, value in {**run.env, **facts}.items() if key.startswith(P)}
 
 
@@ -158,7 +158,7 @@ def test_an_unknown_file_claims_nothing() -> None:
 @pytest.mark.parametrize("verified", [True, False])
 def test_digests_and_size_are_said_as_given(verified: bool) -> None:
     found = CATALOG.resolve(Request(opset="11"))
-    env = exports.facts(found, md5="ab", sha256="cd", size=12, verified=verified, url="u")
+    env = outputs.facts(found, md5="ab", sha256="cd", size=12, verified=verified, url="u")
     said = {key.removeprefix(P): env[key] for key in env}
     assert (said["MD5"], said["SHA256"], said["SIZE"]) == ("ab", "cd", "12")
     assert said["VERIFIED"] == ("yes" if verified else "no")

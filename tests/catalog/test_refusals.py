@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from cmx_resnet50.catalog import RUN, Refusal, Resolution
+from cmx_resnet50.catalog.table import RUN, Refusal, Resolution
 from tests.catalog.asking import (
     FRAMEWORKS,
     NO_YES,

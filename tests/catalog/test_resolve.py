@@ -8,7 +8,7 @@ from itertools import permutations, product
 
 import pytest
 
-from cmx_resnet50.catalog import Refusal, Request, Resolution
+from cmx_resnet50.catalog.table import Refusal, Request, Resolution
 from tests.catalog import documented as known
 from tests.catalog.asking import (
     FRAMEWORKS,

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from cmx_resnet50.catalog import SCRIPT
+from cmx_resnet50.catalog.table import SCRIPT
 from tests.catalog import documented as known
 from tests.catalog.agreement import problems
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmx_resnet50.catalog import SCRIPT, Catalog, Refusal, Request, Resolution
+from cmx_resnet50.catalog.table import SCRIPT, Catalog, Refusal, Request, Resolution
 from tests.catalog import documented as known
 from tests.catalog.engine import compose
 

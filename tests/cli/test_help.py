@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cmx_resnet50.cli.pages import PAGES
+from cmx_resnet50.cli.docs import PAGES
 from tests.docs.pages import ROOT
 from tests.harness.cm import CM
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from cmx_resnet50 import dummy
-from cmx_resnet50.convert import ConversionError, convert
 from cmx_resnet50.formats import read_facts
+from cmx_resnet50.rewrite.pytorch_zip import ConversionError, convert
 from tests.formats import torch_files as files
 from tests.formats.opcodes import integer, pickle, text
 from tests.harness.torchscript import torchscript

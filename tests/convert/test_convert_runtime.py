@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from cmx_resnet50 import dummy
-from cmx_resnet50.convert import convert
+from cmx_resnet50.rewrite.pytorch_zip import convert
 
 torch = pytest.importorskip("torch", reason="loads converted files in PyTorch; needs torch==2.13.0")
 

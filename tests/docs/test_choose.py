@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from cmx_resnet50.catalog import Catalog
+from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.docs.choose import render
 from tests.docs import pages
 

@@ -13,9 +13,9 @@ from urllib.parse import urlsplit
 import pytest
 import urllib3.exceptions
 
-from cmx_resnet50.catalog import Catalog, Request
-from cmx_resnet50.compose import compose
-from cmx_resnet50.fetch.reasons import verdict
+from cmx_resnet50.catalog.table import Catalog, Request
+from cmx_resnet50.catalog.variations import compose
+from cmx_resnet50.fetch.http.exceptions import verdict
 from cmx_resnet50.options import PREFIX, Options
 from tests.docs import pages
 from tests.docs.reader import follow

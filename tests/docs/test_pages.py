@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from cmx_resnet50.catalog import Catalog, Request
-from cmx_resnet50.cli.pages import PAGES as PRINTED
-from cmx_resnet50.compose import compose, template
+from cmx_resnet50.catalog.table import Catalog, Request
+from cmx_resnet50.catalog.variations import compose, template
+from cmx_resnet50.cli.docs import PAGES as PRINTED
 from cmx_resnet50.options import PREFIX, Options
 from tests.docs import pages
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from cmx_resnet50.catalog import Catalog
+from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.docs import render
 from cmx_resnet50.options import PREFIX, Options
 from tests.docs import pages

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cmx_resnet50 import dummy
-from cmx_resnet50.catalog import Catalog
+from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.errors import Resnet50Error
 from tests.dummy.shared import NARROW
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from cmx_resnet50 import dummy
-from cmx_resnet50.reshape import reshape
+from cmx_resnet50.rewrite import reshape
 
 ROOT = Path(__file__).resolve().parents[2]
 

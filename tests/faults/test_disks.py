@@ -155,7 +155,7 @@ def assert_glanced(cm: CM, *variations: str, **env: str) -> None:
     request = {"action": "run", "automation": "script", "tags": tags, "quiet": True}
     code = (
         f"import cmind, sys; assert cmind.access({request})['return'] == 0; "
-        "assert 'cmx_resnet50.steps' not in sys.modules"
+        "assert 'cmx_resnet50.engines.env_run' not in sys.modules"
     )
     result = cm.command("python", "-c", code, env=env)
     assert result.ok, result.text

@@ -79,7 +79,7 @@ def test_a_folder_that_is_not_there_is_told(server: Server, tmp_path: Path) -> N
 
 def test_importing_fetch_imports_nothing_heavy() -> None:
     code = (
-        "import sys, json, cmx_resnet50.fetch, cmx_resnet50.progress, cmx_resnet50.unpack;"
+        "import sys, json, cmx_resnet50.fetch, cmx_resnet50.progress, cmx_resnet50.gunzip;"
         "print(json.dumps(sorted(sys.modules)))"
     )
     output = subprocess.check_output([sys.executable, "-c", code], cwd=ROOT, text=True)

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from cmx_resnet50.digests import Expected
 from cmx_resnet50.fetch import FetchError
-from cmx_resnet50.fetch.coverage import Coverage
-from cmx_resnet50.fetch.pieces import Pieces, Span
+from cmx_resnet50.fetch.http.range_queue import Pieces, Span
+from cmx_resnet50.fetch.partial_file.ranges import Coverage
 from tests.fetch import server as faults
 from tests.fetch.conftest import CONTENT, QUICK, SIZE, assert_whole, get
 from tests.fetch.server import Exchange, Server, serve

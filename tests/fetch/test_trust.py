@@ -14,7 +14,7 @@ import trustme
 
 from cmx_resnet50.digests import Expected
 from cmx_resnet50.fetch import FetchError, OfflineError, Source
-from cmx_resnet50.fetch.certificate import issuer_of
+from cmx_resnet50.fetch.http.issuer import issuer_of
 from cmx_resnet50.redaction import redact
 from tests.fetch import server as faults
 from tests.fetch.conftest import CONTENT, KNOWN, QUICK, SIZE, Watched, assert_whole, get

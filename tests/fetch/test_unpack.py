@@ -12,10 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from cmx_resnet50.catalog import Catalog, Request
+from cmx_resnet50.catalog.table import Catalog, Request
+from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
+from cmx_resnet50.gunzip import UnpackError, gunzip
 from cmx_resnet50.options import Options
-from cmx_resnet50.pipeline import Delivery, Pipeline
-from cmx_resnet50.unpack import UnpackError, gunzip
 
 TEXT = b"weights and biases, " * 5000
 

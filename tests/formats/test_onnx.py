@@ -21,7 +21,7 @@ from cmx_resnet50.dummy.protobuf import chunk, integer, opening
 from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import Damaged, FormatError, ModelFacts, NotAModel, TensorInfo
 from cmx_resnet50.formats.onnx import check_onnx
-from cmx_resnet50.formats.wire import Document
+from cmx_resnet50.formats.protobuf import Document
 from tests.formats.messages import cost_of_reading, onnx_model, onnx_tensor, onnx_value
 
 KINDS = ("onnx-opset-8", "onnx-opset-11", "onnx-from-tf")

@@ -14,7 +14,7 @@ from cmx_resnet50 import dummy
 from cmx_resnet50.dummy.protobuf import chunk, integer
 from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import Damaged, FormatError, ModelFacts, TensorInfo
-from cmx_resnet50.formats.wire import Document
+from cmx_resnet50.formats.protobuf import Document
 from tests.formats.messages import (
     DT_FLOAT,
     DT_INT64,

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from cmx_resnet50.dummy.protobuf import chunk, integer
 from cmx_resnet50.formats.facts import Damaged, NotAModel
-from cmx_resnet50.formats.wire import (
+from cmx_resnet50.formats.protobuf import (
     FIELD_BUDGET,
     LENGTH,
     TEXT_BUDGET,

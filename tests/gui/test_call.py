@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmx_resnet50.gui import form
-from cmx_resnet50.gui.call import Call
+from cmx_resnet50.gui.command import Call
 from cmx_resnet50.gui.form import Choices
 from tests.gui import metas
 

@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import pytest
 
-from cmx_resnet50.gui.launch import Settings
+from cmx_resnet50.gui.server import Settings
 from tests.docs import pages
 from tests.gui.browser import Shown
 

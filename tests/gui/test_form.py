@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from cmx_resnet50.compose import groups
-from cmx_resnet50.gui import form, words
+from cmx_resnet50.catalog.variations import groups
+from cmx_resnet50.gui import form, labels
 from cmx_resnet50.gui.form import Choices
 from cmx_resnet50.gui.values import BadValue
 from tests.gui import metas
@@ -35,7 +35,7 @@ def test_groups_of_ours_have_their_choices_defaults_and_aliases() -> None:
     by_name = {choice.name: choice for choice in framework.choices}
     assert by_name["onnx"].aliases == ("onnxruntime",)
     assert by_name["tensorflow"].aliases == ("tf",)
-    assert words.name(by_name["tensorflow"]) == "tensorflow · tf"
+    assert labels.name(by_name["tensorflow"]) == "tensorflow · tf"
     assert by_name["pytorch"].env == metas.OURS["variations"]["pytorch"]["env"]
 
 
@@ -67,8 +67,8 @@ def test_a_choice_decides_the_default_of_another_group() -> None:
     assert OURS.implied({"framework": "onnx"}) == {"opset-version": ("opset-11", "onnx")}
     assert OURS.implied({"framework": "pytorch"}) == {}
     (opset,) = (group for group in OURS.groups if group.name == "opset-version")
-    assert words.left_alone(opset) == "not chosen"
-    assert words.implied("opset-11", "onnx") == "With onnx the default is opset-11."
+    assert labels.left_alone(opset) == "not chosen"
+    assert labels.implied("opset-11", "onnx") == "With onnx the default is opset-11."
 
 
 def test_a_group_that_decides_another_comes_first() -> None:
@@ -79,7 +79,7 @@ def test_a_group_that_decides_another_comes_first() -> None:
 def test_what_variations_set_together_is_told() -> None:
     combined = [name for name in metas.OURS["variations"] if "," in name]
     assert [variation.name for variation in OURS.together] == combined
-    text = words.sets(OURS.together)
+    text = labels.sets(OURS.together)
     url = metas.OURS["variations"]["onnx,opset-8"]["env"]["CM_PACKAGE_URL"]
     block = text[text.index("_onnx,_opset-8\n") :]
     assert f"  CM_PACKAGE_URL={url}\n" in block
@@ -94,11 +94,11 @@ def test_an_empty_choice_is_the_one_that_is_there_already() -> None:
 
 def test_what_is_set_is_told() -> None:
     (precision,) = (group for group in OURS.groups if group.name == "precision")
-    text = words.sets(precision.choices, precision.default)
+    text = labels.sets(precision.choices, precision.default)
     assert text.splitlines()[:2] == ["_fp32  (default)", "  CM_ML_MODEL_INPUT_DATA_TYPES=fp32"]
     (framework,) = (group for group in OURS.groups if group.name == "framework")
-    assert "_onnx  (default, alias _onnxruntime)" in words.sets(framework.choices, "onnx")
-    assert "default of opset-version: _opset-11" in words.sets(framework.choices)
+    assert "_onnx  (default, alias _onnxruntime)" in labels.sets(framework.choices, "onnx")
+    assert "default of opset-version: _opset-11" in labels.sets(framework.choices)
 
 
 def test_choices_become_tags_and_inputs() -> None:
@@ -168,7 +168,7 @@ def test_inputs_without_a_description_are_there_too() -> None:
     shape = form.read(named("get-generic-python-lib"))
     (index,) = (entry for entry in shape.fields if entry.key == "index_url")
     assert not index.described
-    assert words.hint(index) == "sets CM_GENERIC_PYTHON_PIP_INDEX_URL"
+    assert labels.hint(index) == "sets CM_GENERIC_PYTHON_PIP_INDEX_URL"
 
 
 @pytest.mark.parametrize(
@@ -184,7 +184,7 @@ def test_inputs_without_a_description_are_there_too() -> None:
 def test_a_meta_of_other_types_is_a_form(meta: dict[str, Any]) -> None:
     shape = form.read(meta)
     shape.variations(Choices())
-    words.sets([*shape.switches, *shape.values])
+    labels.sets([*shape.switches, *shape.values])
 
 
 def test_every_upstream_script_has_a_form() -> None:
@@ -204,6 +204,6 @@ def test_every_upstream_script_has_a_form() -> None:
         assert {entry.key for entry in shape.fields} == {str(key) for key in keys}
         for group in shape.groups:
             assert group.default in ("", *(choice.name for choice in group.choices))
-            words.sets(group.choices, group.default)
+            labels.sets(group.choices, group.default)
         assert shape.variations(Choices()) == []
         assert shape.inputs(Choices()) == {}

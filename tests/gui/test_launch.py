@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from cmx_resnet50.gui import launch
-from cmx_resnet50.gui.launch import CannotStart, Settings
+from cmx_resnet50.gui import server
+from cmx_resnet50.gui.server import CannotStart, Settings
 from cmx_resnet50.gui.values import BadValue
 from tests.gui import metas
 
@@ -51,11 +51,11 @@ def test_settings_reach_the_page_whole() -> None:
     )
     assert settings.prefix == ("nice", "-n", "1 0")
     assert settings.no_run and settings.no_browser and not settings.is_private
-    assert Settings.from_argument(launch.command(settings, PAGE)[-1]) == settings
+    assert Settings.from_argument(server.command(settings, PAGE)[-1]) == settings
 
 
 def test_streamlit_is_told_to_keep_to_itself() -> None:
-    command = launch.command(told(), PAGE)
+    command = server.command(told(), PAGE)
     assert command[1:5] == ["-m", "streamlit", "run", str(PAGE)]
     for flag in (
         "--server.address=127.0.0.1",
@@ -68,12 +68,12 @@ def test_streamlit_is_told_to_keep_to_itself() -> None:
     ):
         assert flag in command
     assert not [flag for flag in command if flag.startswith("--server.port")]
-    assert "--server.port=8599" in launch.command(told(port="8599"), PAGE)
-    assert "--server.headless=true" in launch.command(told(no_browser="yes"), PAGE)
+    assert "--server.port=8599" in server.command(told(port="8599"), PAGE)
+    assert "--server.headless=true" in server.command(told(no_browser="yes"), PAGE)
 
 
 def test_an_open_page_takes_any_host_name() -> None:
-    command = launch.command(told(address="0.0.0.0"), PAGE)
+    command = server.command(told(address="0.0.0.0"), PAGE)
     assert not [flag for flag in command if "allowedHosts" in flag]
 
 
@@ -114,7 +114,7 @@ def test_addresses(address: str) -> None:
 
 def test_one_version_of_streamlit_is_asked_for_everywhere() -> None:
     """Else the extra brings one that the first start puts another in place of."""
-    wanted = ".".join(map(str, launch.STREAMLIT))
+    wanted = ".".join(map(str, server.STREAMLIT))
     (dependency,) = META["deps"]
     assert dependency["version_min"] == f"{wanted}.0"
     project = (metas.ROOT / "pyproject.toml").read_text(encoding="utf-8")

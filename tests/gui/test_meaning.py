@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from cmx_resnet50.catalog import Catalog, Refusal
+from cmx_resnet50.catalog.request import Request
+from cmx_resnet50.catalog.table import Catalog, Refusal
+from cmx_resnet50.delivery.pipeline import Pipeline
 from cmx_resnet50.errors import Resnet50Error
-from cmx_resnet50.gui import form, meaning
+from cmx_resnet50.gui import form, preview
 from cmx_resnet50.options import Options
-from cmx_resnet50.pipeline import Pipeline
-from cmx_resnet50.request import Request
 from tests.gui import metas
 
 
@@ -23,16 +23,16 @@ def store(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_only_our_script_has_a_meaning() -> None:
-    assert meaning.is_ours(metas.OURS["uid"])
+    assert preview.is_ours(metas.OURS["uid"])
     others = [a.meta for a in metas.upstream() if a.meta["alias"] != metas.OURS["alias"]]
-    assert not any(meaning.is_ours(meta["uid"]) for meta in others)
+    assert not any(preview.is_ours(meta["uid"]) for meta in others)
 
 
 def test_every_known_file_is_told_as_the_catalog_has_it() -> None:
     catalog = Catalog.load()
     for request in catalog.requests():
         artifact = catalog.resolve(request).artifact
-        found = meaning.meaning(request.variations.replace("_", "", 1).split(",_"), {})
+        found = preview.meaning(request.variations.replace("_", "", 1).split(",_"), {})
         facts = dict(found.files[0].facts)
         assert found.files[0].name == artifact.file
         assert facts["Artifact"] == artifact.name
@@ -45,13 +45,13 @@ def test_every_known_file_is_told_as_the_catalog_has_it() -> None:
 
 
 def test_an_exact_size_is_told_exactly() -> None:
-    facts = dict(meaning.meaning(["pytorch"], {}).files[0].facts)
+    facts = dict(preview.meaning(["pytorch"], {}).files[0].facts)
     assert facts["Bytes"] == "102,502,400"
     assert facts["Digest"].startswith("sha256 19c8e3572231adff")
 
 
 def test_random_weights_are_told_as_such(store: Path) -> None:
-    found = meaning.meaning(["ncnn", "dummy-weights"], {})
+    found = preview.meaning(["ncnn", "dummy-weights"], {})
     assert [file.name for file in found.files] == ["resnet50_v1.bin", "resnet50_v1.param"]
     for file in found.files:
         facts = dict(file.facts)
@@ -66,42 +66,42 @@ def test_a_made_dummy_is_in_the_store(store: Path) -> None:
     catalog = Catalog.load()
     request = Request("ncnn", weights="dummy")
     Pipeline(catalog, Options.read({}), silent=True).obtain(catalog.resolve(request))
-    for file in meaning.meaning(["ncnn", "dummy-weights"], {}).files:
+    for file in preview.meaning(["ncnn", "dummy-weights"], {}).files:
         assert dict(file.facts)["In the store"] == "yes"
-    plain = meaning.meaning(["ncnn"], {}).files[0]
+    plain = preview.meaning(["ncnn"], {}).files[0]
     assert dict(plain.facts)["In the store"] == "no, a run fetches it"
 
 
 def test_a_refusal_names_requests_that_the_form_can_take() -> None:
     with pytest.raises(Refusal, match=r"No ResNet-50 file exists for _pytorch,_uint8") as refused:
-        meaning.meaning(["pytorch", "uint8"], {})
+        preview.meaning(["pytorch", "uint8"], {})
     assert "_pytorch,_int8" in refused.value.nearest
     shape = form.read(metas.OURS)
     for nearest in refused.value.nearest:
         tags = shape.variations(shape.choices(nearest.split(",")))
-        assert meaning.meaning(tags, {}).files
+        assert preview.meaning(tags, {}).files
 
 
 def test_random_weights_that_are_not_made_are_refused() -> None:
     with pytest.raises(Refusal, match="No random weights") as refused:
-        meaning.meaning(["pytorch", "int8", "dummy-weights"], {})
+        preview.meaning(["pytorch", "int8", "dummy-weights"], {})
     (nearest,) = refused.value.nearest
-    assert meaning.meaning(nearest.replace("_", "", 1).split(",_"), {}).notes
+    assert preview.meaning(nearest.replace("_", "", 1).split(",_"), {}).notes
 
 
 def test_inputs_count() -> None:
-    assert "exported as that" in " ".join(meaning.meaning(["onnx", "int8"], {}).notes)
+    assert "exported as that" in " ".join(preview.meaning(["onnx", "int8"], {}).notes)
     with pytest.raises(Refusal, match="STRICT"):
-        meaning.meaning(["onnx", "int8"], {"strict": "yes"})
-    assert "/mnt/x" in " ".join(meaning.meaning([], {"checkpoint": "/mnt/x"}).notes)
+        preview.meaning(["onnx", "int8"], {"strict": "yes"})
+    assert "/mnt/x" in " ".join(preview.meaning([], {"checkpoint": "/mnt/x"}).notes)
     with pytest.raises(Resnet50Error, match="give yes or no"):
-        meaning.meaning([], {"strict": "perhaps"})
+        preview.meaning([], {"strict": "perhaps"})
 
 
 def test_a_batch_is_checked_and_told() -> None:
-    assert "fixed to 8" in " ".join(meaning.meaning(["batch_size.8"], {}).notes)
+    assert "fixed to 8" in " ".join(preview.meaning(["batch_size.8"], {}).notes)
     with pytest.raises(Resnet50Error, match="positive integer"):
-        meaning.meaning(["batch_size.zero"], {})
+        preview.meaning(["batch_size.zero"], {})
 
 
 def test_what_a_refusal_offers_is_never_refused() -> None:
@@ -110,17 +110,17 @@ def test_what_a_refusal_offers_is_never_refused() -> None:
     offered = set()
     for chosen in product(*([*group, ""] for group in names), ["dummy-weights", ""]):
         try:
-            meaning.meaning(list(filter(None, chosen)), {})
+            preview.meaning(list(filter(None, chosen)), {})
         except Refusal as refusal:
             assert refusal.nearest, chosen
             offered |= {(nearest, chosen[-1]) for nearest in refusal.nearest}
     assert {dummy for _, dummy in offered} == {"dummy-weights", ""}
     for nearest, dummy in offered:
-        found = meaning.meaning(nearest.replace("_", "", 1).split(",_"), {})
+        found = preview.meaning(nearest.replace("_", "", 1).split(",_"), {})
         assert bool(dummy) == ("random" in " ".join(found.notes)), nearest
 
 
 def test_a_container_keeps_a_file_that_has_no_place() -> None:
-    assert "stays in the container" in meaning.in_container({"outdirname": "x"})
+    assert "stays in the container" in preview.in_container({"outdirname": "x"})
     for key in ("to", "download_path"):
-        assert "stays" not in meaning.in_container({key: "models"})
+        assert "stays" not in preview.in_container({key: "models"})

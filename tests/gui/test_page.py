@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cmx_resnet50.gui import form, words
+from cmx_resnet50.gui import form, labels
 from tests.gui import metas
 from tests.gui.browser import Shown
 from tests.gui.conftest import processes_with
@@ -77,13 +77,15 @@ def test_all_that_a_meta_declares_is_there_by_its_name(
     if not all(entry.described for entry in shape.fields):
         page.page.get_by_text("Inputs that the script does not describe").click()
     for group in shape.groups:
-        page.has(group.name, words.left_alone(group), *map(words.name, group.choices))
+        page.has(group.name, labels.left_alone(group), *map(labels.name, group.choices))
     for switch in shape.switches:
-        assert not page.main.get_by_role("switch", name=words.name(switch), exact=True).is_checked()
+        assert not page.main.get_by_role(
+            "switch", name=labels.name(switch), exact=True
+        ).is_checked()
     for value in shape.values:
         page.has(value.label, "not asked")
     for entry in shape.fields:
-        label = words.escaped(f"{entry.key}: {entry.text}" if entry.text else entry.key)
+        label = labels.escaped(f"{entry.key}: {entry.text}" if entry.text else entry.key)
         if entry.choices:
             default = f"default: {entry.default}" if entry.default else "not given"
             page.has(label, default, *entry.choices)
@@ -101,8 +103,8 @@ def test_what_each_variation_sets_is_there(open_page: Open) -> None:
     page.see("where all of these hold")
     blocks = page.page.get_by_test_id("stExpander").first.get_by_test_id("stCode")
     shape = form.read(metas.OURS)
-    expected = [words.sets(group.choices, group.default) for group in shape.groups]
-    expected += [words.sets((*shape.switches, *shape.values)), words.sets(shape.together)]
+    expected = [labels.sets(group.choices, group.default) for group in shape.groups]
+    expected += [labels.sets((*shape.switches, *shape.values)), labels.sets(shape.together)]
     blocks.nth(len(expected) - 1).wait_for()
     shown = [text.replace("\xa0", " ").rstrip() for text in blocks.all_inner_texts()]
     assert shown == expected

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cmx_resnet50.gui.running import NotStarted, Run, ordered, shown
+from cmx_resnet50.gui.process import NotStarted, Run, ordered, shown
 
 Start = Callable[[str], Run]
 

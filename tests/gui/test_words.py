@@ -6,7 +6,7 @@ import re
 
 import pytest
 
-from cmx_resnet50.gui import words
+from cmx_resnet50.gui import labels
 
 
 @pytest.mark.parametrize(
@@ -14,7 +14,7 @@ from cmx_resnet50.gui import words
     ["model-output", "batch_size", "offline: Open no socket: take it", "a (b), c. d!", "get,x,y"],
 )
 def test_plain_text_needs_no_marks(text: str) -> None:
-    assert words.escaped(text) == text
+    assert labels.escaped(text) == text
 
 
 @pytest.mark.parametrize(
@@ -39,6 +39,6 @@ def test_plain_text_needs_no_marks(text: str) -> None:
     ],
 )
 def test_marks_are_shown(text: str) -> None:
-    escaped = words.escaped(text)
+    escaped = labels.escaped(text)
     assert escaped != text
     assert re.sub(r"\\(.)", r"\1", escaped) == text

@@ -1,1 +1,1 @@
-"""Tests of cmx_resnet50.reshape."""
+"""Tests of cmx_resnet50.rewrite."""

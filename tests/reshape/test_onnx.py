@@ -15,7 +15,7 @@ from cmx_resnet50 import dummy
 from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import Damaged
 from cmx_resnet50.formats.onnx import check_onnx
-from cmx_resnet50.reshape import ReshapeError, reshape
+from cmx_resnet50.rewrite import ReshapeError, reshape
 
 KINDS = ("onnx-opset-8", "onnx-opset-11", "onnx-from-tf")
 

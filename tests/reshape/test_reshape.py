@@ -14,7 +14,7 @@ from cmx_resnet50 import dummy
 from cmx_resnet50.dummy.protobuf import chunk, integer, opening
 from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import NotAModel
-from cmx_resnet50.reshape import RESHAPEABLE, ReshapeError, reshape
+from cmx_resnet50.rewrite import RESHAPEABLE, ReshapeError, reshape
 from tests.formats.messages import onnx_value, tf_placeholder
 
 KINDS = {"onnx-opset-11": "onnx", "tensorflow": "tensorflow"}
@@ -63,7 +63,7 @@ def test_what_is_there_is_never_overwritten(source: Path, tmp_path: Path) -> Non
 def test_a_full_disk_leaves_nothing(source: Path, tmp_path: Path) -> None:
     """A limit of file size is to the writer what a full disk is: an error amid writing."""
     program = (
-        "import resource, sys; from pathlib import Path; from cmx_resnet50.reshape import reshape\n"
+        "import resource, sys; from pathlib import Path; from cmx_resnet50.rewrite import reshape\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))\n"
         "try: reshape(Path(sys.argv[1]), Path(sys.argv[2]), batch=2)\n"
         "except OSError as error: print(error.strerror)"
@@ -95,7 +95,7 @@ import sys, time
 from pathlib import Path
 if sys.argv[3] == "onnx":
     import onnx.checker, onnx.shape_inference
-from cmx_resnet50.reshape import reshape
+from cmx_resnet50.rewrite import reshape
 
 start = time.perf_counter()
 reshape(Path(sys.argv[1]), Path(sys.argv[2]), batch=8)

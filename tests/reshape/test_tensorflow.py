@@ -12,8 +12,8 @@ import pytest
 from cmx_resnet50 import dummy
 from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import Damaged
-from cmx_resnet50.formats.wire import Document
-from cmx_resnet50.reshape import ReshapeError, reshape
+from cmx_resnet50.formats.protobuf import Document
+from cmx_resnet50.rewrite import ReshapeError, reshape
 from tests.formats.messages import (
     DT_FLOAT,
     DT_INT32,

@@ -12,7 +12,7 @@ import pytest
 from cmx_resnet50 import dummy
 from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import FormatError
-from cmx_resnet50.reshape import reshape
+from cmx_resnet50.rewrite import reshape
 
 pytestmark = pytest.mark.runtime
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from cmx_resnet50.catalog import Catalog
+from cmx_resnet50.catalog.table import Catalog
 from tests.docs import pages
 from tests.harness.artifacts import ARTIFACTS
 from tests.harness.cm import CM

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from cmx_resnet50.cached_run.stat_check import intact
 from cmx_resnet50.store import Placement, Store, StoreError
-from cmx_resnet50.store.glance import intact
 from tests.store.helpers import DATA, flip, md5, never, put
 
 KEPT = Placement("kept", False, "whole")
@@ -220,7 +220,7 @@ def test_a_users_own_file_at_a_former_place_is_not_touched_by_repair(
 
 
 def test_temporary_names_of_dead_processes_are_swept(store: Store, tmp_path: Path) -> None:
-    from cmx_resnet50.store.copying import neighbour
+    from cmx_resnet50.store.link_or_copy import neighbour
 
     dest = tmp_path / "out" / "model"
     dest.parent.mkdir()

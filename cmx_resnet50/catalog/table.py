@@ -1,0 +1,287 @@
+"""Which file a request means: the table of artifacts, and the way from variations to one entry.
+
+The table is the key ``artifacts`` of ``_cm.json``. An artifact says in ``serves`` which
+requests it answers; nothing about single frameworks stands in this module.
+"""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from functools import cached_property
+from itertools import product
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from cmx_resnet50.catalog.request import ASKED, RUN, Artifact, Refusal, Request, Resolution
+from cmx_resnet50.redaction import redact
+
+__all__ = ["ASKED", "RUN", "SCRIPT", "Artifact", "Catalog", "Refusal", "Request", "Resolution"]
+
+SCRIPT = Path(__file__).parent.parent / "repo" / "script" / "get-ml-model-resnet50"
+RANDOM = "The weights are random (_dummy-weights); predictions mean nothing."
+_SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
+_WEIGHTS = {
+    "framework": 16,
+    "precision": 4,
+    "output": 2,
+    "huggingface": 2,
+    "from_tf": 2,
+    "opset": 1,
+}
+"""How far two requests are apart in each field; the framework outweighs all the rest."""
+
+
+class Catalog:
+    """The table of artifacts, as read from a ``_cm.json``."""
+
+    def __init__(self, meta: Mapping[str, Any]) -> None:
+        self.meta = meta
+        self.artifacts = {
+            url: Artifact(url=url, **facts) for url, facts in meta["artifacts"].items()
+        }
+
+    @classmethod
+    def load(cls, path: Path | None = None) -> Catalog:
+        """Read the table from `path`, by default from the script that this package carries."""
+        return cls(json.loads((path or SCRIPT / "_cm.json").read_text(encoding="utf-8")))
+
+    def find_url(self, url: str) -> Artifact | None:
+        """Find the artifact that has `url` as its primary URL or as a mirror."""
+        for artifact in self.artifacts.values():
+            if url == artifact.url or url in artifact.mirrors:
+                return artifact
+        return None
+
+    def find_digest(self, *digests: str) -> Artifact | None:
+        """Find the artifact that one of `digests` (md5 or sha256) belongs to."""
+        for artifact in self.artifacts.values():
+            if {artifact.md5, artifact.sha256} & (set(digests) - {None}):
+                return artifact
+        return None
+
+    def resolve(self, request: Request, *, strict: bool = False) -> Resolution:
+        """Return the one artifact that `request` means.
+
+        Raises
+        ------
+        Refusal
+            If no file answers it, or, with `strict`, if one answers it only in part.
+        """
+        if request.url is not None:
+            resolution = self._resolve_url(request, request.url)
+        else:
+            artifact = self._serving(request)
+            if artifact is None:
+                raise Refusal(
+                    f"No ResNet-50 file exists for {request.variations}.",
+                    self.nearest(request),
+                )
+            resolution = Resolution(
+                request, artifact, self._companions(artifact), self._sources(request, artifact)
+            )
+        _check_checksum(resolution)
+        resolution = replace(resolution, notes=tuple(_notes(resolution)))
+        if strict and resolution.notes:
+            raise Refusal(
+                f"{' '.join(resolution.notes)} CM_RESNET50_STRICT=yes refuses that.",
+                self.nearest(request),
+            )
+        return replace(resolution, remarks=tuple(_remarks(resolution)))
+
+    def nearest(self, request: Request, count: int = 3) -> list[str]:
+        """Name the valid requests that differ least from `request`, as variation lists."""
+        found: dict[str, int] = {}
+        shape: dict[str, Any] = {"batch": request.batch, "fix_shape": request.fix_shape}
+        for candidate in self._valid:
+            distance = sum(
+                weight
+                for name, weight in _WEIGHTS.items()
+                if getattr(request, name) != getattr(candidate, name)
+                and (name != "opset" or "onnx" in (request.framework, candidate.framework))
+            )
+            if distance or request.url is not None:
+                artifact = self._serving(candidate)
+                if request.weights == "dummy" and (artifact is None or artifact.dummy is None):
+                    continue
+                keep = shape if artifact and artifact.batch != "bound" else {}
+                name = replace(candidate, weights=request.weights, **keep).variations
+                found.setdefault(name, distance)
+        return sorted(found, key=lambda name: (found[name], name))[:count]
+
+    def requests(self) -> Iterator[Request]:
+        """All requests that one known file answers to the letter."""
+        groups: dict[str, list[str]] = {}
+        for name, variation in self.meta["variations"].items():
+            if "group" in variation:
+                groups.setdefault(variation["group"], []).append(name)
+        opsets = [name.removeprefix("opset-") for name in groups["opset-version"]]
+        for framework, precision, output, from_tf, huggingface in product(
+            groups["framework"],
+            groups["precision"],
+            groups["model-output"],
+            ("no", "yes"),
+            ("no", "yes"),
+        ):
+            choices = opsets if (framework, from_tf) == ("onnx", "no") else ["none"]
+            for opset in choices:
+                request = Request(
+                    framework, precision, output, opset, from_tf, huggingface, explicit=frozenset()
+                )
+                artifact = self._serving(replace(request, explicit=frozenset({output})))
+                if (
+                    artifact
+                    and artifact.precision == precision
+                    and (from_tf == "no" or artifact.mentions("from_tf"))
+                ):
+                    yield request
+
+    @cached_property
+    def _valid(self) -> tuple[Request, ...]:
+        return tuple(self.requests())
+
+    def _serving(self, request: Request) -> Artifact | None:
+        asked = {name: getattr(request, name) for name in _WEIGHTS}
+        relaxed = {name: value for name, value in asked.items() if name != "output"}
+        attempts = [asked]
+        if not request.asked(request.output) and request.output != "none":
+            # An explicit choice beats a default one: `_tflite,_int8` means the int8 file,
+            # though the default output, argmax, is not what that file has.
+            attempts.append({**relaxed, "output": "*"})
+        for attempt in attempts:
+            for artifact in self.artifacts.values():
+                if artifact.answers(attempt):
+                    return artifact
+        return None
+
+    def _companions(self, artifact: Artifact) -> tuple[Artifact, ...]:
+        return tuple(self.artifacts[url] for url in artifact.companions)
+
+    def _sources(self, request: Request, artifact: Artifact) -> tuple[str, ...]:
+        urls = [artifact.url, *artifact.mirrors]
+        if request.huggingface == "yes":
+            first = self.meta["variations"]["huggingface_default"]["env"]["CM_PACKAGE_URL"]
+            urls.sort(key=lambda url: url != first)
+        return tuple(urls)
+
+    def _resolve_url(self, request: Request, url: str) -> Resolution:
+        if request.huggingface == "yes":
+            raise Refusal(
+                "Two sources are asked for: _huggingface_default and --const.CM_PACKAGE_URL. "
+                "Leave one out."
+            )
+        if request.framework == "none":
+            raise Refusal(f"No framework is chosen for --const.CM_PACKAGE_URL={redact(url)}.")
+        artifact = self.find_url(url)
+        if artifact is None:
+            return Resolution(request, self._unknown(request, url), (), (url,))
+        if artifact.companion_key is not None:
+            raise Refusal(
+                f"--const.CM_PACKAGE_URL={redact(url)} is {artifact.file}, which comes with a "
+                f"model and is none. Ask _{artifact.format} without the URL."
+            )
+        if artifact.format != request.framework:
+            raise Refusal(
+                f"--const.CM_PACKAGE_URL={redact(url)} is {artifact.file} for {artifact.format}, "
+                f"but {request.framework} is asked for. Ask _{artifact.format} with it, "
+                "or leave the URL out."
+            )
+        others = (known for known in (artifact.url, *artifact.mirrors) if known != url)
+        return Resolution(request, artifact, self._companions(artifact), (url, *others))
+
+    def _unknown(self, request: Request, url: str) -> Artifact:
+        checksum = (request.checksum or "").lower()
+        if checksum and not re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{64}", checksum):
+            raise Refusal(
+                f"CM_DOWNLOAD_CHECKSUM={request.checksum} is no md5 (32 hexadecimal digits) "
+                "and no sha256 (64)."
+            )
+        try:
+            name = posixpath.basename(urlsplit(url).path)
+        except ValueError as error:
+            raise Refusal(f"CM_PACKAGE_URL={redact(url)} is no URL: {error}.") from error
+        archive: dict[str, str | None] | None = None
+        if name.endswith(".gz"):
+            name = name.removesuffix(".gz")
+            archive = {"format": "gzip", "bytes": None}
+        if not _SAFE_NAME.fullmatch(name):
+            usual = self._serving(replace(request, precision="fp32"))
+            name = usual.file if usual else "resnet50"
+        md5 = checksum if len(checksum) == 32 else None
+        sha256 = checksum if len(checksum) == 64 else None
+        if archive is not None:
+            archive.update(md5=md5, sha256=sha256)
+            md5 = sha256 = None
+        return Artifact(
+            url=url,
+            name="custom",
+            file=name,
+            format=request.framework,
+            precision=None if request.precision == "none" else request.precision,
+            archive=archive,
+            known=False,
+            batch=next(
+                (a.batch for a in self.artifacts.values() if a.format == request.framework), None
+            ),
+            exports={"CM_ML_MODEL_STARTING_WEIGHTS_FILENAME": "<<<url>>>"},
+            md5=md5,
+            sha256=sha256,
+        )
+
+
+def _check_checksum(resolution: Resolution) -> None:
+    """Refuse a checksum of the user's own that is not the file's."""
+    checksum, artifact = resolution.request.checksum, resolution.artifact
+    if checksum is None or not artifact.known:
+        return
+    archive = artifact.archive or {}
+    known = {artifact.md5, artifact.sha256, archive.get("md5"), archive.get("sha256")} - {None}
+    kin = {digest for digest in known if digest and len(digest) == len(checksum)}
+    if kin and checksum.lower() not in kin:
+        raise Refusal(
+            f"CM_DOWNLOAD_CHECKSUM={checksum} is not that of {artifact.file} "
+            f"({artifact.name}), which is {' or '.join(sorted(kin))}. Leave it out."
+        )
+
+
+def _remarks(resolution: Resolution) -> Iterator[str]:
+    """What the user should know, and what no strictness refuses."""
+    request, artifact = resolution.request, resolution.artifact
+    if not artifact.known and not artifact.verifiable:
+        yield (
+            f"No digest of {redact(artifact.url)} is known: the file is not verified. "
+            "Give one with --const.CM_DOWNLOAD_CHECKSUM."
+        )
+    if artifact.batch == "free" and (request.batch != "dynamic" or request.fix_shape == "yes"):
+        yield f"{artifact.file} takes any batch: there is no shape in it to fix."
+    if request.weights == "dummy":
+        yield RANDOM
+
+
+def _notes(resolution: Resolution) -> Iterator[str]:
+    request, artifact = resolution.request, resolution.artifact
+    if not artifact.known:
+        return
+    if request.precision not in (artifact.precision, "none"):
+        reason = (
+            f"{artifact.file} is {artifact.precision}, not {request.precision} as asked"
+            if request.url is not None
+            else f"No {request.precision} file of ResNet-50 for {request.framework} exists: "
+            f"{artifact.file} is {artifact.precision}"
+        )
+        yield f"{reason}, and is exported as that."
+    if request.from_tf == "yes" and not artifact.mentions("from_tf"):
+        yield f"_from-tf has no effect on {artifact.file} ({artifact.name})."
+    # Only ONNX has a default opset, and that is not 8: any other was asked by name.
+    chosen = request.opset == "8" or (request.opset != "none" and request.framework != "onnx")
+    if chosen or request.asked(f"opset-{request.opset}"):
+        if not artifact.mentions("opset"):
+            yield f"_opset-{request.opset} has no effect on {artifact.file} ({artifact.name})."
+        elif str(artifact.opset) != request.opset:
+            yield f"{artifact.file} has opset {artifact.opset}, not {request.opset} as asked."
+    if artifact.batch == "bound" and (request.batch != "dynamic" or request.fix_shape == "yes"):
+        yield f"{artifact.file} keeps the batch that it has: no other is made true in it."

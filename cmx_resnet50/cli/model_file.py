@@ -1,0 +1,191 @@
+"""``inspect``, ``reshape``, ``convert``: model files by themselves, without store or network."""
+
+from __future__ import annotations
+
+import argparse
+import filecmp
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmx_resnet50.cli.arguments import batch, command, json_switch, path
+from cmx_resnet50.cli.output import complain, say, say_json, table
+
+if TYPE_CHECKING:
+    from cmx_resnet50.formats.facts import ModelFacts, TensorInfo
+
+OUT = "file to write; one that is there already stays, and is an error if it differs"
+
+
+def add(commands: Any) -> None:
+    """Add the subcommands."""
+    inspect = command(
+        commands,
+        "inspect",
+        _inspect,
+        "say what model files are: format, opset, inputs, outputs, precision",
+        "Reads ONNX, TensorFlow frozen graphs, TFLite, PyTorch and ncnn, whatever the\n"
+        "name of the file. Nothing in a file is executed, and weights are not loaded.\n"
+        "Ends with 1 if a file is no model or damaged.",
+        examples="cmx-resnet50 inspect resnet50_v1.onnx\n"
+        "cmx-resnet50 inspect --json --check *.onnx",
+        page="choose",
+    )
+    inspect.add_argument("files", nargs="+", type=path, metavar="FILE", help="a model file")
+    inspect.add_argument(
+        "--check", action="store_true", help="run the full checker too (ONNX files; slower)"
+    )
+    json_switch(inspect)
+
+    reshape = command(
+        commands,
+        "reshape",
+        _reshape,
+        "write a copy of a model with its batch size fixed",
+        "For ONNX and TensorFlow frozen graphs. Weights and opset stay as they are.",
+        examples="cmx-resnet50 reshape resnet50_v1.onnx batch8.onnx --batch 8",
+        page="choose",
+    )
+    reshape.add_argument("source", type=path, metavar="IN", help="model file to read")
+    reshape.add_argument("target", type=path, metavar="OUT", help=OUT)
+    reshape.add_argument("--batch", type=batch, required=True, metavar="N", help="images a run")
+
+    convert = command(
+        commands,
+        "convert",
+        _convert,
+        "write PyTorch weights in the container that today's torch.load reads",
+        "For state_dicts in the tar or legacy pickle container, such as the published\n"
+        "resnet50-19c8e357.pth. The tensors stay the same. PyTorch is not needed.",
+        examples="cmx-resnet50 convert resnet50-19c8e357.pth resnet50.pth",
+        page="callers",
+    )
+    convert.add_argument("source", type=path, metavar="IN", help="model file to read")
+    convert.add_argument("target", type=path, metavar="OUT", help=OUT)
+
+
+def _inspect(parsed: argparse.Namespace) -> int:
+    from cmx_resnet50.errors import Resnet50Error
+    from cmx_resnet50.formats import read_facts
+
+    found, failed = [], 0
+    for file in parsed.files:
+        row: dict[str, Any] = {"file": str(file)}
+        found.append(row)
+        facts: ModelFacts | None = None
+        try:
+            facts = read_facts(file)
+            row["bytes"] = file.stat().st_size
+            row.update(_plain_facts(facts))
+            if parsed.check:
+                row["check"] = _checked(file, facts)
+        except (Resnet50Error, OSError) as error:
+            # The text of an OSError names the file after its number.
+            text = str(error) if isinstance(error, Resnet50Error) else _os_text(file, error)
+            row["error"] = text
+            complain(text)
+            failed += 1
+        if facts is not None and not parsed.json:
+            _show(row, facts)
+    if parsed.json:
+        say_json(found)
+    return 1 if failed else 0
+
+
+def _os_text(file: Path, error: OSError) -> str:
+    return f"{file} cannot be read: {error.strerror or error}"
+
+
+def _plain_facts(facts: ModelFacts) -> dict[str, Any]:
+    row = dict(vars(facts))
+    for name in ("inputs", "outputs"):
+        row[name] = [
+            {"name": t.name, "shape": t.shape and list(t.shape), "dtype": t.dtype}
+            for t in row[name]
+        ]
+    return row
+
+
+def _checked(file: Path, facts: ModelFacts) -> str:
+    if facts.format != "onnx":
+        return f"no further check for {facts.format}"
+    from cmx_resnet50.formats.facts import Damaged
+    from cmx_resnet50.formats.onnx import check_onnx
+
+    try:
+        check_onnx(file)
+    except Damaged as error:
+        raise Damaged(f"{file}: {error.reason}", error.offset) from None
+    return "passed"
+
+
+def _show(row: dict[str, Any], facts: ModelFacts) -> None:
+    say(row["file"])
+    rows = [("format", facts.format)]
+    rows += [(name, str(value)) for name, value in facts.version.items()]
+    rows += [("producer", facts.producer)] if facts.producer else []
+    rows += [("input", _tensor(tensor)) for tensor in facts.inputs]
+    rows += [("output", _tensor(tensor)) for tensor in facts.outputs]
+    rows += [("layout", facts.layout)] if facts.layout else []
+    rows += [("classes", str(facts.classes))] if facts.classes is not None else []
+    rows += [("precision", facts.weight_precision)] if facts.weight_precision else []
+    if facts.parameter_count is not None:
+        size = "" if facts.parameter_bytes is None else f", {facts.parameter_bytes:,} bytes"
+        rows.append(("parameters", f"{facts.parameter_count:,}{size}"))
+    rows.append(("bytes", f"{row['bytes']:,}"))
+    rows += [("metadata", f"{key}: {value}") for key, value in facts.metadata.items()]
+    rows += [("check", row["check"])] if "check" in row else []
+    table(rows, indent="  ")
+
+
+def _tensor(tensor: TensorInfo) -> str:
+    shape = "?"
+    if tensor.shape is not None:
+        sizes = ("?" if size is None else str(size) for size in tensor.shape)
+        shape = f"[{', '.join(sizes)}]"
+    return f"{tensor.name or '(no name)'} {tensor.dtype or '?'} {shape}"
+
+
+def _reshape(parsed: argparse.Namespace) -> None:
+    from cmx_resnet50.rewrite import reshape
+
+    _put(parsed.target, lambda made: reshape(parsed.source, made, batch=parsed.batch))
+    say(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes, batch {parsed.batch}")
+
+
+def _convert(parsed: argparse.Namespace) -> None:
+    from cmx_resnet50.rewrite.pytorch_zip import convert
+
+    _put(parsed.target, lambda made: convert(parsed.source, made))
+    say(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes")
+
+
+def _put(target: Path, write: Callable[[Path], None]) -> None:
+    """Write a file to `target`, and leave alone what is there, unless that is the same file.
+
+    Nobody loses a file that way, and the same command can be run twice.
+
+    Raises
+    ------
+    Resnet50Error
+        If something else is at `target`, or there is no folder for it.
+    """
+    from tempfile import TemporaryDirectory
+
+    from cmx_resnet50.errors import Resnet50Error
+
+    if not target.parent.is_dir():
+        raise Resnet50Error(f"{target.parent} is no folder. Make it, or name another.")
+    with TemporaryDirectory(dir=target.parent, prefix=".cmx-resnet50-") as folder:
+        made = Path(folder, target.name)
+        write(made)
+        try:
+            os.link(made, target)
+        except OSError as error:
+            if not os.path.lexists(target):
+                made.replace(target)  # a file system without links
+            elif not target.is_file() or not filecmp.cmp(made, target, shallow=False):
+                raise Resnet50Error(
+                    f"{target} exists already, with other content. Remove it, or name another file."
+                ) from error

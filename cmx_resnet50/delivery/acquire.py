@@ -1,0 +1,253 @@
+"""Brings one artifact into the store: from mirrors, from Google Drive, or with random weights."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmx_resnet50 import __version__
+from cmx_resnet50.catalog.table import Artifact
+from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.naming import (
+    archive_keys,
+    dummy_keys,
+    expected,
+    expected_archive,
+    keys,
+    site_name,
+)
+from cmx_resnet50.options import Options
+from cmx_resnet50.redaction import redact
+from cmx_resnet50.store import Store, StoredObject
+
+if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
+    from cmx_resnet50.digests import Digests
+
+BY_HAND = "any folder; then run again with CM_RESNET50_MIRROR=file:///THAT/FOLDER"
+UNPACKED_LIMIT = 4 << 30
+"""Bytes that an archive of unknown origin may unpack to; known ones state their own bound."""
+
+
+class Bringer:
+    """Fetches or makes single files for one store, with one set of options.
+
+    Parameters
+    ----------
+    store : Store
+        Where the objects go.
+    options : Options
+        What the user set.
+    silent : bool
+        Whether to print no progress.
+    """
+
+    def __init__(self, store: Store, options: Options, *, silent: bool) -> None:
+        self.store = store
+        self.options = options
+        self.silent = silent
+
+    def fetched(
+        self,
+        artifact: Artifact,
+        urls: Sequence[str],
+        *,
+        named_by_user: bool = False,
+        brought: bool = False,
+    ) -> tuple[StoredObject, bool]:
+        """Return the object of `artifact`, and whether it had to be fetched.
+
+        Parameters
+        ----------
+        artifact : Artifact
+            What to fetch.
+        urls : sequence of str
+            Where it may lie, in order; a site's own mirrors are asked before.
+        named_by_user : bool
+            Whether the first URL is the user's own choice.
+        brought : bool
+            Whether the first URL is a file that another tool fetched from the artifact's URL.
+        """
+
+        def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
+            if artifact.archive is None:
+                digests, url = self._bring(artifact, urls, partial, named_by_user=named_by_user)
+                record = self.record(artifact, artifact.url if brought else url)
+            elif archive_keys(artifact):
+                get = functools.partial(
+                    self.packed, artifact, urls, named_by_user=named_by_user, brought=brought
+                )
+                packed, digests = _unpacked(artifact, get, partial)
+                url = str(packed.record.get("url", artifact.url))
+                record = self._unpacked_record(artifact, url, packed.digests)
+            else:
+                # Nothing says that these bytes are right: they are not kept for a mirror.
+                source = partial.with_name(f"{partial.name}.archive")
+                given, url = self._bring(artifact, urls, source, named_by_user=named_by_user)
+                try:
+                    digests = _unpack(artifact, source, partial)
+                finally:
+                    source.unlink()
+                record = self._unpacked_record(artifact, artifact.url if brought else url, given)
+            problem = expected(artifact).mismatch(digests)
+            if problem is not None:
+                partial.unlink()
+                raise Resnet50Error(f"{artifact.file} from {url}: {problem}.")
+            _refuse_other_formats(artifact, partial)
+            return digests, record
+
+        return self.store.obtain(keys(artifact), make, name=artifact.file)
+
+    def packed(
+        self,
+        artifact: Artifact,
+        urls: Sequence[str],
+        *,
+        named_by_user: bool = False,
+        brought: bool = False,
+    ) -> StoredObject:
+        """Return the archive that `artifact` comes in, whose digest is known, as an object.
+
+        It is kept beside what is in it, which about doubles the room on the disk: a site's
+        mirror is asked for the archive, because nobody publishes a digest of the content.
+
+        Parameters
+        ----------
+        artifact, urls, named_by_user, brought
+            As for `fetched`.
+        """
+
+        def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
+            digests, url = self._bring(artifact, urls, partial, named_by_user=named_by_user)
+            return digests, self._archive_record(artifact, artifact.url if brought else url)
+
+        name = site_name(artifact)
+        return self.store.obtain(archive_keys(artifact), make, name=name)[0]
+
+    def adopt_packed(self, artifact: Artifact, path: Path) -> None:
+        """Take the user's own archive, which was compared already, as `packed` would keep it."""
+        record = self._archive_record(artifact, path.as_uri())
+        self.store.adopt(path, keys=archive_keys(artifact), record=record)
+
+    def _bring(
+        self, artifact: Artifact, urls: Sequence[str], target: Path, *, named_by_user: bool
+    ) -> tuple[Digests, str]:
+        """Fetch what `artifact` is delivered as; return its digests, and the URL that gave it."""
+        from cmx_resnet50.fetch import FetchError, FetchOptions, Source, fetch
+        from cmx_resnet50.progress import progress_for
+
+        options = self.options
+        by_tool = artifact.tool is not None and artifact.url in urls and not options.offline
+        sources = [Source(url, named_by_user=True) for url in self._site_urls(artifact)]
+        sources += [
+            Source(url, named_by_user=named_by_user and index == 0)
+            for index, url in enumerate(urls)
+            if not (by_tool and url == artifact.url)
+        ]
+        if sources:
+            try:
+                found = fetch(
+                    sources,
+                    expected(artifact) if artifact.archive is None else expected_archive(artifact),
+                    target,
+                    name=site_name(artifact),
+                    options=FetchOptions(
+                        connections=options.connections,
+                        connect_timeout=options.connect_timeout,
+                        read_timeout=options.read_timeout,
+                        retry_budget=options.retry_budget,
+                        stall_seconds=options.stall_seconds,
+                        offline=options.offline,
+                    ),
+                    progress=progress_for(self.silent),
+                    place_hint=BY_HAND,
+                )
+                return found.digests, found.url
+            except FetchError:
+                if not by_tool:
+                    raise
+        from cmx_resnet50.delivery import google_drive
+        from cmx_resnet50.digests import digest_file
+
+        google_drive.download(artifact, target, silent=self.silent)
+        return digest_file(target), artifact.url
+
+    def _site_urls(self, artifact: Artifact) -> list[str]:
+        what = artifact.archive or {"md5": artifact.md5, "sha256": artifact.sha256}
+        names = [f"{kind}/{what[kind]}" for kind in ("sha256", "md5") if what.get(kind)]
+        names.append(site_name(artifact))
+        return [f"{prefix.rstrip('/')}/{name}" for prefix in self.options.mirror for name in names]
+
+    def dummy(self, artifact: Artifact) -> tuple[StoredObject, bool]:
+        """Return the object with random weights in place of `artifact`, and whether it was made."""
+        facts = artifact.dummy
+        if facts is None:
+            raise Resnet50Error(f"_dummy-weights: none are made for {artifact.name}.")
+
+        def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
+            from cmx_resnet50.digests import Expected, digest_file
+            from cmx_resnet50.dummy import write
+
+            wanted = Expected(facts["md5"], facts["sha256"], facts["bytes"])
+
+            write(artifact.name, partial)
+            digests = digest_file(partial)
+            problem = wanted.mismatch(digests)
+            if problem is not None:
+                raise Resnet50Error(f"The random weights made here are not the usual: {problem}.")
+            return digests, self.record(artifact, f"dummy:{artifact.name}")
+
+        return self.store.obtain(dummy_keys(artifact), make, name=artifact.file)
+
+    def _archive_record(self, artifact: Artifact, url: str) -> dict[str, Any]:
+        return {**self.record(artifact, url), "file": site_name(artifact)}
+
+    def _unpacked_record(self, artifact: Artifact, url: str, packed: Digests) -> dict[str, Any]:
+        return {**self.record(artifact, url), "archive": dict(vars(packed))}
+
+    def record(self, artifact: Artifact, url: str) -> dict[str, Any]:
+        """Return the provenance of a file that comes from `url` now."""
+        from datetime import datetime, timezone
+
+        return {
+            "artifact": artifact.name,
+            "file": artifact.file,
+            "url": redact(url),
+            "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
+            "plugin": __version__,
+            "licence": artifact.licence,
+        }
+
+
+def _unpack(artifact: Artifact, source: Path, partial: Path) -> Digests:
+    from cmx_resnet50.gunzip import gunzip
+
+    limit = (artifact.archive or {}).get("max_unpacked_bytes") or UNPACKED_LIMIT
+    return gunzip(source, partial, limit=limit, name=site_name(artifact))
+
+
+def _unpacked(
+    artifact: Artifact, packed: Callable[[], StoredObject], partial: Path
+) -> tuple[StoredObject, Digests]:
+    """Unpack an archive of the store, which `packed` brings."""
+    while True:
+        stored = packed()
+        # Until there is what is in it, nothing says that it is used: where it is pruned in
+        # between, it is brought again.
+        with suppress(FileNotFoundError):
+            return stored, _unpack(artifact, stored.path, partial)
+
+
+def _refuse_other_formats(artifact: Artifact, partial: Path) -> None:
+    """Refuse a file of unknown origin that is no model of its format, before it is an object."""
+    if not artifact.verifiable:
+        from cmx_resnet50.formats import read_facts
+
+        try:
+            read_facts(partial, artifact.format)
+        except Resnet50Error as error:
+            partial.unlink()
+            text = str(error).replace(str(partial), redact(artifact.url))
+            raise Resnet50Error(f"{text}. It is not taken.") from error

@@ -1,0 +1,370 @@
+"""From a resolution to files in place: joins catalog, store, reshape and inspect."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from cmx_resnet50.catalog.table import RUN, Artifact, Catalog, Resolution
+from cmx_resnet50.delivery.acquire import Bringer
+from cmx_resnet50.errors import Resnet50Error, see
+from cmx_resnet50.naming import (
+    archive_keys,
+    derived_key,
+    dummy_keys,
+    expected,
+    expected_archive,
+    keys,
+    site_name,
+)
+from cmx_resnet50.options import Options
+from cmx_resnet50.redaction import redact
+from cmx_resnet50.store import Gone, Placement, Store, StoredObject
+
+if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
+    from cmx_resnet50.digests import Digests
+
+
+@dataclass(frozen=True)
+class Delivery:
+    """The objects that a resolution came to, and where the bytes came from.
+
+    `url` holds no secrets. `origin` is ``fetched``, ``store``, ``local`` or ``dummy``.
+    """
+
+    resolution: Resolution
+    model: StoredObject
+    companions: tuple[StoredObject, ...]
+    origin: str
+    verified: bool
+    url: str
+    original: StoredObject | None = None
+    """The file before its batch was fixed, where `model` is derived from it."""
+
+    @property
+    def private(self) -> bool:
+        """Whether this must never answer another request: random weights, unknown local files."""
+        request = self.resolution.request
+        return request.weights == "dummy" or (request.local is not None and not self.verified)
+
+    def files(self) -> list[tuple[StoredObject, str]]:
+        """Every object with its file name, the model first."""
+        names = [self.resolution.artifact, *self.resolution.companions]
+        objects = [self.model, *self.companions]
+        return [(stored, artifact.file) for stored, artifact in zip(objects, names, strict=True)]
+
+
+class Pipeline:
+    """Obtains artifacts through one store with one set of options.
+
+    Parameters
+    ----------
+    catalog : Catalog
+        The table of artifacts.
+    options : Options
+        What the user set.
+    silent : bool
+        Whether to print no progress.
+    """
+
+    def __init__(self, catalog: Catalog, options: Options, *, silent: bool = False) -> None:
+        self.catalog = catalog
+        self.options = options
+        self.silent = silent
+        self.store = Store(options.store)
+        self._bringer = Bringer(self.store, options, silent=silent)
+
+    def obtain(self, resolution: Resolution, extra_sources: Sequence[str] = ()) -> Delivery:
+        """Return the objects of `resolution`, fetched or made only where the store lacks them.
+
+        Parameters
+        ----------
+        resolution : Resolution
+            What to obtain.
+        extra_sources : sequence of str
+            The user's own further URLs (``CM_DOWNLOAD_URL1..4``), asked last.
+
+        Raises
+        ------
+        Resnet50Error
+            If no source gives the right bytes.
+        """
+        return self.shape(self.plain(resolution, extra_sources))
+
+    def plain(
+        self, resolution: Resolution, extra_sources: Sequence[str] = (), *, brought: bool = False
+    ) -> Delivery:
+        """Do what `obtain` does, but leave the batch as it is in the published file.
+
+        With `brought`, the source is a file that another tool fetched from the artifact's URL.
+        """
+        if resolution.request.weights == "dummy":
+            return self._dummies(resolution)
+        if resolution.request.local is not None:
+            return self._adopted(resolution, Path(resolution.request.local))
+        sources = [*resolution.sources, *extra_sources]
+        named = resolution.request.url is not None
+        model, made = self._bringer.fetched(
+            resolution.artifact, sources, named_by_user=named, brought=brought
+        )
+        others = []
+        for companion in resolution.companions:
+            stored, fetched = self._bringer.fetched(companion, [companion.url, *companion.mirrors])
+            others.append(stored)
+            made = made or fetched
+        return self._delivery(resolution, model, tuple(others), "fetched" if made else "store")
+
+    def packed(self, resolution: Resolution) -> StoredObject | None:
+        """Return the archive that the file comes in, fetched where the store lacks it.
+
+        None where there is none whose digest is known: nobody could ask a mirror for it.
+
+        Raises
+        ------
+        Resnet50Error
+            If no source gives the right bytes.
+        """
+        artifact = resolution.artifact
+        if resolution.request.weights == "dummy" or not archive_keys(artifact):
+            return None
+        return self._bringer.packed(artifact, resolution.sources)
+
+    def recall(self, resolution: Resolution, sha256: str) -> Delivery | None:
+        """Return what the store holds whole of `resolution`, opening no socket; else None.
+
+        Parameters
+        ----------
+        resolution : Resolution
+            What the file must be.
+        sha256 : str
+            The digest of the file that was delivered before.
+        """
+        model = original = self._whole(f"sha256-{sha256}")
+        if model is not None and resolution.batch is not None:
+            origin = str(model.record.get("derived_from", ""))
+            original = self._whole(f"sha256-{origin}") if origin else None
+            if original is None or model.sha256 != self._derived(original, resolution.batch):
+                return None
+        if model is None or original is None or not self._is(resolution, original):
+            return None
+        names = dummy_keys if resolution.request.weights == "dummy" else keys
+        others = [self._whole(*names(companion)) for companion in resolution.companions]
+        present = tuple(stored for stored in others if stored is not None)
+        if len(present) < len(others):
+            return None
+        delivery = self._delivery(resolution, original, present, "store")
+        return delivery if model is original else replace(delivery, model=model, original=original)
+
+    def inspect(self, delivery: Delivery, folder: Path) -> tuple[Delivery, list[str]]:
+        """Read the model that lies in `folder`; return its facts in the delivery, and problems.
+
+        Raises
+        ------
+        Resnet50Error
+            If a file of unknown origin is not what is asked for.
+        """
+        from cmx_resnet50.delivery.fact_check import described
+
+        resolution = delivery.resolution
+        artifact, problems = described(resolution.artifact, folder / resolution.artifact.file)
+        return replace(delivery, resolution=replace(resolution, artifact=artifact)), problems
+
+    def shape(self, delivery: Delivery, ready: Path | None = None) -> Delivery:
+        """Return `delivery` with the batch made true that was asked for, if any was.
+
+        The result is an object of its own, made once for all who ask.
+
+        Parameters
+        ----------
+        delivery : Delivery
+            What `plain` returned.
+        ready : Path, optional
+            The result, if something else has made it; it is moved into the store.
+        """
+        resolution, original = delivery.resolution, delivery.model
+        batch, name = resolution.batch, resolution.artifact.file
+        if batch is None:
+            return delivery
+
+        def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
+            from cmx_resnet50.digests import digest_file
+            from cmx_resnet50.rewrite import reshape
+
+            partial.unlink(missing_ok=True)
+            if ready is None:
+                reshape(original.path, partial, batch=batch)
+            else:
+                shutil.move(ready, partial)
+            record = self._bringer.record(resolution.artifact, delivery.url)
+            return digest_file(partial), {
+                **record,
+                "derived_from": original.sha256,
+                "batch": batch,
+            }
+
+        model, _ = self.store.obtain([derived_key(original, batch)], make, name=name)
+        return replace(delivery, model=model, original=original)
+
+    def is_shaped(self, delivery: Delivery) -> bool:
+        """Whether the store has the result of `shape` already."""
+        batch = delivery.resolution.batch
+        return batch is None or self._derived(delivery.model, batch) is not None
+
+    def _derived(self, original: StoredObject, batch: int) -> str | None:
+        found = self.store.find(derived_key(original, batch))
+        return None if found is None else found.sha256
+
+    def place(self, delivery: Delivery, folder: Path) -> list[tuple[Path, Placement]]:
+        """Fill `folder` with the model and its companions, under their own names.
+
+        Returns
+        -------
+        list of tuple
+            Each file, the model first, and what was done.
+        """
+        placed = [(folder / name, stored) for stored, name in delivery.files()]
+        return [(path, self._filled(delivery, stored, path)) for path, stored in placed]
+
+    def restore(self, resolution: Resolution, folder: Path, sha256: str) -> Delivery | None:
+        """Take what `folder` holds whole into a store that lost it; then as `recall`."""
+        if resolution.batch is not None or resolution.request.weights == "dummy":
+            return None
+        from cmx_resnet50.digests import Expected, digest_file
+
+        for artifact in (resolution.artifact, *resolution.companions):
+            path = folder / artifact.file
+            wanted = expected(artifact)
+            if artifact is resolution.artifact:
+                wanted = Expected(artifact.md5, sha256 or artifact.sha256, artifact.bytes)
+            if not wanted.verifiable or path.is_symlink() or not path.is_file():
+                continue
+            if wanted.mismatch(digest_file(path)) is None:
+                self.store.adopt(
+                    path, keys=keys(artifact), record=self._bringer.record(artifact, path.as_uri())
+                )
+        return self.recall(resolution, sha256)
+
+    def place_original(self, delivery: Delivery, folder: Path) -> Placement | None:
+        """Fill `folder` with the file before its batch was fixed, if there is one."""
+        if delivery.original is None:
+            return None
+        return self._filled(delivery, delivery.original, folder / delivery.resolution.artifact.file)
+
+    def _filled(self, delivery: Delivery, stored: StoredObject, path: Path) -> Placement:
+        try:
+            return self.store.place(stored, path)
+        except Gone:
+            # Pruned since it was found: until it has a place, nothing says that it is used.
+            with self.store.unpruned(stored.name):
+                self.obtain(delivery.resolution)
+                return self.store.place(stored, path)
+
+    def _whole(self, *names: str) -> StoredObject | None:
+        stored = self.store.find(*names)
+        if stored is None or self.store.check(stored):
+            return stored
+        return self.store.salvage(stored.sha256)
+
+    @staticmethod
+    def _is(resolution: Resolution, model: StoredObject) -> bool:
+        artifact = resolution.artifact
+        known = {"md5": artifact.md5, "sha256": artifact.sha256}
+        if resolution.request.weights == "dummy":
+            known = dict(artifact.dummy or {})
+        return all(
+            known.get(name) in (None, actual)
+            for name, actual in (("md5", model.md5), ("sha256", model.sha256))
+        )
+
+    def _delivery(
+        self,
+        resolution: Resolution,
+        model: StoredObject,
+        companions: tuple[StoredObject, ...],
+        origin: str,
+    ) -> Delivery:
+        artifact = resolution.artifact
+        if resolution.request.weights == "dummy":
+            url = f"dummy:{artifact.name}"
+            return Delivery(resolution, model, companions, origin, True, url)
+        url = redact(resolution.request.url or resolution.sources[0])
+        if not artifact.known:
+            found = self.catalog.find_digest(model.md5, model.sha256)
+            if found is not None:
+                if found.format != artifact.format:
+                    raise Resnet50Error(
+                        f"{url} is {found.file} ({found.name}), but {artifact.format} is asked "
+                        f"for. Ask _{found.format} with it."
+                    )
+                artifact = found
+                resolution = replace(resolution, artifact=found)
+        return Delivery(resolution, model, companions, origin, artifact.verifiable, url)
+
+    def _adopted(self, resolution: Resolution, given: Path) -> Delivery:
+        artifact = resolution.artifact
+        path = given / artifact.file if given.is_dir() else given
+        if given.is_dir() and not path.is_file() and (given / site_name(artifact)).is_file():
+            path = given / site_name(artifact)
+        if not path.is_file():
+            raise Resnet50Error(f"The given file {path} does not exist, or is no file.")
+        from cmx_resnet50.digests import digest_file
+
+        digests = digest_file(path)
+        packed = expected_archive(artifact)
+        if packed.verifiable and packed.mismatch(digests) is None:
+            # Only the archive's digest is published: what is in it cannot be compared itself.
+            self._bringer.adopt_packed(artifact, path)
+            stored, _ = self._bringer.fetched(artifact, [path.as_uri()])
+            delivery = self._delivery(resolution, stored, (), "local")
+            return replace(delivery, verified=True, url=path.as_uri())
+        problem = expected(artifact).mismatch(digests)
+        if problem is None and not expected(artifact).verifiable:
+            problem = "no digest of it is known"
+        if problem is not None and not self.options.accept_any:
+            raise Resnet50Error(
+                f"The given file {path} is not {artifact.file} ({artifact.name}): {problem}. "
+                "To use it all the same, unverified, set CM_RESNET50_ACCEPT_ANY=yes. "
+                + see("notes")
+            )
+        if problem is not None:
+            from cmx_resnet50.formats import read_facts
+
+            read_facts(path, artifact.format)
+        names = keys(artifact) if problem is None else [f"sha256-{digests.sha256}"]
+        stored = self.store.adopt(
+            path, keys=names, record=self._bringer.record(artifact, path.as_uri())
+        )
+        others = tuple(self._beside(companion, path.parent) for companion in resolution.companions)
+        if problem is not None:
+            unknown = replace(artifact, md5=None, sha256=None, bytes=None, top1=None, known=False)
+            resolution = replace(resolution, artifact=unknown)
+        return replace(
+            self._delivery(resolution, stored, others, "local"),
+            verified=problem is None,
+            url=path.as_uri(),
+        )
+
+    def _beside(self, companion: Artifact, folder: Path) -> StoredObject:
+        path = folder / companion.file
+        if path.is_file() and not self.options.accept_any:
+            return self._bringer.fetched(
+                companion, [path.as_uri(), companion.url, *companion.mirrors]
+            )[0]
+        if path.is_file():
+            return self.store.adopt(path, record=self._bringer.record(companion, path.as_uri()))
+        return self._bringer.fetched(companion, [companion.url, *companion.mirrors])[0]
+
+    def _dummies(self, resolution: Resolution) -> Delivery:
+        artifact = resolution.artifact
+        if artifact.dummy is None:
+            asked = replace(resolution.request, precision="fp32", output="none")
+            raise Resnet50Error(
+                f"_dummy-weights: no random weights are made in place of {artifact.file}, "
+                f"which is {artifact.precision}. Ask for fp32:\n  {RUN},{asked.variations}"
+            )
+        model, made = self._bringer.dummy(artifact)
+        others = tuple(self._bringer.dummy(companion)[0] for companion in resolution.companions)
+        return self._delivery(resolution, model, others, "dummy" if made else "store")

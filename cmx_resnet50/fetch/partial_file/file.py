@@ -1,0 +1,183 @@
+"""The half-fetched file: its bytes, what is there of it, and the journal that remembers.
+
+One condition guards all of it. Whoever writes holds it, so that nobody writes a byte after
+the file was declared whole or given up.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from cmx_resnet50.digests import Digests, Expected
+from cmx_resnet50.fetch.errors import FetchError, SpaceError, amount
+from cmx_resnet50.fetch.partial_file.hashing import Digester
+from cmx_resnet50.fetch.partial_file.journal import Header, Journal
+from cmx_resnet50.fetch.partial_file.ranges import Coverage
+from cmx_resnet50.fetch.partial_file.writeback import Writeback
+
+ENDLESS = 1 << 62
+"""Stands for the size of a file while nobody knows it."""
+
+NOTIFY = 1 << 20
+"""Bytes by which the prefix grows before the digests are woken: waking costs time, too."""
+
+
+class Part:
+    """A file that is being put together at `path`, with its journal beside it."""
+
+    def __init__(self, path: Path, name: str) -> None:
+        self.path = path
+        self.name = name
+        self.changed = threading.Condition()
+        self.coverage = Coverage()
+        self.total: int | None = None
+        self.journal = Journal(path.with_name(path.name + ".journal"))
+        self._file: IO[bytes] | None = None
+        self._digester: Digester | None = None
+        self._writeback: Writeback | None = None
+        self._told = 0
+
+    def recall(self, expected: Expected) -> Header | None:
+        """Take up what an earlier run left of the same file; return what it belongs to."""
+        found = self.journal.read()
+        if found is None or not self.path.is_file():
+            return None
+        header, coverage = found
+        if not header.belongs_to(expected):
+            return None
+        self.coverage = coverage.clipped(self.path.stat().st_size)
+        if not self.coverage.count:
+            return None
+        self.total = header.size
+        return header
+
+    def open(self, header: Header | None, total: int | None) -> None:
+        """Make room for `total` bytes, write the journal anew, start the digests.
+
+        `header` is None where the size is unknown: such a file cannot be continued.
+
+        Raises
+        ------
+        SpaceError
+            If the disk has no room.
+        """
+        self.total = total
+        with self._disk():
+            if self._file is None:
+                # Not "w+": what is there shall stay.
+                descriptor = os.open(
+                    self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600
+                )
+                self._file = os.fdopen(descriptor, "r+b", buffering=0)
+            if total is not None:
+                self._reserve(self._file, total)
+            if header is None:
+                self.journal.drop()
+            else:
+                self.journal.begin(header, self.coverage)
+        if self._digester is None:
+            self._digester = Digester(self.path, self.changed, lambda: self.coverage.prefix)
+        if self._writeback is None:
+            self._writeback = Writeback(self.path, self.changed, lambda: self.coverage.count)
+
+    def _reserve(self, file: IO[bytes], total: int) -> None:
+        status = os.fstat(file.fileno())
+        there = min(getattr(status, "st_blocks", 0) * 512, total)
+        free = shutil.disk_usage(self.path.parent).free
+        if total - there > free:
+            raise SpaceError(
+                f"{self.name} needs {amount(total - there)} more at {self.path.parent}, and only "
+                f"{amount(free)} are free there."
+            )
+        try:
+            if total and hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, total)
+            file.truncate(total)
+        except OSError as error:
+            if error.errno not in (errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS):
+                raise
+            file.truncate(total)
+
+    @contextlib.contextmanager
+    def _disk(self) -> Iterator[None]:
+        """Tell troubles of the disk from those of the network, which are `OSError` too."""
+        try:
+            yield
+        except OSError as error:
+            raise self._disk_error(error) from None
+
+    def _disk_error(self, error: OSError) -> FetchError:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+            free = shutil.disk_usage(self.path.parent).free
+            size = "" if self.total is None else f" of {amount(self.total)}"
+            return SpaceError(
+                f"{self.name}{size} does not fit at {self.path.parent}: "
+                f"{os.strerror(error.errno)}, {amount(self.coverage.count)} are there and "
+                f"{amount(free)} are free. What is there is kept, and continued the next time."
+            )
+        return FetchError(f"{self.path} cannot be written: {error.strerror or error}.")
+
+    def write(self, position: int, data: bytes) -> None:
+        """Write `data` at `position`; the caller holds the condition."""
+        assert self._file is not None and self._digester is not None  # noqa: S101 - open() is first
+        start, left = position, memoryview(data)
+        self._file.seek(position)
+        try:
+            with self._disk():
+                while left:
+                    count = self._file.write(left)
+                    position += count
+                    left = left[count:]
+        finally:
+            self.coverage.add(start, position)
+        self._digester.offer(start, data)
+        if self.coverage.prefix - self._told >= NOTIFY:
+            self._told = self.coverage.prefix
+            self.changed.notify_all()
+
+    def log(self, start: int, end: int) -> None:
+        """Tell the journal that these bytes are written; the caller holds the condition."""
+        with self._disk():
+            self.journal.add(start, end)
+
+    def clear(self) -> None:
+        """Forget everything: the file starts again from nothing."""
+        with self.changed:
+            self.stop_digests()
+            self.journal.drop()
+            self.coverage = Coverage()
+            self.total = None
+            self._told = 0
+            if self._file is not None:
+                self._file.truncate(0)
+
+    def stop_digests(self) -> None:
+        """Let the digests go; the caller holds the condition."""
+        if self._digester is not None:
+            self._digester.stop()
+            self._digester = None
+
+    def digests(self) -> Digests:
+        """Return the digests of the whole file, as soon as they have gone through it."""
+        assert self._digester is not None and self.total is not None  # noqa: S101 - as above
+        with self._disk():
+            return self._digester.result(self.total)
+
+    def close(self) -> None:
+        """Let go of everything that is open; file and journal stay as they are."""
+        with self.changed:
+            self.stop_digests()
+            if self._writeback is not None:
+                self._writeback.stop()
+                self._writeback = None
+            self.journal.close()
+            if self._file is not None:
+                self._file.close()
+                self._file = None

@@ -1,0 +1,119 @@
+"""The journal beside a half-fetched file: which bytes are there, of what, from where.
+
+It is a text file. The first line is a JSON object, `Header`; each further line, ``+START END``,
+says that these bytes were written. Lines are appended after the bytes, so a process may be
+killed at any point. A line that was cut, or grew together with the next, does not parse and is
+passed over. All that is claimed here is trusted only after the file's digest was compared.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import IO
+
+from cmx_resnet50.digests import Expected
+from cmx_resnet50.fetch.http.response import Validator
+from cmx_resnet50.fetch.partial_file.ranges import Coverage
+
+VERSION = 1
+LIMIT = 16 << 20
+"""Bytes of a journal that are read; a longer one is not ours."""
+
+_LINE = re.compile(r"\+(\d{1,18}) (\d{1,18})")
+
+
+@dataclass(frozen=True)
+class Header:
+    """What the bytes belong to.
+
+    `key` names the source by a hash, because its URL may hold secrets; `source` is the URL
+    that may be shown. Without an expected digest only the same source, with the same
+    validator, may continue the file.
+    """
+
+    version: int
+    md5: str | None
+    sha256: str | None
+    size: int
+    key: str
+    source: str
+    etag: str = ""
+    modified: str = ""
+
+    @property
+    def validator(self) -> Validator:
+        """The version of the remote file."""
+        return Validator(self.etag, self.modified)
+
+    def belongs_to(self, expected: Expected) -> bool:
+        """Whether the bytes were fetched for a file of these digests and this size."""
+        return (
+            self.version == VERSION
+            and (self.md5, self.sha256) == (expected.md5, expected.sha256)
+            and expected.size in (None, self.size)
+        )
+
+
+class Journal:
+    """The journal of one half-fetched file."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._file: IO[bytes] | None = None
+
+    def read(self) -> tuple[Header, Coverage] | None:
+        """Return what the journal says, or None where there is none that can be used."""
+        try:
+            with open(self.path, "rb") as file:
+                text = file.read(LIMIT + 1)
+        except OSError:
+            return None
+        first, *lines = text.decode("utf-8", "replace").split("\n")
+        try:
+            header = Header(**json.loads(first))
+            sound = isinstance(header.size, int) and header.size >= 0 and len(text) <= LIMIT
+        except (ValueError, TypeError, RecursionError):
+            return None
+        if not sound or not all(
+            isinstance(getattr(header, name), str) for name in ("key", "source", "etag", "modified")
+        ):
+            return None
+        coverage = Coverage()
+        # What follows the last line end was cut while it was written.
+        for line in lines[:-1]:
+            match = _LINE.fullmatch(line)
+            if match:
+                coverage.add(int(match[1]), min(int(match[2]), header.size))
+        return header, coverage
+
+    def begin(self, header: Header, coverage: Coverage) -> None:
+        """Write the journal anew, at once or not at all, and keep it open to append."""
+        self.close()
+        fresh = self.path.with_name(self.path.name + ".new")
+        with open(fresh, "wb") as file:
+            file.write(json.dumps(asdict(header)).encode() + b"\n")
+            file.writelines(b"+%d %d\n" % span for span in coverage)
+        fresh.replace(self.path)
+        self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - kept until close()
+
+    def add(self, start: int, end: int) -> None:
+        """Append that the bytes from `start` to before `end` are written."""
+        if self._file is not None:
+            self._file.write(b"+%d %d\n" % (start, end))
+
+    def close(self) -> None:
+        """Let go of the file; what it says stays."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+
+    def drop(self) -> None:
+        """Remove the journal: nothing that is there shall be built upon."""
+        self.close()
+        for path in (self.path, self.path.with_name(self.path.name + ".new")):
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()

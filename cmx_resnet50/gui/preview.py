@@ -1,0 +1,142 @@
+"""Which file a request for our own script means, before anything runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from cmx_resnet50.catalog.table import Artifact, Catalog, Refusal, Resolution
+from cmx_resnet50.catalog.variations import compose
+from cmx_resnet50.engines import env_run
+from cmx_resnet50.naming import dummy_keys, keys
+from cmx_resnet50.options import Options
+from cmx_resnet50.store import Store
+
+
+@dataclass(frozen=True)
+class File:
+    """One file that a run delivers. `facts` are pairs of a word and what is known."""
+
+    name: str
+    facts: tuple[tuple[str, str], ...]
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a run delivers, the model first, and what to know of it."""
+
+    files: tuple[File, ...]
+    notes: tuple[str, ...]
+
+
+def is_ours(uid: str) -> bool:
+    """Whether `uid` is that of the script whose catalog this package carries."""
+    return uid == str(Catalog.load().meta["uid"])
+
+
+def meaning(variations: Sequence[str], inputs: Mapping[str, str]) -> Meaning:
+    """Return what a run with `variations` and `inputs` delivers.
+
+    Raises
+    ------
+    Refusal
+        If that is no file; it names the nearest requests that have one.
+    Resnet50Error
+        If an option or a value means nothing.
+    """
+    catalog = Catalog.load()
+    env = dict(compose(catalog.meta, variations))
+    mapping: Mapping[str, str] = catalog.meta["input_mapping"]
+    env.update({mapping[key]: value for key, value in inputs.items() if key in mapping})
+    env_run.check_values(env, catalog.meta["checked_env_keys"])
+    options = Options.read(env)
+    resolution = env_run.resolve(env_run.request_of(env, {}, variations), options)
+    _check_dummy(catalog, resolution)
+    store = Store(options.store)
+    dummy = resolution.request.weights == "dummy"
+    missing = "no, a run makes it" if dummy else "no, a run fetches it"
+    if options.offline and not dummy and resolution.request.local is None:
+        missing = "no, and offline no run can fetch it"
+    files = [
+        File(artifact.file, _facts(artifact, dummy, _stored(artifact, store, dummy) or missing))
+        for artifact in (resolution.artifact, *resolution.companions)
+    ]
+    return Meaning(tuple(files), (*resolution.notes, *resolution.remarks, *_further(resolution)))
+
+
+def in_container(inputs: Mapping[str, str]) -> str:
+    """Say what a run in a container with `inputs` needs that its command does not hold."""
+    text = "The image takes this package from pip's index; docs/containers.md has other ways."
+    if {"to", "download_path"} & set(inputs):
+        return text
+    return f"The file stays in the container; a folder in the input to brings it out. {text}"
+
+
+def _check_dummy(catalog: Catalog, resolution: Resolution) -> None:
+    request, artifact = resolution.request, resolution.artifact
+    if request.weights == "dummy" and artifact.dummy is None:
+        fp32 = replace(request, precision="fp32", output="none")
+        raise Refusal(
+            f"No random weights are made in place of {artifact.file}, "
+            f"which is {artifact.precision}.",
+            [catalog.resolve(fp32).request.variations],
+        )
+
+
+def _further(resolution: Resolution) -> list[str]:
+    request, notes = resolution.request, []
+    if resolution.batch is not None:
+        notes.append(
+            f"The batch is fixed to {resolution.batch} in a copy; size and digest are those of "
+            "the file before."
+        )
+    if request.local is not None:
+        notes.append(f"The file is taken from {request.local}, and compared with the digest.")
+    return notes
+
+
+def _facts(artifact: Artifact, dummy: bool, stored: str) -> tuple[tuple[str, str], ...]:
+    facts = [("Artifact", artifact.name), ("Bytes", _bytes(artifact, dummy))]
+    facts.append(("Digest", _digest(artifact, dummy)))
+    if artifact.companion_key is None:
+        facts += [
+            ("Precision", artifact.precision or "unknown"),
+            ("Layout", artifact.layout or "unknown"),
+            ("Top-1", "none: random weights" if dummy else _percent(artifact.top1)),
+        ]
+        if artifact.format == "onnx":
+            facts.append(("Opset", str(artifact.opset or "unknown")))
+    licence = "none: made on this machine" if dummy else artifact.licence
+    facts.append(("Licence", licence or "not stated by the publisher"))
+    facts.append(("In the store", stored))
+    return tuple(facts)
+
+
+def _bytes(artifact: Artifact, dummy: bool) -> str:
+    size = (artifact.dummy or {}).get("bytes") if dummy else artifact.bytes
+    if size:
+        return f"{size:,}"
+    return f"about {artifact.about_bytes:,}" if artifact.about_bytes else "unknown"
+
+
+def _digest(artifact: Artifact, dummy: bool) -> str:
+    archive = artifact.archive or {}
+    known = artifact.dummy or {} if dummy else {"sha256": artifact.sha256, "md5": artifact.md5}
+    for digests, of in ((known, ""), ({} if dummy else archive, " of the archive")):
+        for name in ("sha256", "md5"):
+            if digests.get(name):
+                return f"{name} {digests[name]}{of}"
+    return "unknown"
+
+
+def _percent(top1: str | None) -> str:
+    return f"{top1} %" if top1 else "unknown"
+
+
+def _stored(artifact: Artifact, store: Store, dummy: bool) -> str:
+    """Say how the store has the file; nothing where it does not."""
+    names = dummy_keys(artifact) if dummy else keys(artifact)
+    found = store.find(*names) if names else None
+    if found is None:
+        return ""
+    return "yes" if store.check(found) else "damaged, a run repairs it"
