@@ -1,4 +1,4 @@
-"""docs/design.md: its rooms, modules and arrows are those of the code."""
+"""docs/design.md: its packages, modules and imports are those of the code."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ TEXT = PAGE.read_text(encoding="utf-8")
 PACKAGE = pages.ROOT / "cmx_resnet50"
 FREE = {"", "errors"}
 """What everybody may import: the package's own version, and the errors."""
-JOINING = {"cli", "steps", "gui", "pipeline", "bringing", "drive", "naming", "truth"}
-"""Rooms that are made to put others together."""
+JOINING = {"cli", "engines", "gui", "delivery", "naming"}
+"""Packages that are made to join others."""
 APART = ("catalog", "fetch", "store", "formats")
 
 
@@ -28,7 +28,7 @@ def modules() -> dict[str, Path]:
     return found
 
 
-def room(module: str) -> str:
+def package(module: str) -> str:
     return module.partition(".")[0]
 
 
@@ -49,45 +49,45 @@ def imported(path: Path, known: dict[str, Path]) -> set[str]:
     return found
 
 
-def arrows() -> dict[str, set[str]]:
-    """Return the rooms that each room imports, but for those that everybody may."""
+def imports() -> dict[str, set[str]]:
+    """Return the packages that each package imports, but for those that everybody may."""
     known = modules()
-    found: dict[str, set[str]] = {room(name): set() for name in known}
+    found: dict[str, set[str]] = {package(name): set() for name in known}
     for name, path in known.items():
-        found[room(name)] |= {room(target) for target in imported(path, known)}
-    return {name: rooms - FREE - {name} for name, rooms in found.items()}
+        found[package(name)] |= {package(target) for target in imported(path, known)}
+    return {name: packages - FREE - {name} for name, packages in found.items()}
 
 
-def test_the_table_of_rooms_is_what_is_imported() -> None:
-    table = pages.rows(pages.section(TEXT, "Rooms"))
-    told = {name.strip("`"): pages.spans(imports) for name, _, imports in table}
-    assert told == {name: rooms for name, rooms in arrows().items() if name}
+def test_the_table_of_packages_is_what_is_imported() -> None:
+    table = pages.rows(pages.section(TEXT, "Packages"))
+    told = {name.strip("`"): pages.spans(told_imports) for name, _, told_imports in table}
+    assert told == {name: packages for name, packages in imports().items() if name}
     assert all(purpose for _, purpose, _ in table)
 
 
-def test_four_rooms_do_not_know_one_another() -> None:
-    real = arrows()
+def test_four_packages_do_not_know_one_another() -> None:
+    real = imports()
     for name in APART:
         assert not real[name] & set(APART)
-    joining = {name for name, rooms in real.items() if len(rooms & set(APART)) > 1}
+    joining = {name for name, packages in real.items() if len(packages & set(APART)) > 1}
     assert joining <= JOINING
-    callers = {name for name, rooms in real.items() if "pipeline" in rooms}
-    assert callers == {"cli", "steps"}
+    callers = {name for name, packages in real.items() if "delivery" in packages}
+    assert callers == {"cli", "engines"}
 
 
-def test_arrows_go_one_way() -> None:
-    left = {name: set(rooms) for name, rooms in arrows().items()}
+def test_imports_go_one_way() -> None:
+    left = {name: set(packages) for name, packages in imports().items()}
     while left:
-        free = {name for name, rooms in left.items() if not rooms}
-        assert free, f"a circle among {sorted(left)}"
-        left = {name: rooms - free for name, rooms in left.items() if name not in free}
+        free = {name for name, packages in left.items() if not packages}
+        assert free, f"a cycle among {sorted(left)}"
+        left = {name: packages - free for name, packages in left.items() if name not in free}
 
 
-def test_the_picture_shows_arrows_that_are_there() -> None:
+def test_the_picture_shows_imports_that_are_there() -> None:
     (picture,) = pages.blocks(TEXT, "mermaid")
     drawn = re.findall(r"^ +(\w+)(?:\[.*?\])? --> (\w+)", picture, re.MULTILINE)
     assert len(drawn) == picture.count("-->") > 10
-    real = arrows()
+    real = imports()
     for source, target in drawn:
         assert target in real[source], (source, target)
     assert set(APART) <= {target for _, target in drawn}
@@ -97,8 +97,8 @@ def test_every_module_is_named() -> None:
     inside: dict[str, set[str]] = {}
     for name in modules():
         if "." in name:
-            inside.setdefault(room(name), set()).add(name.partition(".")[2])
-    items = re.split(r"^- ", pages.section(TEXT, "Inside the rooms"), flags=re.MULTILINE)[1:]
+            inside.setdefault(package(name), set()).add(name.partition(".")[2])
+    items = re.split(r"^- ", pages.section(TEXT, "Inside the packages"), flags=re.MULTILINE)[1:]
     named = {}
     for item in items:
         name, _, text = item.partition(":")
