@@ -164,14 +164,14 @@ def stores(setting: Setting) -> Outcome:
 
 def _first(stage: Stage, root: Path) -> None:
     digest = stage.digest
-    Store(root).adopt(stage.file, keys=[f"md5-{digest}"], record={"artifact": KIND})
+    Store(root).import_file(stage.file, keys=[f"md5-{digest}"], record={"artifact": KIND})
 
 
 def _fill(root: Path, have: int, wanted: int, work: Path) -> None:
     store, source = Store(root), work / "tiny"
     for number in range(have, wanted):
         source.write_bytes(number.to_bytes(16, "big"))
-        store.adopt(source, record={"artifact": "tiny"})
+        store.import_file(source, record={"artifact": "tiny"})
 
 
 def _long_enough(path: Path, size: int) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 from zlib import crc32
 
-from cmx_resnet50.cached_run.stat_check import intact
+from cmx_resnet50.cached_run.stat_check import unchanged
 
 RUN = "CM_RESNET50_RUN_"
 """What one run tells its own later steps; no part of a request."""
@@ -84,7 +84,7 @@ def answer(env: MutableMapping[str, Any], const: Mapping[str, Any]) -> tuple[lis
             receipt = json.load(file)
         if receipt["request"] != _fingerprint(env, const):
             return None
-        if not all(intact(receipt["store"], *file) for file in receipt["files"]):
+        if not all(unchanged(receipt["store"], *file) for file in receipt["files"]):
             return None
         env.update(receipt["located"])
         return [str(note) for note in receipt["notes"]], str(receipt["summary"])

@@ -6,7 +6,7 @@ import os
 import stat
 
 
-def intact(root: str, sha256: str, place: str, stamp: str = "") -> bool:
+def unchanged(root: str, sha256: str, place: str, stamp: str = "") -> bool:
     """Whether an object is as its stamp says, and `place` a hard link to it or as `stamp` says.
 
     False says nothing: then `Store.check` and `Store.place` have the last word.

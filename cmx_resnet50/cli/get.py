@@ -255,12 +255,12 @@ def _get(parsed: argparse.Namespace) -> None:
 
 def _place(pipeline: Pipeline, delivery: Delivery, folder: Path, *, named: bool) -> None:
     """Fill `folder`; where it is ours and cannot be, say how to name another one."""
-    from cmx_resnet50.store import Gone, StoreError
+    from cmx_resnet50.store import ObjectMissing, StoreError
 
     try:
         pipeline.place(delivery, folder)
     except StoreError as error:
-        if named or isinstance(error, Gone):
+        if named or isinstance(error, ObjectMissing):
             raise
         raise StoreError(f"{error} With --to DIR the model comes to a folder of yours.") from error
 
@@ -270,14 +270,14 @@ def _place_original(pipeline: Pipeline, delivery: Delivery, folder: Path) -> Pat
 
     Of a store that can only be read, that is the object itself, which has another name.
     """
-    from cmx_resnet50.store import Gone, StoreError
+    from cmx_resnet50.store import ObjectMissing, StoreError
 
     if delivery.original is None:
         return None
     try:
         pipeline.place_original(delivery, folder)
     except StoreError as error:
-        if isinstance(error, Gone):
+        if isinstance(error, ObjectMissing):
             raise
         return delivery.original.path
     return folder / delivery.resolution.artifact.file

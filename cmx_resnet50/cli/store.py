@@ -178,7 +178,7 @@ class _Uses:
     def of(self, stored: StoredObject) -> list[str]:
         """Return the users of an object as they are now."""
         places = []
-        for path in self._store.views(stored):
+        for path in self._store.placements(stored):
             status = _status(path)
             # A place may have been filled with another object since. A copy is taken for what
             # it was: where there is doubt, nothing is removed.

@@ -129,7 +129,7 @@ class Bringer:
     def adopt_packed(self, artifact: Artifact, path: Path) -> None:
         """Take the user's own archive, which was compared already, as `packed` would keep it."""
         record = self._archive_record(artifact, path.as_uri())
-        self.store.adopt(path, keys=archive_keys(artifact), record=record)
+        self.store.import_file(path, keys=archive_keys(artifact), record=record)
 
     def _bring(
         self, artifact: Artifact, urls: Sequence[str], target: Path, *, named_by_user: bool

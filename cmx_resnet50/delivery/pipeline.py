@@ -22,7 +22,7 @@ from cmx_resnet50.naming import (
 )
 from cmx_resnet50.options import Options
 from cmx_resnet50.redaction import redact
-from cmx_resnet50.store import Gone, Placement, Store, StoredObject
+from cmx_resnet50.store import ObjectMissing, Placement, Store, StoredObject
 
 if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
     from cmx_resnet50.digests import Digests
@@ -132,7 +132,7 @@ class Pipeline:
             return None
         return self._bringer.packed(artifact, resolution.sources)
 
-    def recall(self, resolution: Resolution, sha256: str) -> Delivery | None:
+    def find_complete(self, resolution: Resolution, sha256: str) -> Delivery | None:
         """Return what the store holds whole of `resolution`, opening no socket; else None.
 
         Parameters
@@ -228,8 +228,8 @@ class Pipeline:
         placed = [(folder / name, stored) for stored, name in delivery.files()]
         return [(path, self._filled(delivery, stored, path)) for path, stored in placed]
 
-    def restore(self, resolution: Resolution, folder: Path, sha256: str) -> Delivery | None:
-        """Take what `folder` holds whole into a store that lost it; then as `recall`."""
+    def reimport(self, resolution: Resolution, folder: Path, sha256: str) -> Delivery | None:
+        """Take what `folder` holds whole into a store that lost it; then as `find_complete`."""
         if resolution.batch is not None or resolution.request.weights == "dummy":
             return None
         from cmx_resnet50.digests import Expected, digest_file
@@ -242,10 +242,10 @@ class Pipeline:
             if not wanted.verifiable or path.is_symlink() or not path.is_file():
                 continue
             if wanted.mismatch(digest_file(path)) is None:
-                self.store.adopt(
+                self.store.import_file(
                     path, keys=keys(artifact), record=self._bringer.record(artifact, path.as_uri())
                 )
-        return self.recall(resolution, sha256)
+        return self.find_complete(resolution, sha256)
 
     def place_original(self, delivery: Delivery, folder: Path) -> Placement | None:
         """Fill `folder` with the file before its batch was fixed, if there is one."""
@@ -256,9 +256,9 @@ class Pipeline:
     def _filled(self, delivery: Delivery, stored: StoredObject, path: Path) -> Placement:
         try:
             return self.store.place(stored, path)
-        except Gone:
+        except ObjectMissing:
             # Pruned since it was found: until it has a place, nothing says that it is used.
-            with self.store.unpruned(stored.name):
+            with self.store.without_pruning(stored.name):
                 self.obtain(delivery.resolution)
                 return self.store.place(stored, path)
 
@@ -266,7 +266,7 @@ class Pipeline:
         stored = self.store.find(*names)
         if stored is None or self.store.check(stored):
             return stored
-        return self.store.salvage(stored.sha256)
+        return self.store.repair_from_placement(stored.sha256)
 
     @staticmethod
     def _is(resolution: Resolution, model: StoredObject) -> bool:
@@ -334,7 +334,7 @@ class Pipeline:
 
             read_facts(path, artifact.format)
         names = keys(artifact) if problem is None else [f"sha256-{digests.sha256}"]
-        stored = self.store.adopt(
+        stored = self.store.import_file(
             path, keys=names, record=self._bringer.record(artifact, path.as_uri())
         )
         others = tuple(self._beside(companion, path.parent) for companion in resolution.companions)
@@ -354,7 +354,9 @@ class Pipeline:
                 companion, [path.as_uri(), companion.url, *companion.mirrors]
             )[0]
         if path.is_file():
-            return self.store.adopt(path, record=self._bringer.record(companion, path.as_uri()))
+            return self.store.import_file(
+                path, record=self._bringer.record(companion, path.as_uri())
+            )
         return self._bringer.fetched(companion, [companion.url, *companion.mirrors])[0]
 
     def _dummies(self, resolution: Resolution) -> Delivery:

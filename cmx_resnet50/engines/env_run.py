@@ -341,7 +341,9 @@ def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> str:
     pipeline = Pipeline(Catalog.load(), options, silent=silent)
     sha256 = str(env.get(outputs.PREFIX + "SHA256", ""))
     place = Path(env[receipt.CACHED]).parent
-    delivery = pipeline.recall(resolution, sha256) or pipeline.restore(resolution, place, sha256)
+    delivery = pipeline.find_complete(resolution, sha256) or pipeline.reimport(
+        resolution, place, sha256
+    )
     if delivery is None:
         try:
             delivery = pipeline.obtain(resolution)

@@ -34,7 +34,7 @@ from cmx_resnet50.store.layout import (
     read_json,
     to_json,
 )
-from cmx_resnet50.store.link_or_copy import clone, neighbour, require_space, room_error
+from cmx_resnet50.store.link_or_copy import clone, disk_full_error, require_space, temporary_beside
 from cmx_resnet50.store.model import StoredObject, StoreError
 from cmx_resnet50.store.stat_stamp import regular
 
@@ -83,7 +83,7 @@ def export(
         target.parent.mkdir(parents=True, exist_ok=True)
         write(objects, _names(objects), manifest, target)
     except OSError as error:
-        full = room_error(error, target.parent, size, "the bundle")
+        full = disk_full_error(error, target.parent, size, "the bundle")
         raise full or StoreError(
             f"The bundle {target} cannot be written ({error.strerror or error})."
         ) from error
@@ -120,14 +120,14 @@ def _write_folder(
         _put(stored.path, first, stored.size)
         for name in names[stored.sha256]:
             _put(first, target / name, stored.size, link=True)
-    temporary = neighbour(target / "manifest.json")
+    temporary = temporary_beside(target / "manifest.json")
     temporary.write_text(manifest, encoding="utf-8")
     temporary.replace(target / "manifest.json")
 
 
 def _put(source: Path, path: Path, size: int, *, link: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = neighbour(path)
+    temporary = temporary_beside(path)
     try:
         if link:
             with suppress(OSError):
@@ -143,7 +143,7 @@ def _put(source: Path, path: Path, size: int, *, link: bool = False) -> None:
 def _write_tar(
     objects: Sequence[StoredObject], names: Mapping[str, list[str]], manifest: str, target: Path
 ) -> None:
-    temporary = neighbour(target)
+    temporary = temporary_beside(target)
     try:
         with tarfile.open(temporary, "w", format=tarfile.PAX_FORMAT) as tar:
             content = manifest.encode()

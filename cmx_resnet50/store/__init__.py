@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cmx_resnet50.store.link_or_copy import require_space
-    from cmx_resnet50.store.model import Gone, Placement, Pruned, StoredObject, StoreError
+    from cmx_resnet50.store.model import ObjectMissing, Placement, Pruned, StoredObject, StoreError
     from cmx_resnet50.store.store import Store
 
-__all__ = ["Gone", "Placement", "Pruned", "Store", "StoreError", "StoredObject", "require_space"]
+__all__ = [
+    "ObjectMissing",
+    "Placement",
+    "Pruned",
+    "Store",
+    "StoreError",
+    "StoredObject",
+    "require_space",
+]
 
-_HOMES = {"require_space": "copying", "Store": "store"}
+_HOMES = {"require_space": "link_or_copy", "Store": "store"}
 
 
 def __getattr__(name: str) -> Any:

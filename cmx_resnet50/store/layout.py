@@ -97,7 +97,7 @@ class Layout:
         """File of an object's bytes."""
         return self.folder(sha256) / "data"
 
-    def views(self, sha256: str) -> Path:
+    def placements(self, sha256: str) -> Path:
         """Folder of the records of the places that an object fills."""
         return self.root / "views" / sha256
 

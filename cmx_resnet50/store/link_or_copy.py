@@ -37,7 +37,7 @@ def require_space(folder: Path, need: int, what: str) -> None:
         )
 
 
-def room_error(error: OSError, folder: Path, need: int | None, what: str) -> StoreError | None:
+def disk_full_error(error: OSError, folder: Path, need: int | None, what: str) -> StoreError | None:
     """Return the error to raise where `error` says that the disk is full, else None."""
     if error.errno not in _FULL:
         return None
@@ -111,12 +111,12 @@ def sync_folder(folder: Path) -> None:
             os.close(descriptor)
 
 
-def neighbour(path: Path) -> Path:
-    """Return a fresh temporary name beside `path`, which `sweep` knows again."""
+def temporary_beside(path: Path) -> Path:
+    """Return a fresh temporary name beside `path`, which `remove_stale` knows again."""
     return path.with_name(f"{_prefix(path)}{os.getpid()}-{os.urandom(4).hex()}")
 
 
-def sweep(path: Path) -> None:
+def remove_stale(path: Path) -> None:
     """Remove what ended processes of this host left beside `path` under temporary names."""
     pattern = re.compile(re.escape(_prefix(path)) + r"(\d+)-[0-9a-f]{8}")
     for other in children(path.parent):

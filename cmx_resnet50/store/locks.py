@@ -32,7 +32,7 @@ PRUNING = "prune"
 """Name of the lock without which no object is removed."""
 
 
-class Unwritable(StoreError):
+class StoreReadOnly(StoreError):
     """The store may be read, but not written."""
 
 
@@ -49,10 +49,10 @@ class Locks:
         Takes the line that says on whom we wait.
     """
 
-    def __init__(self, layout: Layout, timeout: float, say: Callable[[str], None]) -> None:
+    def __init__(self, layout: Layout, timeout: float, notify: Callable[[str], None]) -> None:
         self._layout = layout
         self._timeout = timeout
-        self._say = say
+        self._notify = notify
 
     @contextmanager
     def hold(self, name: str, purpose: str) -> Iterator[str | None]:
@@ -65,7 +65,7 @@ class Locks:
 
         Raises
         ------
-        Unwritable
+        StoreReadOnly
             If the lock file cannot be made or locked.
         StoreError
             If another process holds the lock for too long.
@@ -79,7 +79,7 @@ class Locks:
             self._layout.make_folder(path.parent)
             waited = self._acquire(lock, holder)
         except OSError as error:
-            raise unwritable(self._layout.root, error) from error
+            raise read_only_error(self._layout.root, error) from error
         try:
             with suppress(OSError):
                 from socket import gethostname
@@ -105,7 +105,7 @@ class Locks:
             yield False
             return
         except OSError as error:
-            raise unwritable(self._layout.root, error) from error
+            raise read_only_error(self._layout.root, error) from error
         try:
             yield True
         finally:
@@ -130,19 +130,19 @@ class Locks:
                         f"{lock.lock_file}. End that process, or run again later."
                     ) from error
                 if other != waited:
-                    self._say(f"waiting for {other}")
+                    self._notify(f"waiting for {other}")
                     waited = other
                 wait = LOOK_AGAIN
             else:
                 return waited
 
 
-def unwritable(root: Path, error: OSError) -> Unwritable:
+def read_only_error(root: Path, error: OSError) -> StoreReadOnly:
     """Return the error for a store that cannot be written."""
     reason = error.strerror or str(error)
     if error.filename:
         reason += f": {error.filename}"
-    return Unwritable(
+    return StoreReadOnly(
         f"The store {root} cannot be written or locked ({reason}). Make it "
         "writable for this user, name another with CM_RESNET50_STORE, or fill it once where it "
         f"can be written: cmx-resnet50 prefetch. {see('clusters')}"

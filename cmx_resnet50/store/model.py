@@ -17,7 +17,7 @@ class StoreError(Resnet50Error):
     """The store cannot do what was asked; the text says why and what to do."""
 
 
-class Gone(StoreError):
+class ObjectMissing(StoreError):
     """An object that was found is damaged or removed by now, and no place has its bytes."""
 
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 from cmx_resnet50.store.layout import Layout, contradiction, read_json, read_small, to_json
 from cmx_resnet50.store.link_or_copy import clone, sync_folder
 from cmx_resnet50.store.model import StoredObject, StoreError
-from cmx_resnet50.store.placements import Views
-from cmx_resnet50.store.stat_stamp import Stamp, regular, whole
+from cmx_resnet50.store.placements import PlacementRecords
+from cmx_resnet50.store.stat_stamp import Stamp, compare, regular
 
 if TYPE_CHECKING:
     from cmx_resnet50.digests import Digests
@@ -27,9 +27,9 @@ class Objects:
     lost race costs a digest and no more.
     """
 
-    def __init__(self, layout: Layout, views: Views) -> None:
+    def __init__(self, layout: Layout, views: PlacementRecords) -> None:
         self.layout = layout
-        self.views = views
+        self.records = views
 
     def load(self, sha256: str) -> StoredObject | None:
         """Return the object of that digest, whole or not, if the store has a record of it."""
@@ -63,7 +63,7 @@ class Objects:
             return None
         if not read and Stamp.of(status) == self._stamp(stored):
             return status
-        right, settled = whole(stored.path, stored.size, stored.sha256, seal=True)
+        right, settled = compare(stored.path, stored.size, stored.sha256, seal=True)
         if right and settled is not None:
             self.stamp(stored, settled)
         return (settled or regular(stored.path)) if right else None
@@ -73,7 +73,7 @@ class Objects:
         with suppress(OSError):
             self.layout.write(stored.path.with_name("stamp"), Stamp.of(status).text)
 
-    def relinked(self, stored: StoredObject, before: os.stat_result) -> None:
+    def restamp_after_link(self, stored: StoredObject, before: os.stat_result) -> None:
         """Take the stamp again after a link of ours moved the ctime and nothing else did."""
         now = regular(stored.path)
         if now and Stamp.of(now)._replace(ctime=0) == Stamp.of(before)._replace(ctime=0):
@@ -110,7 +110,7 @@ class Objects:
         for key in {*keys, f"md5-{md5}"}:
             self.layout.bind(key, sha256)
 
-    def salvage(
+    def repair_from_placement(
         self, sha256: str, candidates: Iterable[Path] = ()
     ) -> tuple[StoredObject, Path] | None:
         """Rebuild an object from one of its views, or of `candidates`, that has its bytes.
@@ -119,7 +119,7 @@ class Objects:
         """
         known = self.load(sha256)
         record = dict(known.record) if known else {"source": "rebuilt from a place"}
-        recorded = [(view.path, view.method) for _, view in self.views.of(sha256)]
+        recorded = [(view.path, view.method) for _, view in self.records.of(sha256)]
         for path, method in [*recorded, *((path, "unknown") for path in candidates)]:
             status = regular(path)
             if status is None or (known and status.st_size != known.size):

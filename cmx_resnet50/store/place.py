@@ -1,4 +1,4 @@
-"""Places: a model file under a name that somebody asked for, with the bytes of an object.
+"""Placer: a model file under a name that somebody asked for, with the bytes of an object.
 
 A place is a reflink, a hard link to the read-only object or a copy, tried in that order. It
 is replaced in one step, so nobody ever sees half of it.
@@ -13,19 +13,25 @@ from dataclasses import replace
 from pathlib import Path
 
 from cmx_resnet50.store.layout import OWN_FOLDERS, plain
-from cmx_resnet50.store.link_or_copy import clone, neighbour, reflink, room_error, sweep
+from cmx_resnet50.store.link_or_copy import (
+    clone,
+    disk_full_error,
+    reflink,
+    remove_stale,
+    temporary_beside,
+)
 from cmx_resnet50.store.model import Placement, StoredObject, StoreError
 from cmx_resnet50.store.objects import Objects
-from cmx_resnet50.store.placements import View
-from cmx_resnet50.store.stat_stamp import Stamp, regular, whole
+from cmx_resnet50.store.placements import PlacementRecord
+from cmx_resnet50.store.stat_stamp import Stamp, compare, regular
 
 
-class Places:
+class Placer:
     """Fills places from the objects of one store."""
 
     def __init__(self, objects: Objects) -> None:
         self._objects = objects
-        self._views = objects.views
+        self._records = objects.records
 
     def look(self, stored: StoredObject, status: os.stat_result, dest: Path) -> Placement | str:
         """Say that `dest` is filled, or what stands there.
@@ -53,19 +59,19 @@ class Places:
                 f"{dest} is a device, pipe or socket; it is left alone. Name another folder."
             )
         kept = Placement("kept", False, "whole")
-        known = self._views.find(stored.sha256, dest)
+        known = self._records.find(stored.sha256, dest)
         if os.path.samestat(there, status):
             if known is None or known.method != "hardlink":
-                self._record(stored, View(dest, "hardlink", None))
+                self._record(stored, PlacementRecord(dest, "hardlink", None))
             return kept
         if known is not None and known.stamp == Stamp.of(there):
             return replace(kept, stamp=known.stamp.text)
-        right, settled = whole(dest, stored.size, stored.sha256)
+        right, settled = compare(dest, stored.size, stored.sha256)
         if not right:
             return "other bytes"
         if settled is None:
             return kept
-        self._record(stored, View(dest, "copy", Stamp.of(settled)))
+        self._record(stored, PlacementRecord(dest, "copy", Stamp.of(settled)))
         return replace(kept, stamp=Stamp.of(settled).text)
 
     def fill(
@@ -79,16 +85,16 @@ class Places:
             Whether the store can be written, so that a hard link's new ctime can be recorded
             and the place remembered.
         """
-        temporary = neighbour(dest)
+        temporary = temporary_beside(dest)
         try:
             dest.parent.mkdir(parents=True, exist_ok=True)
-            sweep(dest)
+            remove_stale(dest)
             if was == "folder":
                 self._remove_empty(dest)
             method = self._bring(stored, temporary, link=link)
             temporary.replace(dest)
         except OSError as error:
-            full = room_error(error, dest.parent, stored.size, stored.name)
+            full = disk_full_error(error, dest.parent, stored.size, stored.name)
             raise full or StoreError(
                 f"{dest} cannot be written ({error.strerror or error}). Make its folder "
                 "writable, or name another one."
@@ -100,15 +106,15 @@ class Places:
         placed = regular(dest)
         stamp = None if placed is None or method == "hardlink" else Stamp.of(placed)
         if link and method == "hardlink":
-            self._objects.relinked(stored, status)
+            self._objects.restamp_after_link(stored, status)
         if link and placed is not None:
-            self._record(stored, View(dest, method, stamp))
+            self._record(stored, PlacementRecord(dest, method, stamp))
         return Placement(method, True, was, stamp.text if stamp else "")
 
     def refill(self, stored: StoredObject, old: os.stat_result) -> list[Path]:
         """Give the places that still link to the damaged inode `old` the new object."""
         filled = []
-        for _, view in list(self._views.of(stored.sha256)):
+        for _, view in list(self._records.of(stored.sha256)):
             there = regular(view.path)
             status = regular(stored.path)
             if there is None or status is None or not os.path.samestat(there, old):
@@ -130,9 +136,9 @@ class Places:
         temporary.chmod(0o444)
         return method
 
-    def _record(self, stored: StoredObject, view: View) -> None:
+    def _record(self, stored: StoredObject, view: PlacementRecord) -> None:
         with suppress(OSError):
-            self._views.record(stored.sha256, view)
+            self._records.record(stored.sha256, view)
 
     @staticmethod
     def _remove_empty(dest: Path) -> None:

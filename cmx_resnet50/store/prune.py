@@ -59,7 +59,7 @@ def _remove_object(layout: Layout, sha256: str) -> None:
         if target == sha256:
             remove(layout.root / "aliases" / key)
     layout.clear(layout.folder(sha256))
-    layout.clear(layout.views(sha256))
+    layout.clear(layout.placements(sha256))
 
 
 def _partials(layout: Layout, locks: Locks, dry_run: bool) -> Iterator[Pruned]:

@@ -54,7 +54,7 @@ def regular(path: Path) -> os.stat_result | None:
     return status if stat.S_ISREG(status.st_mode) else None
 
 
-def whole(
+def compare(
     path: Path, size: int, sha256: str, *, seal: bool = False
 ) -> tuple[bool, os.stat_result | None]:
     """Read the regular file at `path` and compare it.

@@ -17,13 +17,13 @@ from cmx_resnet50.store.layout import (
     is_digest,
     remove,
 )
-from cmx_resnet50.store.link_or_copy import clone, room_error
-from cmx_resnet50.store.locks import PRUNING, Locks, Unwritable, unwritable
-from cmx_resnet50.store.model import Gone, Placement, Pruned, StoredObject, StoreError
+from cmx_resnet50.store.link_or_copy import clone, disk_full_error
+from cmx_resnet50.store.locks import PRUNING, Locks, StoreReadOnly, read_only_error
+from cmx_resnet50.store.model import ObjectMissing, Placement, Pruned, StoredObject, StoreError
 from cmx_resnet50.store.objects import Objects
-from cmx_resnet50.store.place import Places, destination
-from cmx_resnet50.store.placements import Views
-from cmx_resnet50.store.stat_stamp import regular, whole
+from cmx_resnet50.store.place import Placer, destination
+from cmx_resnet50.store.placements import PlacementRecords
+from cmx_resnet50.store.stat_stamp import compare, regular
 
 if TYPE_CHECKING:
     from cmx_resnet50.digests import Digests
@@ -63,15 +63,15 @@ class Store:
         root: Path,
         *,
         lock_timeout: float = LOCK_TIMEOUT,
-        say: Callable[[str], None] = _to_stderr,
+        notify: Callable[[str], None] = _to_stderr,
     ) -> None:
         self.layout = Layout(root)
         self.root = self.layout.root
-        self._say = say
-        self._locks = Locks(self.layout, lock_timeout, say)
-        self._views = Views(self.layout)
-        self._objects = Objects(self.layout, self._views)
-        self._places = Places(self._objects)
+        self._notify = notify
+        self._locks = Locks(self.layout, lock_timeout, notify)
+        self._records = PlacementRecords(self.layout)
+        self._objects = Objects(self.layout, self._records)
+        self._places = Placer(self._objects)
 
     def find(self, *keys: str) -> StoredObject | None:
         """Return the object that one of `keys` names, or None; its bytes are not looked at."""
@@ -104,24 +104,24 @@ class Store:
         wanted = [checked_key(key) for key in keys]
         if not wanted:
             raise StoreError(f"{name}: an object needs at least one key.")
-        found = self._intact(wanted)
+        found = self._valid(wanted)
         if found is not None:
             return found, False
         with (
             self._locks.hold(f"obtain-{wanted[0]}", f"prepares {name}") as waited,
             self._writing(name, None),
         ):
-            found = self._intact(wanted)
+            found = self._valid(wanted)
             if found is None:
                 if waited:
-                    self._say(f"{name}: {waited}, ended without it; taking over")
-                found = self._recover(wanted, name)
+                    self._notify(f"{name}: {waited}, ended without it; taking over")
+                found = self._repair(wanted, name)
             if found is not None:
                 self._objects.bind(found.sha256, found.md5, wanted)
                 return found, False
             return self._made(wanted, make, name), True
 
-    def adopt(
+    def import_file(
         self,
         source: Path,
         *,
@@ -148,7 +148,7 @@ class Store:
         self._must_agree(wanted, digests, str(source))
         provenance = {"name": source.name, **record}
         with self._writing(source.name, digests.size):
-            there = self._intact([f"sha256-{digests.sha256}"])
+            there = self._valid([f"sha256-{digests.sha256}"])
             if there is not None:
                 self._objects.bind(there.sha256, there.md5, wanted)
             else:
@@ -165,7 +165,7 @@ class Store:
 
         Raises
         ------
-        Gone
+        ObjectMissing
             If the object is damaged or removed, and no view has its bytes.
         StoreError
             If `dest` cannot be written.
@@ -180,7 +180,7 @@ class Store:
             with self._locks.hold(f"object-{stored.sha256}", f"places {stored.name}"):
                 status = self._objects.status(stored)
                 if status is None:
-                    self._salvage(stored.sha256, (dest,))
+                    self._repair_from_placement(stored.sha256, (dest,))
                     status = self._objects.status(stored)
                 if status is None:
                     raise self._damaged(stored)
@@ -188,7 +188,7 @@ class Store:
                 if isinstance(seen, Placement):
                     return seen
                 return self._places.fill(stored, status, dest, seen, link=True)
-        except Unwritable:
+        except StoreReadOnly:
             if status is None:
                 raise self._damaged(stored) from None
             seen = self._places.look(stored, status, dest)
@@ -196,12 +196,12 @@ class Store:
                 return seen
             return self._places.fill(stored, status, dest, seen, link=False)
 
-    def views(self, stored: StoredObject) -> list[Path]:
+    def placements(self, stored: StoredObject) -> list[Path]:
         """Return the recorded places of the object at which a file still stands."""
-        paths = (view.path for _, view in self._views.of(stored.sha256))
+        paths = (view.path for _, view in self._records.of(stored.sha256))
         return sorted(path for path in paths if regular(path) is not None)
 
-    def salvage(self, sha256: str) -> StoredObject | None:
+    def repair_from_placement(self, sha256: str) -> StoredObject | None:
         """Return the object whole, rebuilt from one of its views if need be; None if none is good.
 
         Raises
@@ -211,11 +211,11 @@ class Store:
         """
         checked_key(f"sha256-{sha256}")
         with self._locks.hold(f"object-{sha256}", f"repairs {sha256}"):
-            return self._salvage(sha256)
+            return self._repair_from_placement(sha256)
 
     def archive(self, stored: StoredObject) -> StoredObject | None:
         """Return the archive that the object was unpacked from, if the store has it whole."""
-        return self._intact([f"sha256-{stored.archive}"]) if stored.archive else None
+        return self._valid([f"sha256-{stored.archive}"]) if stored.archive else None
 
     def objects(self) -> Iterator[StoredObject]:
         """Every object that the store has a record of, whole or not."""
@@ -245,7 +245,7 @@ class Store:
         return prune(self.layout, self._objects, self._locks, self.objects(), used, dry_run)
 
     @contextmanager
-    def unpruned(self, name: str) -> Iterator[None]:
+    def without_pruning(self, name: str) -> Iterator[None]:
         """Let nobody prune while the object `name` is obtained and given a place."""
         with self._locks.hold(PRUNING, f"prepares {name}"):
             yield
@@ -277,21 +277,23 @@ class Store:
         taken = []
         with self._writing(str(source), None), opened(source, self.layout) as items:
             for item in items:
-                new = [k for k in item.keys if is_digest(k) or self._intact([k]) is None]
-                taken.append(self.adopt(item.path, keys=new, record=item.record, move=item.own))
+                new = [k for k in item.keys if is_digest(k) or self._valid([k]) is None]
+                taken.append(
+                    self.import_file(item.path, keys=new, record=item.record, move=item.own)
+                )
         return taken
 
-    def _intact(self, keys: Sequence[str]) -> StoredObject | None:
+    def _valid(self, keys: Sequence[str]) -> StoredObject | None:
         found = self._objects.find(keys)
         return found if found is not None and self.check(found) else None
 
-    def _recover(self, keys: Sequence[str], name: str) -> StoredObject | None:
+    def _repair(self, keys: Sequence[str], name: str) -> StoredObject | None:
         """Return the damaged or missing object of `keys`, rebuilt from a view, if one is good."""
         for sha256 in dict.fromkeys(self.layout.alias(key) for key in keys):
             if sha256 is None:
                 continue
             with self._locks.hold(f"object-{sha256}", f"repairs {name}"):
-                found = self._salvage(sha256)
+                found = self._repair_from_placement(sha256)
             if found and contradiction(tuple(keys), found.sha256, found.md5) is None:
                 return found
         return None
@@ -322,9 +324,9 @@ class Store:
         try:
             yield
         except OSError as error:
-            explained = room_error(error, self.root, size, name)
+            explained = disk_full_error(error, self.root, size, name)
             if explained is None and str(error.filename or "").startswith(str(self.root)):
-                explained = unwritable(self.root, error)
+                explained = read_only_error(self.root, error)
             if explained is None:
                 raise
             raise explained from error
@@ -344,7 +346,9 @@ class Store:
                 self._replaced(stored, old, f"was {state} in the store; made again")
             return stored
 
-    def _salvage(self, sha256: str, candidates: Iterable[Path] = ()) -> StoredObject | None:
+    def _repair_from_placement(
+        self, sha256: str, candidates: Iterable[Path] = ()
+    ) -> StoredObject | None:
         """As `salvage`, with the object's lock held."""
         stored = self._objects.load(sha256)
         if stored is not None and self.check(stored):
@@ -352,7 +356,7 @@ class Store:
         old = regular(self.layout.data(sha256))
         state = self._state(sha256)
         with self._writing(sha256, None):
-            rebuilt = self._objects.salvage(sha256, candidates)
+            rebuilt = self._objects.repair_from_placement(sha256, candidates)
         if rebuilt is None:
             return None
         self._replaced(rebuilt[0], old, f"was {state} in the store; rebuilt from {rebuilt[1]}")
@@ -362,7 +366,7 @@ class Store:
         """Give the links to the inode `old` the new object, and say in one line what was done."""
         places = self._places.refill(stored, old) if old is not None else []
         line = f"{stored.name} ({stored.sha256[:12]}) {what}"
-        self._say(line + "".join(f"; replaced in {path}" for path in places))
+        self._notify(line + "".join(f"; replaced in {path}" for path in places))
 
     def _state(self, sha256: str) -> str:
         return "damaged" if os.path.lexists(self.layout.data(sha256)) else "missing"
@@ -387,7 +391,7 @@ class Store:
                     temporary.unlink()
                     return self._publish(source, digests, record, keys)
             clone(source, temporary, digests.size)
-            if not whole(temporary, digests.size, digests.sha256)[0]:
+            if not compare(temporary, digests.size, digests.sha256)[0]:
                 raise StoreError(f"{source} changed while it was taken into the store. Run again.")
             return self._publish(temporary, digests, record, keys)
         finally:
@@ -408,9 +412,9 @@ class Store:
                 "It is not taken into the store."
             )
 
-    def _damaged(self, stored: StoredObject) -> Gone:
+    def _damaged(self, stored: StoredObject) -> ObjectMissing:
         state = self._state(stored.sha256)
-        return Gone(
+        return ObjectMissing(
             f"{stored.name} is {state} in the store ({stored.path}, {stored.size:,} bytes, "
             f"sha256 {stored.sha256}, md5 {stored.md5}) and no place has its bytes. Ask for it "
             "again with the network, or import a bundle that holds it."

@@ -18,4 +18,4 @@ def said() -> list[str]:
 @pytest.fixture
 def store(tmp_path: Path, said: list[str]) -> Store:
     """An empty store whose folder does not exist yet."""
-    return Store(tmp_path / "Modell-Lager für ResNet" / "склад", say=said.append)
+    return Store(tmp_path / "Modell-Lager für ResNet" / "склад", notify=said.append)

@@ -20,7 +20,7 @@ SECOND = b"second" * 1000
 @pytest.fixture
 def other(tmp_path: Path) -> Store:
     """An empty store on the machine that a bundle is for."""
-    return Store(tmp_path / "other machine", say=lambda _: None)
+    return Store(tmp_path / "other machine", notify=lambda _: None)
 
 
 @pytest.mark.parametrize("name", ["bündel.tar", "bündel"])

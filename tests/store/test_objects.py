@@ -273,7 +273,7 @@ def test_adopted_file_stays_the_users_own(store: Store, tmp_path: Path) -> None:
     mine = tmp_path / "mine.onnx"
     mine.write_bytes(DATA)
     mine.chmod(0o640)
-    stored = store.adopt(mine, keys=[f"md5-{md5(DATA)}", "local-1"], record={"url": "file:"})
+    stored = store.import_file(mine, keys=[f"md5-{md5(DATA)}", "local-1"], record={"url": "file:"})
     assert stored.path.stat().st_ino != mine.stat().st_ino
     assert stat.S_IMODE(mine.stat().st_mode) == 0o640
     mine.write_bytes(OTHER)
@@ -289,7 +289,7 @@ def test_moved_file_is_gone_and_safe(store: Store, tmp_path: Path, linked: bool)
     if linked:
         second.hardlink_to(mine)
     inode = mine.stat().st_ino
-    stored = store.adopt(mine, record={}, move=True)
+    stored = store.import_file(mine, record={}, move=True)
     assert not mine.exists()
     assert (stored.path.stat().st_ino == inode) is not linked
     if linked:
@@ -302,10 +302,10 @@ def test_adoption_refuses_what_is_not_as_said(store: Store, tmp_path: Path) -> N
     mine = tmp_path / "mine"
     mine.write_bytes(DATA)
     with pytest.raises(StoreError, match=f"expected {md5(OTHER)}"):
-        store.adopt(mine, keys=[f"md5-{md5(OTHER)}"], record={})
+        store.import_file(mine, keys=[f"md5-{md5(OTHER)}"], record={})
     for path in (tmp_path, tmp_path / "absent"):
         with pytest.raises(StoreError, match=str(path)):
-            store.adopt(path, record={})
+            store.import_file(path, record={})
     assert list(store.objects()) == []
 
 
@@ -313,10 +313,10 @@ def test_adopting_known_bytes_adds_keys_and_heals(store: Store, tmp_path: Path) 
     stored = put(store)
     mine = tmp_path / "mine"
     mine.write_bytes(DATA)
-    assert store.adopt(mine, keys=["local-1"], record={}) == stored
+    assert store.import_file(mine, keys=["local-1"], record={}) == stored
     assert store.find("local-1") == stored
     flip(stored.path)
-    assert store.check(store.adopt(mine, record={}))
+    assert store.check(store.import_file(mine, record={}))
 
 
 @settings(deadline=None)

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmx_resnet50.cached_run.stat_check import intact
+from cmx_resnet50.cached_run.stat_check import unchanged
 from cmx_resnet50.store import Placement, Store, StoreError
 from tests.store.helpers import DATA, flip, md5, never, put
 
@@ -26,7 +26,7 @@ def test_a_place_is_filled_alone_and_then_kept(store: Store, tmp_path: Path) -> 
     assert dest.read_bytes() == DATA
     assert [path.name for path in dest.parent.iterdir()] == ["model.onnx"]
     assert store.place(stored, dest) == KEPT
-    assert store.views(stored) == [dest]
+    assert store.placements(stored) == [dest]
     assert os.access(dest.parent, os.W_OK)
 
 
@@ -63,20 +63,20 @@ def test_a_glance_agrees_with_the_long_look(store: Store, tmp_path: Path) -> Non
     if store.place(stored, dest).method != "hardlink":
         pytest.skip("no hard links here")
     root = str(store.root)
-    assert intact(root, stored.sha256, str(dest))
-    assert not intact(root, stored.sha256, str(copied))
+    assert unchanged(root, stored.sha256, str(dest))
+    assert not unchanged(root, stored.sha256, str(copied))
     stamp = store.place(stored, copied).stamp
     assert stamp == store.place(stored, copied).stamp
-    assert intact(root, stored.sha256, str(copied), stamp)
+    assert unchanged(root, stored.sha256, str(copied), stamp)
     flip(copied, keep_mtime=True)
-    assert not intact(root, stored.sha256, str(copied), stamp)
-    assert not intact(root, stored.sha256, str(tmp_path / "absent"))
+    assert not unchanged(root, stored.sha256, str(copied), stamp)
+    assert not unchanged(root, stored.sha256, str(tmp_path / "absent"))
     (tmp_path / "link").symlink_to(dest)
-    assert not intact(root, stored.sha256, str(tmp_path / "link"))
+    assert not unchanged(root, stored.sha256, str(tmp_path / "link"))
     flip(dest, keep_mtime=True)
-    assert not intact(root, stored.sha256, str(dest))
+    assert not unchanged(root, stored.sha256, str(dest))
     store.place(put(store), dest)
-    assert intact(root, stored.sha256, str(dest))
+    assert unchanged(root, stored.sha256, str(dest))
 
 
 @pytest.mark.parametrize("keep_mtime", [False, True])
@@ -149,13 +149,13 @@ def test_salvage_without_a_good_view_is_none(store: Store, tmp_path: Path) -> No
     flip(stored.path)
     if stored.path.stat().st_nlink == 1:
         flip(tmp_path / "view")
-    assert store.salvage(stored.sha256) is None
-    assert store.salvage("0" * 64) is None
+    assert store.repair_from_placement(stored.sha256) is None
+    assert store.repair_from_placement("0" * 64) is None
 
 
 def test_salvage_of_a_whole_object_is_the_object(store: Store) -> None:
     stored = put(store)
-    assert store.salvage(stored.sha256) == stored
+    assert store.repair_from_placement(stored.sha256) == stored
 
 
 @pytest.mark.parametrize("what", ["link", "dead link", "folder", "other bytes", "same size"])
@@ -220,11 +220,11 @@ def test_a_users_own_file_at_a_former_place_is_not_touched_by_repair(
 
 
 def test_temporary_names_of_dead_processes_are_swept(store: Store, tmp_path: Path) -> None:
-    from cmx_resnet50.store.link_or_copy import neighbour
+    from cmx_resnet50.store.link_or_copy import temporary_beside
 
     dest = tmp_path / "out" / "model"
     dest.parent.mkdir()
-    mine = neighbour(dest)
+    mine = temporary_beside(dest)
     dead = mine.with_name(mine.name.replace(f"-{os.getpid()}-", "-4194305-"))
     mine.write_text("alive")
     dead.write_text("dead")
@@ -243,7 +243,7 @@ def test_a_name_that_is_no_unicode_can_be_a_place(store: Store, tmp_path: Path) 
     dest = tmp_path / os.fsdecode(b"caf\xe9.onnx")
     store.place(stored, dest)
     assert store.place(stored, dest) == KEPT
-    assert store.views(stored) == [dest]
+    assert store.placements(stored) == [dest]
 
 
 DAMAGE = st.sampled_from(
@@ -260,7 +260,7 @@ def test_after_any_damage_bytes_are_right_or_refused(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]
 ) -> None:
     base = tmp_path_factory.mktemp("damage")
-    store = Store(base / "store", say=lambda _: None)
+    store = Store(base / "store", notify=lambda _: None)
     stored = put(store)
     places = [base / "a" / "model", base / "b" / "model"]
     for place in places:
@@ -271,7 +271,7 @@ def test_after_any_damage_bytes_are_right_or_refused(
             assert store.check(stored) == _right(stored.path)
         elif step == "salvage":
             good = any(_right(path) for path in (stored.path, *places))
-            salvaged = store.salvage(stored.sha256)
+            salvaged = store.repair_from_placement(stored.sha256)
             assert (salvaged is not None) == good
             assert salvaged is None or _right(salvaged.path)
         elif step == "place":

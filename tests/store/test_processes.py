@@ -119,7 +119,7 @@ def test_a_failed_make_frees_the_lock(store: Store) -> None:
 
 
 def test_many_processes_place_repair_and_check_one_object(tmp_path: Path) -> None:
-    store = Store(tmp_path / "store", say=lambda _: None)
+    store = Store(tmp_path / "store", notify=lambda _: None)
     stored = put(store, DATA, "url-a")
     processes = [python(PLACE_MANY, store.root, tmp_path, 30, number) for number in range(4)]
     outs = [finished(process).splitlines()[-1] for process in processes]
@@ -168,7 +168,7 @@ def test_a_kill_at_any_point_is_followed_by_a_good_run(
 ) -> None:
     base = tmp_path_factory.mktemp("killed")
     dest = base / "out" / "model"
-    store = Store(base / "store", say=lambda _: None)
+    store = Store(base / "store", notify=lambda _: None)
     if damaged:
         flip(put(store, DATA, "url-a").path)
         dest.mkdir(parents=True)

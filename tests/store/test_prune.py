@@ -60,7 +60,7 @@ def test_an_archive_stays_with_a_file_that_is_in_use_just_now(store: Store) -> N
 
 def test_prune_clears_old_leftovers_but_no_live_ones(tmp_path: Path) -> None:
     root, log = tmp_path / "store", tmp_path / "log"
-    store = Store(root, say=lambda _: None)
+    store = Store(root, notify=lambda _: None)
     alive = python(MAKE_SLOWLY, root, log, 60)
     until(alive, "making")
     try:
@@ -83,7 +83,7 @@ def test_prune_clears_old_leftovers_but_no_live_ones(tmp_path: Path) -> None:
         assert {"incoming/url-dead", "temporary/1-a", "aliases/url-x"} <= removed
         assert not removed & {"incoming/url-a", "locks/obtain-url-a.lock"}
         assert (root / "incoming" / "url-a" / "partial").exists()
-        waiting = Store(root, lock_timeout=0.3, say=lambda _: None)
+        waiting = Store(root, lock_timeout=0.3, notify=lambda _: None)
         with pytest.raises(StoreError, match="Waited"):
             waiting.obtain(["url-a"], never, name="a")
     finally:

@@ -28,7 +28,7 @@ def test_a_store_on_another_file_system_is_copied_from(tmp_path: Path) -> None:
     if not memory.is_dir() or memory.stat().st_dev == tmp_path.stat().st_dev:
         pytest.skip("there is no second file system at /dev/shm")
     with tempfile.TemporaryDirectory(dir=memory) as folder:
-        store = Store(Path(folder) / "store", say=lambda _: None)
+        store = Store(Path(folder) / "store", notify=lambda _: None)
         stored = put(store)
         placed = store.place(stored, tmp_path / "model")
         assert (placed.method, placed.changed) == ("copy", True)
@@ -36,10 +36,10 @@ def test_a_store_on_another_file_system_is_copied_from(tmp_path: Path) -> None:
         flip(tmp_path / "model", keep_mtime=True)
         assert store.place(stored, tmp_path / "model").was == "other bytes"
         stored.path.unlink()
-        assert store.salvage(stored.sha256) == stored
+        assert store.repair_from_placement(stored.sha256) == stored
         source = tmp_path / "source"
         source.write_bytes(b"moved")
-        assert store.adopt(source, record={}, move=True).path.read_bytes() == b"moved"
+        assert store.import_file(source, record={}, move=True).path.read_bytes() == b"moved"
         assert not source.exists()
 
 
@@ -62,8 +62,8 @@ READ_ONLY = """
     assert store.prune(lambda _: False, dry_run=True)
     for action in (
         lambda: store.obtain(["url-b"], never, name="other"),
-        lambda: store.salvage(stored.sha256),
-        lambda: store.adopt(out / "model", keys=["url-c"], record={}),
+        lambda: store.repair_from_placement(stored.sha256),
+        lambda: store.import_file(out / "model", keys=["url-c"], record={}),
         lambda: store.prune(lambda _: False, dry_run=False),
     ):
         try:
@@ -147,7 +147,7 @@ def test_a_full_disk_is_told_with_figures(tmp_path: Path) -> None:
         stored, _ = store.obtain(["url-a"], make, name="model")
         refused(lambda: store.place(stored, small / "out" / "model"))
         assert list((small / "out").iterdir()) == []
-        refused(lambda: Store(small / "s").adopt(stored.path, record={}))
+        refused(lambda: Store(small / "s").import_file(stored.path, record={}))
         assert list((small / "s/temporary").iterdir()) == []
         refused(lambda: store.export([stored], small / "b.tar"))
         refused(lambda: store.export([stored], small / "b"))
