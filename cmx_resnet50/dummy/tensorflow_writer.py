@@ -10,8 +10,14 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
 from cmx_resnet50.dummy.network import EPSILON, IMAGE, Conv
-from cmx_resnet50.dummy.protobuf import chunk, integer, number, opening, varint
 from cmx_resnet50.dummy.weights import Weights, sentence
+from cmx_resnet50.formats.protobuf import (
+    encode_bytes,
+    encode_float,
+    encode_length_prefix,
+    encode_varint,
+    encode_varint_field,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -47,27 +53,27 @@ def _numbered(name: str, index: int) -> str:
 
 def _attribute(name: str, value: bytes) -> bytes:
     """Return an entry of a node's map `attr`; `value` is an AttrValue message."""
-    return chunk(5, chunk(1, name) + chunk(2, value))
+    return encode_bytes(5, encode_bytes(1, name) + encode_bytes(2, value))
 
 
 def _attr_value(value: _Value) -> bytes:
     """Return an AttrValue message."""
     if isinstance(value, _Type):
-        return integer(6, value.value)
+        return encode_varint_field(6, value.value)
     if isinstance(value, bool):
-        return integer(5, value)
+        return encode_varint_field(5, value)
     if isinstance(value, int):
-        return integer(3, value)
+        return encode_varint_field(3, value)
     if isinstance(value, float):
-        return number(4, value)
+        return encode_float(4, value)
     if isinstance(value, str):
-        return chunk(2, value)
-    return chunk(1, chunk(3, b"".join(varint(item) for item in value)))
+        return encode_bytes(2, value)
+    return encode_bytes(1, encode_bytes(3, b"".join(encode_varint(item) for item in value)))
 
 
 def _shape(lengths: tuple[int, ...]) -> bytes:
     """Return a TensorShapeProto; -1 stands for an unknown length."""
-    return b"".join(chunk(2, integer(1, length)) for length in lengths)
+    return b"".join(encode_bytes(2, encode_varint_field(1, length)) for length in lengths)
 
 
 class _Writer:
@@ -108,7 +114,7 @@ class _Writer:
             value = self._node("Add", self._next("add"), [value, shortcut], T=_FLOAT)
             value = self._relu(value)
         self._tail(value)
-        self._out.write(chunk(4, integer(1, _PRODUCER)))
+        self._out.write(encode_bytes(4, encode_varint_field(1, _PRODUCER)))
 
     def _conv(self, conv: Conv, value: str) -> str:
         padding = "SAME"
@@ -187,29 +193,43 @@ class _Writer:
 
     def _placeholder(self, name: str, lengths: tuple[int, ...]) -> str:
         attributes = _attribute("dtype", _attr_value(_FLOAT))
-        attributes += _attribute("shape", chunk(7, _shape(lengths)))
+        attributes += _attribute("shape", encode_bytes(7, _shape(lengths)))
         return self._emit("Placeholder", name, [], attributes)
 
     def _text(self, name: str, text: str) -> str:
         """Add a constant that nothing uses; the format has no other place for a note."""
-        tensor = integer(1, _STRING.value) + chunk(2, b"") + chunk(8, text)
+        tensor = (
+            encode_varint_field(1, _STRING.value) + encode_bytes(2, b"") + encode_bytes(8, text)
+        )
         attributes = _attribute("dtype", _attr_value(_STRING))
-        return self._emit("Const", name, [], attributes + _attribute("value", chunk(8, tensor)))
+        return self._emit(
+            "Const", name, [], attributes + _attribute("value", encode_bytes(8, tensor))
+        )
 
     def _constant(self, name: str, values: NDArray[np.generic]) -> str:
         kind = _NUMPY[values.dtype.kind]
         data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
-        tensor = integer(1, kind.value) + chunk(2, _shape(values.shape)) + chunk(4, data)
+        tensor = (
+            encode_varint_field(1, kind.value)
+            + encode_bytes(2, _shape(values.shape))
+            + encode_bytes(4, data)
+        )
         attributes = _attribute("dtype", _attr_value(kind))
-        return self._emit("Const", name, [], attributes + _attribute("value", chunk(8, tensor)))
+        return self._emit(
+            "Const", name, [], attributes + _attribute("value", encode_bytes(8, tensor))
+        )
 
     def _node(self, op: str, name: str, inputs: list[str], **attributes: _Value) -> str:
         entries = (_attribute(key, _attr_value(value)) for key, value in attributes.items())
         return self._emit(op, name, inputs, b"".join(entries))
 
     def _emit(self, op: str, name: str, inputs: list[str], attributes: bytes) -> str:
-        head = chunk(1, name) + chunk(2, op) + b"".join(chunk(3, item) for item in inputs)
-        self._out.write(opening(1, len(head) + len(attributes)))
+        head = (
+            encode_bytes(1, name)
+            + encode_bytes(2, op)
+            + b"".join(encode_bytes(3, item) for item in inputs)
+        )
+        self._out.write(encode_length_prefix(1, len(head) + len(attributes)))
         self._out.write(head)
         self._out.write(attributes)
         return name

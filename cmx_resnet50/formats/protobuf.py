@@ -13,6 +13,7 @@ from __future__ import annotations
 import mmap
 import os
 import stat
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -257,14 +258,30 @@ def encode_varint(number: int) -> bytes:
     return bytes(encoded)
 
 
-def encode_key(number: int, wire: int) -> bytes:
-    """Return the key of a field in wire format."""
-    return encode_varint(number << 3 | wire)
+def encode_tag(field: int, wire: int) -> bytes:
+    """Return the tag that a field begins with: its number and its wire type."""
+    return encode_varint(field << 3 | wire)
 
 
-def encode_field(number: int, payload: bytes) -> bytes:
-    """Return a length-delimited field in wire format."""
-    return encode_key(number, LENGTH) + encode_varint(len(payload)) + payload
+def encode_length_prefix(field: int, length: int) -> bytes:
+    """Return the tag and the length that precede the `length` bytes of a field."""
+    return encode_tag(field, LENGTH) + encode_varint(length)
+
+
+def encode_bytes(field: int, data: bytes | str) -> bytes:
+    """Return a field that holds bytes, text or a message."""
+    data = data.encode() if isinstance(data, str) else data
+    return encode_length_prefix(field, len(data)) + data
+
+
+def encode_varint_field(field: int, value: int) -> bytes:
+    """Return a field that holds an integer, boolean or enumerator."""
+    return encode_tag(field, VARINT) + encode_varint(value)
+
+
+def encode_float(field: int, value: float) -> bytes:
+    """Return a field that holds a float32."""
+    return encode_tag(field, FIXED32) + struct.pack("<f", value)
 
 
 def _signed(number: int) -> int:

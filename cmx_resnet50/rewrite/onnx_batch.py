@@ -15,12 +15,10 @@ from typing import TYPE_CHECKING, NamedTuple
 from cmx_resnet50.formats.facts import Damaged
 from cmx_resnet50.formats.onnx import Tensor, read_tensor, read_value_info
 from cmx_resnet50.formats.protobuf import (
-    LENGTH,
     Document,
     Field,
-    encode_field,
-    encode_key,
-    encode_varint,
+    encode_bytes,
+    encode_length_prefix,
     map_file,
 )
 from cmx_resnet50.rewrite.errors import ReshapeError
@@ -94,7 +92,7 @@ def _read_skeleton(document: Document, layout: _Layout) -> onnx.ModelProto:
     graph = b"".join(document.data[part.at : part.end] for part in kept)
     rest = b"".join(document.data[field.at : field.end] for field in around)
     try:
-        model = onnx.ModelProto.FromString(encode_field(_GRAPH, graph) + rest)
+        model = onnx.ModelProto.FromString(encode_bytes(_GRAPH, graph) + rest)
     except DecodeError as error:
         raise Damaged(f"is not readable as an ONNX model ({error})") from None
     known = {value.name for value in model.graph.input}
@@ -198,17 +196,17 @@ def _pieces(
     graph: list[Piece] = []
     for part in layout.parts:
         if part.number == _INPUT and read_value_info(document, part).name == image.name:
-            graph.append(encode_field(_INPUT, image.SerializeToString()))
+            graph.append(encode_bytes(_INPUT, image.SerializeToString()))
         elif part.number == _OUTPUT:
-            graph.append(encode_field(_OUTPUT, next(outputs).SerializeToString()))
+            graph.append(encode_bytes(_OUTPUT, next(outputs).SerializeToString()))
         elif part.number != _VALUE_INFO:
             graph.append(Extent(part.at, part.end))
-    graph += [encode_field(_VALUE_INFO, value.SerializeToString()) for value in new.value_info]
+    graph += [encode_bytes(_VALUE_INFO, value.SerializeToString()) for value in new.value_info]
 
     pieces: list[Piece] = []
     for field in layout.model:
         if field is layout.graph:
-            pieces.append(encode_key(_GRAPH, LENGTH) + encode_varint(size_of(graph)))
+            pieces.append(encode_length_prefix(_GRAPH, size_of(graph)))
             pieces += graph
         else:
             pieces.append(Extent(field.at, field.end))

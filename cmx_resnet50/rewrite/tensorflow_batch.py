@@ -15,13 +15,11 @@ from struct import unpack_from
 
 from cmx_resnet50.formats.facts import Damaged
 from cmx_resnet50.formats.protobuf import (
-    LENGTH,
-    VARINT,
     Document,
     Field,
-    encode_field,
-    encode_key,
-    encode_varint,
+    encode_bytes,
+    encode_length_prefix,
+    encode_varint_field,
     map_file,
 )
 from cmx_resnet50.formats.tensorflow import (
@@ -214,14 +212,14 @@ def _find_sizes(
 def _rebuild(document: Document, record: Field, sizes: _Sizes, batch: int) -> Iterator[Piece]:
     """Lay out a field with the batch sizes in it replaced."""
     if record in sizes.places:
-        yield encode_field(_DIM, encode_key(1, VARINT) + encode_varint(batch))
+        yield encode_bytes(_DIM, encode_varint_field(1, batch))
     elif record in sizes.around:
         inner = [
             piece
             for child in document.fields(record)
             for piece in _rebuild(document, child, sizes, batch)
         ]
-        yield encode_key(record.number, LENGTH) + encode_varint(size_of(inner))
+        yield encode_length_prefix(record.number, size_of(inner))
         yield from inner
     else:
         yield Extent(record.at, record.end)

@@ -6,7 +6,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from cmx_resnet50.dummy.protobuf import chunk, integer
+from cmx_resnet50.formats.protobuf import encode_bytes, encode_varint_field
 
 FLOAT, INT64 = 1, 7  # TensorProto.DataType of ONNX
 DT_FLOAT, DT_INT32, DT_INT64 = 1, 3, 9  # tensorflow.DataType
@@ -41,63 +41,85 @@ def cost_of_reading(path: Path) -> tuple[str, float, float]:
 
 def onnx_model(graph: bytes, *, ir: int = 8, opset: int = 13) -> bytes:
     """Return an ONNX model around the bytes of a graph."""
-    return integer(1, ir) + chunk(2, "tests") + chunk(7, graph) + chunk(8, integer(2, opset))
+    return (
+        encode_varint_field(1, ir)
+        + encode_bytes(2, "tests")
+        + encode_bytes(7, graph)
+        + encode_bytes(8, encode_varint_field(2, opset))
+    )
 
 
 def onnx_value(number: int, name: str, dims: tuple[int | str, ...], dtype: int = FLOAT) -> bytes:
     """Return a value of a graph: 11 is an input, 12 an output, 13 an inner value."""
     shape = b"".join(
-        chunk(1, integer(1, dim) if isinstance(dim, int) else chunk(2, dim)) for dim in dims
+        encode_bytes(
+            1, encode_varint_field(1, dim) if isinstance(dim, int) else encode_bytes(2, dim)
+        )
+        for dim in dims
     )
-    return chunk(number, chunk(1, name) + chunk(2, chunk(1, integer(1, dtype) + chunk(2, shape))))
+    return encode_bytes(
+        number,
+        encode_bytes(1, name)
+        + encode_bytes(2, encode_bytes(1, encode_varint_field(1, dtype) + encode_bytes(2, shape))),
+    )
 
 
 def onnx_tensor(name: str, dims: tuple[int, ...], raw: bytes, dtype: int = FLOAT) -> bytes:
     """Return an initializer of a graph."""
-    sizes = b"".join(integer(1, dim) for dim in dims)
-    return chunk(5, sizes + integer(2, dtype) + chunk(8, name) + chunk(9, raw))
+    sizes = b"".join(encode_varint_field(1, dim) for dim in dims)
+    return encode_bytes(
+        5, sizes + encode_varint_field(2, dtype) + encode_bytes(8, name) + encode_bytes(9, raw)
+    )
 
 
 def attribute(name: str, value: bytes) -> bytes:
     """Return an attribute of a TensorFlow node; `value` is an AttrValue."""
-    return chunk(5, chunk(1, name) + chunk(2, value))
+    return encode_bytes(5, encode_bytes(1, name) + encode_bytes(2, value))
 
 
 def tf_shape(dims: tuple[int, ...] | None) -> bytes:
     """Return a TensorShapeProto; None is an unknown rank, -1 an unknown size."""
     if dims is None:
-        return integer(3, 1)
-    return b"".join(chunk(2, integer(1, dim)) for dim in dims)
+        return encode_varint_field(3, 1)
+    return b"".join(encode_bytes(2, encode_varint_field(1, dim)) for dim in dims)
 
 
 def output_shapes(*shapes: tuple[int, ...] | None) -> bytes:
     """Return the annotation `_output_shapes` of a TensorFlow node."""
-    return attribute("_output_shapes", chunk(1, b"".join(chunk(7, tf_shape(s)) for s in shapes)))
+    return attribute(
+        "_output_shapes", encode_bytes(1, b"".join(encode_bytes(7, tf_shape(s)) for s in shapes))
+    )
 
 
 def tf_node(name: str, op: str, inputs: tuple[str, ...] = (), attributes: bytes = b"") -> bytes:
     """Return a node of a TensorFlow graph."""
-    edges = b"".join(chunk(3, edge) for edge in inputs)
-    return chunk(1, chunk(1, name) + chunk(2, op) + edges + attributes)
+    edges = b"".join(encode_bytes(3, edge) for edge in inputs)
+    return encode_bytes(1, encode_bytes(1, name) + encode_bytes(2, op) + edges + attributes)
 
 
 def tf_placeholder(dims: tuple[int, ...] | None, extra: bytes = b"") -> bytes:
     """Return a Placeholder named ``input_tensor``."""
-    shape = attribute("shape", chunk(7, tf_shape(dims)))
+    shape = attribute("shape", encode_bytes(7, tf_shape(dims)))
     return tf_node("input_tensor", "Placeholder", (), dtype("dtype", DT_FLOAT) + shape + extra)
 
 
 def dtype(name: str, number: int) -> bytes:
     """Return an attribute that holds a type."""
-    return attribute(name, integer(6, number))
+    return attribute(name, encode_varint_field(6, number))
 
 
 def tf_constant(name: str, dims: tuple[int, ...], content: bytes, kind: int = DT_FLOAT) -> bytes:
     """Return a Const node."""
-    tensor = integer(1, kind) + chunk(2, tf_shape(dims)) + chunk(4, content)
-    return tf_node(name, "Const", (), dtype("dtype", kind) + attribute("value", chunk(8, tensor)))
+    tensor = (
+        encode_varint_field(1, kind) + encode_bytes(2, tf_shape(dims)) + encode_bytes(4, content)
+    )
+    return tf_node(
+        name, "Const", (), dtype("dtype", kind) + attribute("value", encode_bytes(8, tensor))
+    )
 
 
 def tf_graph(*nodes: bytes, producer: int = 27) -> bytes:
     """Return a TensorFlow graph of these nodes."""
-    return b"".join(nodes) + chunk(4, integer(1, producer) + integer(2, 12))
+    return b"".join(nodes) + encode_bytes(
+        4, encode_varint_field(1, producer) + encode_varint_field(2, 12)
+    )

@@ -17,11 +17,15 @@ from hypothesis import strategies as st
 from onnx import TensorProto, helper, numpy_helper
 
 from cmx_resnet50 import dummy
-from cmx_resnet50.dummy.protobuf import chunk, integer, opening
 from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import Damaged, FormatError, ModelFacts, NotAModel, TensorInfo
 from cmx_resnet50.formats.onnx import check_onnx
-from cmx_resnet50.formats.protobuf import Document
+from cmx_resnet50.formats.protobuf import (
+    Document,
+    encode_bytes,
+    encode_length_prefix,
+    encode_varint_field,
+)
 from tests.formats.messages import cost_of_reading, onnx_model, onnx_tensor, onnx_value
 
 KINDS = ("onnx-opset-8", "onnx-opset-11", "onnx-from-tf")
@@ -196,9 +200,11 @@ def test_layout(shape: tuple[int | str, ...], layout: str | None, tmp_path: Path
 
 def dense(op: str, second: str, dims: tuple[int, ...]) -> bytes:
     """Return a graph that ends in a layer with a constant and tells only the type of its scores."""
-    edges = chunk(1, "image") + chunk(1, second)
-    layer = chunk(1, edges + chunk(2, "logits") + chunk(4, op))
-    argmax = chunk(1, chunk(1, "logits") + chunk(2, "label") + chunk(4, "ArgMax"))
+    edges = encode_bytes(1, "image") + encode_bytes(1, second)
+    layer = encode_bytes(1, edges + encode_bytes(2, "logits") + encode_bytes(4, op))
+    argmax = encode_bytes(
+        1, encode_bytes(1, "logits") + encode_bytes(2, "label") + encode_bytes(4, "ArgMax")
+    )
     label = onnx_value(12, "label", ("N",), TensorProto.INT64)
     return layer + argmax + IMAGE + label + onnx_tensor(second, dims, bytes(4 * math.prod(dims)))
 
@@ -222,13 +228,17 @@ def test_classes(graph: bytes, classes: int | None, tmp_path: Path) -> None:
 
 
 def test_the_operator_set_of_another_domain_is_not_the_opset(tmp_path: Path) -> None:
-    other = chunk(8, chunk(1, "ai.onnx.ml") + integer(2, 3))
+    other = encode_bytes(8, encode_bytes(1, "ai.onnx.ml") + encode_varint_field(2, 3))
     facts = facts_of(onnx_model(IMAGE + SCORES, opset=12) + other, tmp_path)
     assert facts.version == {"ir": 8, "opset": 12}
 
 
 def test_fields_in_another_order(tmp_path: Path) -> None:
-    data = chunk(8, integer(2, 9)) + chunk(7, IMAGE + SCORES) + integer(1, 4)
+    data = (
+        encode_bytes(8, encode_varint_field(2, 9))
+        + encode_bytes(7, IMAGE + SCORES)
+        + encode_varint_field(1, 4)
+    )
     assert facts_of(data, tmp_path).version == {"ir": 4, "opset": 9}
 
 
@@ -311,12 +321,15 @@ def test_noise_in_a_model_ends_in_facts_or_a_refusal(
 
 MIB = 1 << 20
 HOSTILE = {
-    "a length beyond the file": integer(1, 8) + b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
+    "a length beyond the file": encode_varint_field(1, 8)
+    + b"\x3a\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
     "a length beyond the graph": onnx_model(b"\x0a\xff\x7f" + IMAGE),
-    "two graphs": onnx_model(IMAGE) + chunk(7, SCORES),
-    "no operator set": integer(1, 8) + chunk(7, IMAGE + SCORES),
-    "no graph": integer(1, 8) + chunk(8, integer(2, 13)),
-    "a graph that is a number": integer(1, 8) + integer(7, 1) + chunk(8, integer(2, 13)),
+    "two graphs": onnx_model(IMAGE) + encode_bytes(7, SCORES),
+    "no operator set": encode_varint_field(1, 8) + encode_bytes(7, IMAGE + SCORES),
+    "no graph": encode_varint_field(1, 8) + encode_bytes(8, encode_varint_field(2, 13)),
+    "a graph that is a number": encode_varint_field(1, 8)
+    + encode_varint_field(7, 1)
+    + encode_bytes(8, encode_varint_field(2, 13)),
     "more elements than bytes": onnx_model(IMAGE + onnx_tensor("w", (1 << 40,), bytes(4))),
     "more bytes than elements": onnx_model(IMAGE + onnx_tensor("w", (1,), bytes(400))),
     "elements beyond counting": onnx_model(IMAGE + onnx_tensor("w", (1 << 62,) * 60, b"")),
@@ -325,17 +338,26 @@ HOSTILE = {
     "a type that does not exist": onnx_model(IMAGE + onnx_tensor("w", (1,), bytes(4), 99)),
     "an input type that does not exist": onnx_model(onnx_value(11, "x", (1,), 99)),
     "an input of a thousand axes": onnx_model(onnx_value(11, "x", (1,) * 1000)),
-    "a weight without data": onnx_model(chunk(5, integer(1, 3) + integer(2, 7) + chunk(8, "w"))),
-    "float weights without data": onnx_model(chunk(5, integer(1, 3) + integer(2, 1))),
-    "a name that is no text": onnx_model(onnx_value(11, "x", (1,)) + chunk(11, chunk(1, b"\xff"))),
+    "a weight without data": onnx_model(
+        encode_bytes(
+            5, encode_varint_field(1, 3) + encode_varint_field(2, 7) + encode_bytes(8, "w")
+        )
+    ),
+    "float weights without data": onnx_model(
+        encode_bytes(5, encode_varint_field(1, 3) + encode_varint_field(2, 1))
+    ),
+    "a name that is no text": onnx_model(
+        onnx_value(11, "x", (1,)) + encode_bytes(11, encode_bytes(1, b"\xff"))
+    ),
     "millions of nodes": onnx_model(b"\x0a\x00" * (10 * MIB)),
     "millions of weights": onnx_model(b"\x2a\x00" * (10 * MIB)),
     "millions of operator sets": onnx_model(IMAGE) + b"\x42\x00" * (10 * MIB),
-    "millions of packed sizes": onnx_model(chunk(5, chunk(1, bytes(20 * MIB)))),
+    "millions of packed sizes": onnx_model(encode_bytes(5, encode_bytes(1, bytes(20 * MIB)))),
     "names of many megabytes": onnx_model(onnx_value(11, "x" * (50 * MIB), (1,))),
-    "metadata of many megabytes": onnx_model(IMAGE) + chunk(14, chunk(2, bytes(50 * MIB))),
+    "metadata of many megabytes": onnx_model(IMAGE)
+    + encode_bytes(14, encode_bytes(2, bytes(50 * MIB))),
     "nested without end": onnx_model(
-        functools.reduce(lambda inner, _: chunk(1, inner), range(2000), b"")
+        functools.reduce(lambda inner, _: encode_bytes(1, inner), range(2000), b"")
     ),
 }
 
@@ -354,16 +376,21 @@ def test_weights_are_not_read(tmp_path: Path) -> None:
     """Step over 4 GB of weights in 40,000 tensors, which are a hole in the file."""
     path = tmp_path / "model"
     count, each = 40_000, 100_000
-    record = chunk(8, "w") + integer(1, each) + integer(2, TensorProto.INT8) + opening(9, each)
-    header = opening(5, len(record) + each) + record
+    record = (
+        encode_bytes(8, "w")
+        + encode_varint_field(1, each)
+        + encode_varint_field(2, TensorProto.INT8)
+        + encode_length_prefix(9, each)
+    )
+    header = encode_length_prefix(5, len(record) + each) + record
     tail = IMAGE + SCORES
     size = count * (len(header) + each) + len(tail)
     with path.open("wb") as file:
-        file.write(integer(1, 8) + opening(7, size))
+        file.write(encode_varint_field(1, 8) + encode_length_prefix(7, size))
         for _ in range(count):
             file.write(header)
             file.seek(each, 1)
-        file.write(tail + chunk(8, integer(2, 13)))
+        file.write(tail + encode_bytes(8, encode_varint_field(2, 13)))
     outcome, seconds, megabytes = cost_of_reading(path)
     assert outcome == "facts"
     assert seconds < 1

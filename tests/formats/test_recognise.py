@@ -16,9 +16,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmx_resnet50 import dummy
-from cmx_resnet50.dummy.protobuf import chunk, integer
 from cmx_resnet50.formats import format_of, read_facts
 from cmx_resnet50.formats.facts import NotAModel, WrongFormat
+from cmx_resnet50.formats.protobuf import encode_bytes, encode_varint_field
 from cmx_resnet50.formats.recognise import describe, recognise
 
 KINDS = {
@@ -44,7 +44,10 @@ REFUSED = {
     "LFS": (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "Git LFS pointer"),
     "text": (b"404: Not Found\n", "text that begins with '404: Not Found'"),
     "zeros": (bytes(5000), "a file of zeros"),
-    "SavedModel": (integer(1, 1) + chunk(2, chunk(1, b"meta")), "a TensorFlow SavedModel"),
+    "SavedModel": (
+        encode_varint_field(1, 1) + encode_bytes(2, encode_bytes(1, b"meta")),
+        "a TensorFlow SavedModel",
+    ),
     "safetensors": (b'\x02\x00\x00\x00\x00\x00\x00\x00{"a": 1}', "a safetensors file"),
     "noise": (b"\xfe\xed\x00\x01\x02", "unknown data, which begins with the bytes fe ed 00 01 02"),
 }

@@ -11,10 +11,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmx_resnet50 import dummy
-from cmx_resnet50.dummy.protobuf import chunk, integer
 from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import Damaged, FormatError, ModelFacts, TensorInfo
-from cmx_resnet50.formats.protobuf import Document
+from cmx_resnet50.formats.protobuf import Document, encode_bytes, encode_varint_field
 from tests.formats.messages import (
     DT_FLOAT,
     DT_INT64,
@@ -144,7 +143,7 @@ def test_constants_of_other_types(tmp_path: Path) -> None:
 
 
 def test_a_version_of_before_versions(tmp_path: Path) -> None:
-    assert facts_of(IMAGE + integer(3, 21), tmp_path).version == {"producer": 21}
+    assert facts_of(IMAGE + encode_varint_field(3, 21), tmp_path).version == {"producer": 21}
 
 
 def test_a_cut_file_is_refused(tmp_path: Path) -> None:
@@ -197,7 +196,7 @@ def test_noise_in_a_graph_ends_in_facts_or_a_refusal(
     tmp_path_factory: pytest.TempPathFactory, noise: bytes
 ) -> None:
     path = tmp_path_factory.getbasetemp() / "noise.pb"
-    path.write_bytes(tf_graph(IMAGE, chunk(1, noise)))
+    path.write_bytes(tf_graph(IMAGE, encode_bytes(1, noise)))
     with contextlib.suppress(FormatError):
         read_facts(path)
 
@@ -208,11 +207,11 @@ HOSTILE = {
     "no version": IMAGE,
     "two nodes of one name": tf_graph(IMAGE, IMAGE),
     "an input that does not exist": tf_graph(IMAGE, tf_node("x", "Relu", ("y",))),
-    "a node without an operation": tf_graph(IMAGE, chunk(1, chunk(1, "x"))),
+    "a node without an operation": tf_graph(IMAGE, encode_bytes(1, encode_bytes(1, "x"))),
     "a node with a name of control bytes": tf_graph(IMAGE, tf_node("a\nb", "Relu")),
     "a constant without a value": tf_graph(IMAGE, tf_node("x", "Const")),
     "a constant without a tensor": tf_graph(
-        IMAGE, tf_node("x", "Const", (), attribute("value", integer(6, 1)))
+        IMAGE, tf_node("x", "Const", (), attribute("value", encode_varint_field(6, 1)))
     ),
     "more elements than bytes": tf_graph(IMAGE, tf_constant("w", (1 << 40,), bytes(4))),
     "more bytes than elements": tf_graph(IMAGE, tf_constant("w", (1,), bytes(400))),
@@ -222,7 +221,9 @@ HOSTILE = {
     "a rank beyond reason": tf_graph(IMAGE, tf_constant("w", (1,) * 1000, bytes(4))),
     "a type that does not exist": tf_graph(IMAGE, tf_constant("w", (1,), bytes(4), 99)),
     "millions of nodes": IMAGE + b"\x0a\x00" * (10 * MIB),
-    "millions of inputs": tf_graph(IMAGE, chunk(1, chunk(1, "x") + b"\x1a\x00" * (10 * MIB))),
+    "millions of inputs": tf_graph(
+        IMAGE, encode_bytes(1, encode_bytes(1, "x") + b"\x1a\x00" * (10 * MIB))
+    ),
     "a name of many megabytes": tf_graph(IMAGE, tf_node("x" * (50 * MIB), "Relu")),
     "many small nodes": tf_graph(
         IMAGE, *(tf_node(f"n{i}", "Relu", ("input_tensor",)) for i in range(80_000))

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 
 from cmx_resnet50 import dummy
-from cmx_resnet50.dummy.protobuf import chunk, integer, opening
 from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import NotAModel
+from cmx_resnet50.formats.protobuf import encode_bytes, encode_length_prefix, encode_varint_field
 from cmx_resnet50.rewrite import RESHAPEABLE, ReshapeError, reshape
 from tests.formats.messages import onnx_value, tf_placeholder
 
@@ -108,20 +108,34 @@ print(seconds, int(status[status.index("VmHWM:") + 1]) / 1024)
 def large(path: Path, kind: str, size: int) -> None:
     """Write a model with `size` bytes of weights."""
     if kind == "onnx":
-        weight = integer(1, size // 4) + integer(2, 1) + chunk(8, "w") + opening(9, size)
-        node = chunk(1, chunk(1, "x") + chunk(2, "y") + chunk(4, "Relu"))
-        head = node + chunk(2, "g") + opening(5, len(weight) + size) + weight
+        weight = (
+            encode_varint_field(1, size // 4)
+            + encode_varint_field(2, 1)
+            + encode_bytes(8, "w")
+            + encode_length_prefix(9, size)
+        )
+        node = encode_bytes(
+            1, encode_bytes(1, "x") + encode_bytes(2, "y") + encode_bytes(4, "Relu")
+        )
+        head = node + encode_bytes(2, "g") + encode_length_prefix(5, len(weight) + size) + weight
         tail = onnx_value(11, "x", ("N", 3, 4, 4)) + onnx_value(12, "y", ("N", 3, 4, 4))
-        head = integer(1, 8) + opening(7, len(head) + size + len(tail)) + head
-        tail += chunk(8, integer(2, 13))
+        head = (
+            encode_varint_field(1, 8) + encode_length_prefix(7, len(head) + size + len(tail)) + head
+        )
+        tail += encode_bytes(8, encode_varint_field(2, 13))
     else:
-        shape = chunk(2, chunk(2, integer(1, size // 4)))
-        tensor = integer(1, 1) + shape + opening(4, size)
-        value = opening(8, len(tensor) + size) + tensor
-        entry = chunk(1, "value") + opening(2, len(value) + size) + value
-        node = chunk(1, "w") + chunk(2, "Const") + opening(5, len(entry) + size) + entry
-        head = tf_placeholder((-1, 4, 4, 3)) + opening(1, len(node) + size) + node
-        tail = chunk(4, integer(1, 27))
+        shape = encode_bytes(2, encode_bytes(2, encode_varint_field(1, size // 4)))
+        tensor = encode_varint_field(1, 1) + shape + encode_length_prefix(4, size)
+        value = encode_length_prefix(8, len(tensor) + size) + tensor
+        entry = encode_bytes(1, "value") + encode_length_prefix(2, len(value) + size) + value
+        node = (
+            encode_bytes(1, "w")
+            + encode_bytes(2, "Const")
+            + encode_length_prefix(5, len(entry) + size)
+            + entry
+        )
+        head = tf_placeholder((-1, 4, 4, 3)) + encode_length_prefix(1, len(node) + size) + node
+        tail = encode_bytes(4, encode_varint_field(1, 27))
     with path.open("wb") as file:
         file.write(head)
         file.write(bytes(range(256)) * (size // 256))

@@ -7,22 +7,22 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import onnx
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmx_resnet50.dummy.protobuf import chunk, integer
 from cmx_resnet50.formats.facts import Damaged, NotAModel
 from cmx_resnet50.formats.protobuf import (
     FIELD_BUDGET,
     LENGTH,
     TEXT_BUDGET,
-    VARINT,
     Document,
     Field,
-    encode_field,
-    encode_key,
+    encode_bytes,
+    encode_float,
     encode_varint,
+    encode_varint_field,
     map_file,
     peek,
 )
@@ -36,9 +36,9 @@ fields = st.lists(
 
 def encode(content: list[tuple[int, int | bytes]]) -> bytes:
     return b"".join(
-        encode_field(number, value)
+        encode_bytes(number, value)
         if isinstance(value, bytes)
-        else encode_key(number, VARINT) + encode_varint(value)
+        else encode_varint_field(number, value)
         for number, value in content
     )
 
@@ -56,13 +56,20 @@ def test_reads_back_what_was_encoded(content: list[tuple[int, int | bytes]]) -> 
 
 
 @given(signed)
-def test_encodes_as_the_other_writer_of_this_project(number: int) -> None:
-    assert encode_key(3, VARINT) + encode_varint(number) == integer(3, number)
+def test_encodes_integers_as_protobuf_does(number: int) -> None:
+    message = onnx.OperatorSetIdProto(version=number)
+    assert encode_varint_field(2, number) == message.SerializeToString()
+
+
+@given(st.floats(width=32, allow_nan=False))
+def test_encodes_floats_as_protobuf_does(number: float) -> None:
+    message = onnx.AttributeProto(f=number)
+    assert encode_float(2, number) == message.SerializeToString()
 
 
 @given(st.lists(signed, max_size=30))
 def test_packed_numbers(values: list[int]) -> None:
-    document = Document(chunk(1, b"".join(encode_varint(value) for value in values)))
+    document = Document(encode_bytes(1, b"".join(encode_varint(value) for value in values)))
     (field,) = document.fields()
     assert document.integers(field) == values
 
@@ -124,14 +131,17 @@ def test_contradictions(data: bytes, reason: str) -> None:
 
 
 def test_an_inner_message_ends_where_its_field_ends() -> None:
-    document = Document(chunk(1, b"\x0a\x7f") + bytes(200))
+    document = Document(encode_bytes(1, b"\x0a\x7f") + bytes(200))
     outer = next(document.fields())
     with pytest.raises(Damaged, match="claims 127 bytes where 0 are left"):
         list(document.fields(outer))
 
 
 def test_a_field_that_may_stand_once() -> None:
-    document = Document(chunk(1, integer(2, 5)) + chunk(1, integer(2, 5) + integer(2, 6)))
+    document = Document(
+        encode_bytes(1, encode_varint_field(2, 5))
+        + encode_bytes(1, encode_varint_field(2, 5) + encode_varint_field(2, 6))
+    )
     once, twice = document.fields()
     found = document.only(once, 2)
     assert found is not None
@@ -146,14 +156,14 @@ def test_a_field_that_may_stand_once() -> None:
     [Document.text, Document.payload, lambda document, field: list(document.fields(field))],
 )
 def test_a_number_is_no_text(access: Callable[[Document, Field], object]) -> None:
-    document = Document(integer(1, 5))
+    document = Document(encode_varint_field(1, 5))
     (field,) = document.fields()
     with pytest.raises(Damaged, match="wire type 0"):
         access(document, field)
 
 
 def test_text_is_utf_8() -> None:
-    document = Document(chunk(1, "Größe") + chunk(1, b"\xff"))
+    document = Document(encode_bytes(1, "Größe") + encode_bytes(1, b"\xff"))
     good, bad = document.fields()
     assert document.text(good) == "Größe"
     with pytest.raises(Damaged, match="UTF-8"):
@@ -170,14 +180,14 @@ def test_budget_of_fields() -> None:
 
 
 def test_budget_of_packed_numbers() -> None:
-    document = Document(chunk(1, bytes(FIELD_BUDGET + 1)))
+    document = Document(encode_bytes(1, bytes(FIELD_BUDGET + 1)))
     (field,) = document.fields()
     with pytest.raises(Damaged, match="more than 250,000 fields"):
         document.integers(field)
 
 
 def test_budget_of_text() -> None:
-    document = Document(chunk(1, bytes(TEXT_BUDGET // 2 + 1)))
+    document = Document(encode_bytes(1, bytes(TEXT_BUDGET // 2 + 1)))
     (field,) = document.fields()
     document.text(field)
     with pytest.raises(Damaged, match="bytes of names"):
