@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from cmx_resnet50.errors import Resnet50Error, see
+
+if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
+    from cmx_resnet50.digests import Expected
 
 ASKED = "CM_RESNET50_ASKED_"
 RUN = "cm run script --tags=get,ml-model,resnet50"
@@ -142,6 +146,68 @@ class Artifact:
     def mentions(self, name: str) -> bool:
         """Whether the request's field `name` has a part in choosing this file."""
         return any(name in pattern for pattern in self.serves)
+
+    @property
+    def expected(self) -> Expected:
+        """What is known of the delivered file."""
+        from cmx_resnet50.digests import Expected
+
+        return Expected(self.md5, self.sha256, self.bytes)
+
+    @property
+    def expected_archive(self) -> Expected:
+        """What is known of the archive that is fetched in place of the file."""
+        from cmx_resnet50.digests import Expected
+
+        archive = self.archive or {}
+        return Expected(archive.get("md5"), archive.get("sha256"), archive.get("bytes"))
+
+    @property
+    def expected_download(self) -> Expected:
+        """What is known of the bytes that are fetched: the archive's where there is one."""
+        return self.expected if self.archive is None else self.expected_archive
+
+    @property
+    def expected_dummy(self) -> Expected:
+        """What is known of the random weights that stand in for this file."""
+        from cmx_resnet50.digests import Expected
+
+        dummy = self.dummy or {}
+        return Expected(dummy.get("md5"), dummy.get("sha256"), dummy.get("bytes"))
+
+    @property
+    def store_keys(self) -> list[str]:
+        """The keys under which a store may hold the file, the surest first."""
+        archive = self.archive or {}
+        digests = (
+            ("sha256", self.sha256),
+            ("md5", self.md5),
+            ("archive-sha256", archive.get("sha256")),
+            ("archive-md5", archive.get("md5")),
+        )
+        keys = [f"{kind}-{digest}" for kind, digest in digests if digest]
+        if not keys:
+            from hashlib import sha256
+
+            keys.append(f"url-{sha256(self.url.encode()).hexdigest()}")
+        return keys
+
+    @property
+    def archive_keys(self) -> list[str]:
+        """The keys of the archive that the file comes in; none where no digest is known."""
+        archive = self.archive or {}
+        return [f"{kind}-{archive[kind]}" for kind in ("sha256", "md5") if archive.get(kind)]
+
+    @property
+    def dummy_keys(self) -> list[str]:
+        """The key of the random weights that stand in for this file; none if there are none."""
+        return [f"sha256-{self.dummy['sha256']}"] if self.dummy else []
+
+    @property
+    def mirror_name(self) -> str:
+        """The name of the fetched file at a site's mirror: the archive's where there is one."""
+        name = urlsplit(self.url).path.rpartition("/")[2]
+        return name if self.archive is not None and name else self.file
 
 
 @dataclass(frozen=True)

@@ -122,7 +122,6 @@ def _import(parsed: argparse.Namespace) -> None:
 def _warn_of_archives(pipeline: Pipeline, objects: Sequence[StoredObject]) -> None:
     """Say which files a mirror made of this bundle would not have, as they are looked for."""
     from cmx_resnet50.cli.get import everything
-    from cmx_resnet50.naming import site_name
 
     requests = {artifact.name: (text, artifact) for text, artifact in everything(pipeline.catalog)}
     exported = {stored.sha256 for stored in objects}
@@ -131,7 +130,7 @@ def _warn_of_archives(pipeline: Pipeline, objects: Sequence[StoredObject]) -> No
         if known is not None and stored.archive is not None and stored.archive not in exported:
             text, artifact = known
             remark(
-                f"{stored.name}: the archive that it comes in, {site_name(artifact)}, is not in "
+                f"{stored.name}: the archive that it comes in, {artifact.mirror_name}, is not in "
                 "the store, and a mirror is asked for that. `bundle import` does not need it. "
                 f"To have it: cmx-resnet50 prefetch {text}, then export again."
             )

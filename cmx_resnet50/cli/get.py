@@ -211,11 +211,10 @@ def _row(pipeline: Pipeline, resolution: Resolution) -> dict[str, Any]:
 
 def _state(pipeline: Pipeline, resolution: Resolution) -> str | None:
     """Say how the store has all that is asked for: ``whole``, ``damaged``, or None."""
-    from cmx_resnet50.naming import dummy_keys, keys
-
-    names = dummy_keys if resolution.request.weights == "dummy" else keys
+    dummy = resolution.request.weights == "dummy"
     wanted = (resolution.artifact, *resolution.companions)
-    found = [pipeline.store.find(*names(artifact)) for artifact in wanted]
+    keys = [artifact.dummy_keys if dummy else artifact.store_keys for artifact in wanted]
+    found = [pipeline.store.find(*names) for names in keys]
     present = [stored for stored in found if stored is not None]
     if len(present) < len(found):
         return None

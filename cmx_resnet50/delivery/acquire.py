@@ -11,14 +11,6 @@ from typing import TYPE_CHECKING, Any
 from cmx_resnet50 import __version__
 from cmx_resnet50.catalog.table import Artifact
 from cmx_resnet50.errors import Resnet50Error
-from cmx_resnet50.naming import (
-    archive_keys,
-    dummy_keys,
-    expected,
-    expected_archive,
-    keys,
-    site_name,
-)
 from cmx_resnet50.options import Options
 from cmx_resnet50.redaction import redact
 from cmx_resnet50.store import Store, StoredObject
@@ -75,7 +67,7 @@ class Bringer:
             if artifact.archive is None:
                 digests, url = self._bring(artifact, urls, partial, named_by_user=named_by_user)
                 record = self.record(artifact, artifact.url if brought else url)
-            elif archive_keys(artifact):
+            elif artifact.archive_keys:
                 get = functools.partial(
                     self.packed, artifact, urls, named_by_user=named_by_user, brought=brought
                 )
@@ -91,14 +83,14 @@ class Bringer:
                 finally:
                     source.unlink()
                 record = self._unpacked_record(artifact, artifact.url if brought else url, given)
-            problem = expected(artifact).mismatch(digests)
+            problem = artifact.expected.mismatch(digests)
             if problem is not None:
                 partial.unlink()
                 raise Resnet50Error(f"{artifact.file} from {url}: {problem}.")
             _refuse_other_formats(artifact, partial)
             return digests, record
 
-        return self.store.obtain(keys(artifact), make, name=artifact.file)
+        return self.store.obtain(artifact.store_keys, make, name=artifact.file)
 
     def packed(
         self,
@@ -123,13 +115,13 @@ class Bringer:
             digests, url = self._bring(artifact, urls, partial, named_by_user=named_by_user)
             return digests, self._archive_record(artifact, artifact.url if brought else url)
 
-        name = site_name(artifact)
-        return self.store.obtain(archive_keys(artifact), make, name=name)[0]
+        name = artifact.mirror_name
+        return self.store.obtain(artifact.archive_keys, make, name=name)[0]
 
     def adopt_packed(self, artifact: Artifact, path: Path) -> None:
         """Take the user's own archive, which was compared already, as `packed` would keep it."""
         record = self._archive_record(artifact, path.as_uri())
-        self.store.import_file(path, keys=archive_keys(artifact), record=record)
+        self.store.import_file(path, keys=artifact.archive_keys, record=record)
 
     def _bring(
         self, artifact: Artifact, urls: Sequence[str], target: Path, *, named_by_user: bool
@@ -150,9 +142,9 @@ class Bringer:
             try:
                 found = fetch(
                     sources,
-                    expected(artifact) if artifact.archive is None else expected_archive(artifact),
+                    artifact.expected_download,
                     target,
-                    name=site_name(artifact),
+                    name=artifact.mirror_name,
                     options=FetchOptions(
                         connections=options.connections,
                         connect_timeout=options.connect_timeout,
@@ -177,32 +169,29 @@ class Bringer:
     def _site_urls(self, artifact: Artifact) -> list[str]:
         what = artifact.archive or {"md5": artifact.md5, "sha256": artifact.sha256}
         names = [f"{kind}/{what[kind]}" for kind in ("sha256", "md5") if what.get(kind)]
-        names.append(site_name(artifact))
+        names.append(artifact.mirror_name)
         return [f"{prefix.rstrip('/')}/{name}" for prefix in self.options.mirror for name in names]
 
     def dummy(self, artifact: Artifact) -> tuple[StoredObject, bool]:
         """Return the object with random weights in place of `artifact`, and whether it was made."""
-        facts = artifact.dummy
-        if facts is None:
+        if artifact.dummy is None:
             raise Resnet50Error(f"_dummy-weights: none are made for {artifact.name}.")
 
         def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
-            from cmx_resnet50.digests import Expected, digest_file
+            from cmx_resnet50.digests import digest_file
             from cmx_resnet50.dummy import write
-
-            wanted = Expected(facts["md5"], facts["sha256"], facts["bytes"])
 
             write(artifact.name, partial)
             digests = digest_file(partial)
-            problem = wanted.mismatch(digests)
+            problem = artifact.expected_dummy.mismatch(digests)
             if problem is not None:
                 raise Resnet50Error(f"The random weights made here are not the usual: {problem}.")
             return digests, self.record(artifact, f"dummy:{artifact.name}")
 
-        return self.store.obtain(dummy_keys(artifact), make, name=artifact.file)
+        return self.store.obtain(artifact.dummy_keys, make, name=artifact.file)
 
     def _archive_record(self, artifact: Artifact, url: str) -> dict[str, Any]:
-        return {**self.record(artifact, url), "file": site_name(artifact)}
+        return {**self.record(artifact, url), "file": artifact.mirror_name}
 
     def _unpacked_record(self, artifact: Artifact, url: str, packed: Digests) -> dict[str, Any]:
         return {**self.record(artifact, url), "archive": dict(vars(packed))}
@@ -225,7 +214,7 @@ def _unpack(artifact: Artifact, source: Path, partial: Path) -> Digests:
     from cmx_resnet50.gunzip import gunzip
 
     limit = (artifact.archive or {}).get("max_unpacked_bytes") or UNPACKED_LIMIT
-    return gunzip(source, partial, limit=limit, name=site_name(artifact))
+    return gunzip(source, partial, limit=limit, name=artifact.mirror_name)
 
 
 def _unpacked(

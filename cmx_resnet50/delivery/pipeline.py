@@ -11,21 +11,15 @@ from typing import TYPE_CHECKING, Any
 from cmx_resnet50.catalog.table import RUN, Artifact, Catalog, Resolution
 from cmx_resnet50.delivery.acquire import Bringer
 from cmx_resnet50.errors import Resnet50Error, see
-from cmx_resnet50.naming import (
-    archive_keys,
-    derived_key,
-    dummy_keys,
-    expected,
-    expected_archive,
-    keys,
-    site_name,
-)
 from cmx_resnet50.options import Options
 from cmx_resnet50.redaction import redact
 from cmx_resnet50.store import ObjectMissing, Placement, Store, StoredObject
 
 if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
     from cmx_resnet50.digests import Digests
+
+RESHAPE_REVISION = 1
+"""Raised when ``reshape`` writes other bytes, so that old results answer no longer."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +122,7 @@ class Pipeline:
             If no source gives the right bytes.
         """
         artifact = resolution.artifact
-        if resolution.request.weights == "dummy" or not archive_keys(artifact):
+        if resolution.request.weights == "dummy" or not artifact.archive_keys:
             return None
         return self._bringer.packed(artifact, resolution.sources)
 
@@ -150,8 +144,11 @@ class Pipeline:
                 return None
         if model is None or original is None or not self._is(resolution, original):
             return None
-        names = dummy_keys if resolution.request.weights == "dummy" else keys
-        others = [self._whole(*names(companion)) for companion in resolution.companions]
+        dummy = resolution.request.weights == "dummy"
+        others = [
+            self._whole(*(companion.dummy_keys if dummy else companion.store_keys))
+            for companion in resolution.companions
+        ]
         present = tuple(stored for stored in others if stored is not None)
         if len(present) < len(others):
             return None
@@ -205,7 +202,7 @@ class Pipeline:
                 "batch": batch,
             }
 
-        model, _ = self.store.obtain([derived_key(original, batch)], make, name=name)
+        model, _ = self.store.obtain([_derived_key(original, batch)], make, name=name)
         return replace(delivery, model=model, original=original)
 
     def is_shaped(self, delivery: Delivery) -> bool:
@@ -214,7 +211,7 @@ class Pipeline:
         return batch is None or self._derived(delivery.model, batch) is not None
 
     def _derived(self, original: StoredObject, batch: int) -> str | None:
-        found = self.store.find(derived_key(original, batch))
+        found = self.store.find(_derived_key(original, batch))
         return None if found is None else found.sha256
 
     def place(self, delivery: Delivery, folder: Path) -> list[tuple[Path, Placement]]:
@@ -236,14 +233,16 @@ class Pipeline:
 
         for artifact in (resolution.artifact, *resolution.companions):
             path = folder / artifact.file
-            wanted = expected(artifact)
+            wanted = artifact.expected
             if artifact is resolution.artifact:
                 wanted = Expected(artifact.md5, sha256 or artifact.sha256, artifact.bytes)
             if not wanted.verifiable or path.is_symlink() or not path.is_file():
                 continue
             if wanted.mismatch(digest_file(path)) is None:
                 self.store.import_file(
-                    path, keys=keys(artifact), record=self._bringer.record(artifact, path.as_uri())
+                    path,
+                    keys=artifact.store_keys,
+                    record=self._bringer.record(artifact, path.as_uri()),
                 )
         return self.find_complete(resolution, sha256)
 
@@ -306,22 +305,22 @@ class Pipeline:
     def _adopted(self, resolution: Resolution, given: Path) -> Delivery:
         artifact = resolution.artifact
         path = given / artifact.file if given.is_dir() else given
-        if given.is_dir() and not path.is_file() and (given / site_name(artifact)).is_file():
-            path = given / site_name(artifact)
+        if given.is_dir() and not path.is_file() and (given / artifact.mirror_name).is_file():
+            path = given / artifact.mirror_name
         if not path.is_file():
             raise Resnet50Error(f"The given file {path} does not exist, or is no file.")
         from cmx_resnet50.digests import digest_file
 
         digests = digest_file(path)
-        packed = expected_archive(artifact)
+        packed = artifact.expected_archive
         if packed.verifiable and packed.mismatch(digests) is None:
             # Only the archive's digest is published: what is in it cannot be compared itself.
             self._bringer.adopt_packed(artifact, path)
             stored, _ = self._bringer.fetched(artifact, [path.as_uri()])
             delivery = self._delivery(resolution, stored, (), "local")
             return replace(delivery, verified=True, url=path.as_uri())
-        problem = expected(artifact).mismatch(digests)
-        if problem is None and not expected(artifact).verifiable:
+        problem = artifact.expected.mismatch(digests)
+        if problem is None and not artifact.expected.verifiable:
             problem = "no digest of it is known"
         if problem is not None and not self.options.accept_any:
             raise Resnet50Error(
@@ -333,7 +332,7 @@ class Pipeline:
             from cmx_resnet50.formats import read_facts
 
             read_facts(path, artifact.format)
-        names = keys(artifact) if problem is None else [f"sha256-{digests.sha256}"]
+        names = artifact.store_keys if problem is None else [f"sha256-{digests.sha256}"]
         stored = self.store.import_file(
             path, keys=names, record=self._bringer.record(artifact, path.as_uri())
         )
@@ -370,3 +369,8 @@ class Pipeline:
         model, made = self._bringer.dummy(artifact)
         others = tuple(self._bringer.dummy(companion)[0] for companion in resolution.companions)
         return self._delivery(resolution, model, others, "dummy" if made else "store")
+
+
+def _derived_key(original: StoredObject, batch: int) -> str:
+    """Return the key under which the store holds `original` with a fixed batch."""
+    return f"derived-{original.sha256}-batch-{batch}-r{RESHAPE_REVISION}"

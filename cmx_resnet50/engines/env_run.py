@@ -20,7 +20,6 @@ from cmx_resnet50.delivery import google_drive
 from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
 from cmx_resnet50.engines import outputs
 from cmx_resnet50.errors import Resnet50Error
-from cmx_resnet50.naming import expected, expected_archive, keys
 from cmx_resnet50.options import Options, absolute
 from cmx_resnet50.redaction import redact
 
@@ -247,7 +246,7 @@ def tool_for(resolution: Resolution, asked: Sequence[str], options: Options) -> 
     if not named and (not declared or options.mirror or google_drive.installed()):
         return ""
     pipeline = Pipeline(Catalog.load(), options)
-    if pipeline.store.find(*keys(artifact)) is not None:
+    if pipeline.store.find(*artifact.store_keys) is not None:
         return ""
     return named[-1] if named else declared
 
@@ -261,10 +260,9 @@ def declared_tool(resolution: Resolution) -> str:
 def for_downloader(resolution: Resolution) -> dict[str, str]:
     """Return what the downloader needs to fetch the file that `resolution` means."""
     artifact = resolution.artifact
-    known = expected(artifact) if artifact.archive is None else expected_archive(artifact)
     return {
         "CM_PACKAGE_URL": resolution.sources[0],
-        "CM_DOWNLOAD_CHECKSUM": known.md5 or "",
+        "CM_DOWNLOAD_CHECKSUM": artifact.expected_download.md5 or "",
         "CM_DOWNLOAD_FILENAME": "" if artifact.archive else artifact.file,
         "CM_DAE_EXTRACT_DOWNLOADED": "yes" if artifact.archive else "no",
         "CM_ML_MODEL_FILE": artifact.file,

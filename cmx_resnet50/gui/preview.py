@@ -8,7 +8,6 @@ from dataclasses import dataclass, replace
 from cmx_resnet50.catalog.table import Artifact, Catalog, Refusal, Resolution
 from cmx_resnet50.catalog.variations import compose
 from cmx_resnet50.engines import env_run
-from cmx_resnet50.naming import dummy_keys, keys
 from cmx_resnet50.options import Options
 from cmx_resnet50.store import Store
 
@@ -135,7 +134,7 @@ def _percent(top1: str | None) -> str:
 
 def _stored(artifact: Artifact, store: Store, dummy: bool) -> str:
     """Say how the store has the file; nothing where it does not."""
-    names = dummy_keys(artifact) if dummy else keys(artifact)
+    names = artifact.dummy_keys if dummy else artifact.store_keys
     found = store.find(*names) if names else None
     if found is None:
         return ""

@@ -13,7 +13,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 PACKAGE = pages.ROOT / "cmx_resnet50"
 FREE = {"", "errors"}
 """What everybody may import: the package's own version, and the errors."""
-JOINING = {"cli", "engines", "gui", "delivery", "naming"}
+JOINING = {"cli", "engines", "gui", "delivery"}
 """Packages that are made to join others."""
 APART = ("catalog", "fetch", "store", "formats")
 
