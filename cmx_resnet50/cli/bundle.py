@@ -70,6 +70,7 @@ def _export(parsed: argparse.Namespace) -> int:
     from cmx_resnet50.cli.get import prefetched
     from cmx_resnet50.delivery.pipeline import Pipeline
     from cmx_resnet50.errors import Resnet50Error
+    from cmx_resnet50.mirror.bundle import export
     from cmx_resnet50.options import Options
 
     if parsed.requests and parsed.all:
@@ -90,7 +91,7 @@ def _export(parsed: argparse.Namespace) -> int:
         raise Resnet50Error(
             f"The store {pipeline.store.root} holds nothing to export. Name requests, or --all."
         )
-    target = pipeline.store.export(objects, parsed.target)
+    target = export(pipeline.store, objects, parsed.target)
     _warn_of_archives(pipeline, objects)
     if parsed.json:
         say_json({"target": str(target), "objects": _rows(objects)})
@@ -101,12 +102,13 @@ def _export(parsed: argparse.Namespace) -> int:
 
 
 def _import(parsed: argparse.Namespace) -> None:
+    from cmx_resnet50.mirror.bundle import import_
     from cmx_resnet50.options import Options
     from cmx_resnet50.store import Store
 
     store = Store(Options.read({}).store)
     there = {stored.sha256 for stored in store.objects() if store.check(stored)}
-    objects = store.import_(parsed.source)
+    objects = import_(store, parsed.source)
     taken = [stored for stored in objects if stored.sha256 not in there]
     if parsed.json:
         rows = _rows(objects)

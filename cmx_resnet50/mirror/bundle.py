@@ -8,7 +8,8 @@ A bundle is a folder or a plain ``.tar`` file that holds
 - ``md5/<hex>`` and ``<file name>``: further names of the same bytes, for a site that serves
   the folder by HTTP. A name that two objects share is left out.
 
-Only the manifest and the ``sha256/`` files are read back.
+Only the manifest and the ``sha256/`` files are read back. The store knows nothing of bundles:
+they are written from its objects and read through its face.
 """
 
 from __future__ import annotations
@@ -19,16 +20,17 @@ import os
 import re
 import tarfile
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
 from cmx_resnet50.store.layout import (
     SMALL,
     Layout,
     checked_key,
+    is_digest,
     is_sha256,
     plain,
     read_json,
@@ -37,6 +39,9 @@ from cmx_resnet50.store.layout import (
 from cmx_resnet50.store.link_or_copy import clone, disk_full_error, require_space, temporary_beside
 from cmx_resnet50.store.model import StoredObject, StoreError
 from cmx_resnet50.store.stat_stamp import regular
+
+if TYPE_CHECKING:
+    from cmx_resnet50.store import Store
 
 FORMAT = "cmx-resnet50-bundle"
 VERSION = 1
@@ -56,16 +61,27 @@ class Item:
     own: bool
 
 
-def export(
-    objects: Sequence[StoredObject], aliases: Sequence[tuple[str, str]], target: Path
-) -> Path:
-    """Write a bundle; a name that ends in ``.tar`` means one file, any other a folder.
+def export(store: Store, chosen: Iterable[StoredObject], target: Path) -> Path:
+    """Write a bundle of the objects `chosen` and return where it is.
+
+    Parameters
+    ----------
+    store : Store
+        The store that has the objects.
+    chosen : iterable of StoredObject
+        What to export, each once.
+    target : Path
+        A name that ends in ``.tar`` means one file, any other a folder.
 
     Raises
     ------
     StoreError
-        If there is no room or `target` cannot be written.
+        If an object is damaged, there is no room, or `target` cannot be written.
     """
+    objects = list(chosen)
+    for stored in objects:
+        store.require(stored)
+    aliases = list(store.layout.aliases())
     target = plain(target)
     manifest = to_json(
         {
@@ -168,6 +184,30 @@ def _member(name: str, size: int) -> tarfile.TarInfo:
     member = tarfile.TarInfo(name)
     member.size, member.mode = size, 0o644
     return member
+
+
+def import_(store: Store, source: Path) -> list[StoredObject]:
+    """Take every object of the bundle `source`, a folder or a ``.tar`` file, into the store.
+
+    Each is compared with its digest. Keys that are not digests are the bundle's word: they are
+    taken where the store knows no complete object by that key.
+
+    Raises
+    ------
+    StoreError
+        If it is not a bundle, or anything in it is not what its manifest says.
+    """
+    taken = []
+    with store.writing(str(source), None), opened(source, store.layout) as items:
+        for item in items:
+            new = [key for key in item.keys if is_digest(key) or not _known(store, key)]
+            taken.append(store.import_file(item.path, keys=new, record=item.record, move=item.own))
+    return taken
+
+
+def _known(store: Store, key: str) -> bool:
+    found = store.find(key)
+    return found is not None and store.check(found)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The store as its users see it: obtain, adopt, place, check, salvage, prune, bundle."""
+"""The store as its users see it: obtain, adopt, place, check, salvage, prune."""
 
 from __future__ import annotations
 
@@ -14,7 +14,6 @@ from cmx_resnet50.store.layout import (
     checked_key,
     contradiction,
     drop_empty,
-    is_digest,
     remove,
 )
 from cmx_resnet50.store.link_or_copy import clone, disk_full_error
@@ -109,7 +108,7 @@ class Store:
             return found, False
         with (
             self._locks.hold(f"obtain-{wanted[0]}", f"prepares {name}") as waited,
-            self._writing(name, None),
+            self.writing(name, None),
         ):
             found = self._valid(wanted)
             if found is None:
@@ -147,7 +146,7 @@ class Store:
             raise StoreError(f"{source} cannot be read ({error.strerror or error}).") from error
         self._must_agree(wanted, digests, str(source))
         provenance = {"name": source.name, **record}
-        with self._writing(source.name, digests.size):
+        with self.writing(source.name, digests.size):
             there = self._valid([f"sha256-{digests.sha256}"])
             if there is not None:
                 self._objects.bind(there.sha256, there.md5, wanted)
@@ -250,38 +249,37 @@ class Store:
         with self._locks.hold(PRUNING, f"prepares {name}"):
             yield
 
-    def export(self, objects: Iterable[StoredObject], target: Path) -> Path:
-        """Write a bundle to the folder or ``.tar`` file `target`; see ``bundle``."""
-        from cmx_resnet50.mirror.bundle import export
-
-        sound = []
-        for stored in objects:
-            if not self.check(stored):
-                raise self._damaged(stored)
-            sound.append(stored)
-        return export(sound, list(self.layout.aliases()), target)
-
-    def import_(self, source: Path) -> list[StoredObject]:
-        """Take every object of the bundle `source`, a folder or a ``.tar`` file.
-
-        Each is compared with its digest. Keys that are no digests are the bundle's word: they
-        are taken where the store knows no whole object by that key.
+    def require(self, stored: StoredObject) -> None:
+        """Make sure that the object is there and whole.
 
         Raises
         ------
-        StoreError
-            If it is no bundle, or anything in it is not what its manifest says.
+        ObjectMissing
+            If it is damaged or missing.
         """
-        from cmx_resnet50.mirror.bundle import opened
+        if not self.check(stored):
+            raise self._damaged(stored)
 
-        taken = []
-        with self._writing(str(source), None), opened(source, self.layout) as items:
-            for item in items:
-                new = [k for k in item.keys if is_digest(k) or self._valid([k]) is None]
-                taken.append(
-                    self.import_file(item.path, keys=new, record=item.record, move=item.own)
-                )
-        return taken
+    @contextmanager
+    def writing(self, name: str, size: int | None) -> Iterator[None]:
+        """Turn a full disk and a store that cannot be written into errors that say so.
+
+        Parameters
+        ----------
+        name : str
+            What is written, for the error.
+        size : int, optional
+            Its bytes, where they are known.
+        """
+        try:
+            yield
+        except OSError as error:
+            explained = disk_full_error(error, self.root, size, name)
+            if explained is None and str(error.filename or "").startswith(str(self.root)):
+                explained = read_only_error(self.root, error)
+            if explained is None:
+                raise
+            raise explained from error
 
     def _valid(self, keys: Sequence[str]) -> StoredObject | None:
         found = self._objects.find(keys)
@@ -318,19 +316,6 @@ class Store:
         remove(partial.parent)
         return stored
 
-    @contextmanager
-    def _writing(self, name: str, size: int | None) -> Iterator[None]:
-        """Turn a full disk and a store that cannot be written into errors that say so."""
-        try:
-            yield
-        except OSError as error:
-            explained = disk_full_error(error, self.root, size, name)
-            if explained is None and str(error.filename or "").startswith(str(self.root)):
-                explained = read_only_error(self.root, error)
-            if explained is None:
-                raise
-            raise explained from error
-
     def _publish(
         self, source: Path, digests: Digests, record: Mapping[str, Any], keys: Iterable[str]
     ) -> StoredObject:
@@ -355,7 +340,7 @@ class Store:
             return stored
         old = regular(self.layout.data(sha256))
         state = self._state(sha256)
-        with self._writing(sha256, None):
+        with self.writing(sha256, None):
             rebuilt = self._objects.repair_from_placement(sha256, candidates)
         if rebuilt is None:
             return None

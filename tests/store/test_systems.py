@@ -127,6 +127,7 @@ def test_a_full_disk_is_told_with_figures(tmp_path: Path) -> None:
         import sys
         from pathlib import Path
         from cmx_resnet50.digests import digest_file
+        from cmx_resnet50.mirror import bundle
         from cmx_resnet50.store import Store, StoreError
         small, large = Path(sys.argv[1]), Path(sys.argv[2])
         def make(partial):
@@ -149,8 +150,8 @@ def test_a_full_disk_is_told_with_figures(tmp_path: Path) -> None:
         assert list((small / "out").iterdir()) == []
         refused(lambda: Store(small / "s").import_file(stored.path, record={}))
         assert list((small / "s/temporary").iterdir()) == []
-        refused(lambda: store.export([stored], small / "b.tar"))
-        refused(lambda: store.export([stored], small / "b"))
+        refused(lambda: bundle.export(store, [stored], small / "b.tar"))
+        refused(lambda: bundle.export(store, [stored], small / "b"))
         assert not list(small.glob("b*"))
     """
     if subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False).returncode:

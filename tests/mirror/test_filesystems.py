@@ -19,7 +19,7 @@ from cmx_resnet50.digests import Expected, digest_file
 from cmx_resnet50.fetch import FetchError, FetchOptions
 from cmx_resnet50.mirror.publish import Item, opened, publish
 from cmx_resnet50.mirror.target import PublishError
-from tests.s3.test_fetch import CONTENT, SIZE, Seen, get, interrupt, known
+from tests.mirror.test_fetch import CONTENT, SIZE, Seen, get, interrupt, known
 
 HEAD = {"format": "cmx-resnet50-bundle", "version": 1}
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from tests.docs import pages
 from tests.harness.cm import CM
-from tests.s3.conftest import BUCKET, Place
+from tests.mirror.conftest import BUCKET, Place
 
 PAGE = pages.ROOT / "docs" / "clusters.md"
 

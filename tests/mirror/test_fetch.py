@@ -26,8 +26,8 @@ from cmx_resnet50.fetch import (
 )
 from tests.harness import seaweed
 from tests.harness.authority import Authority
-from tests.s3 import gate
-from tests.s3.conftest import BUCKET, Place, client
+from tests.mirror import gate
+from tests.mirror.conftest import BUCKET, Place, client
 
 SIZE = 6_000_011
 CONTENT = random.Random(6).randbytes(SIZE)

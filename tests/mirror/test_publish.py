@@ -13,7 +13,7 @@ import pytest
 from tests.harness.artifacts import ARTIFACTS, delivered
 from tests.harness.cm import CM
 from tests.harness.origin import Origin
-from tests.s3.conftest import MIRROR, Place
+from tests.mirror.conftest import MIRROR, Place
 
 TOOL = "cmx-resnet50"
 NODES = 8
