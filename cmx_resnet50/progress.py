@@ -1,6 +1,6 @@
-"""How a transfer is seen: a bar on a terminal, a line now and then elsewhere, or nothing.
+"""How a transfer is shown: a bar on a terminal, lines elsewhere, a caller's function, or nothing.
 
-All of it goes to stderr; stdout is for results.
+Bars and lines go to stderr; stdout is for results.
 """
 
 from __future__ import annotations
@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import sys
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -17,9 +18,15 @@ LINE_SECONDS = 30.0
 LINE_PARTS = 10
 MEGA = 1_000_000
 
+ProgressCallback = Callable[[str, int, "int | None"], object]
+"""Takes the name of a file, the bytes that are there, and how many it has as far as known."""
+
 
 class Progress:
     """Progress that is not shown, and the base of those that are."""
+
+    visible = False
+    """Whether it is printed, so that a library with a display of its own may show that."""
 
     def start(self, name: str, total: int | None, source: str, resumed: int) -> None:
         """Begin to show the file `name`, or begin anew from another source.
@@ -48,6 +55,8 @@ class Progress:
 
 class LineProgress(Progress):
     """A line every tenth of the file or every 30 s, whichever comes first: for logs."""
+
+    visible = True
 
     def __init__(self) -> None:
         self._name = ""
@@ -96,6 +105,8 @@ class LineProgress(Progress):
 class BarProgress(Progress):
     """One tqdm bar with rate and time left: for terminals."""
 
+    visible = True
+
     def __init__(self) -> None:
         self._bar: tqdm[Any] | None = None
 
@@ -137,15 +148,38 @@ class BarProgress(Progress):
             self._bar = None
 
 
-def progress_for(silent: bool) -> Progress:
+class CallbackProgress(Progress):
+    """Calls a function at each step; what it raises ends the transfer, which can be resumed."""
+
+    def __init__(self, callback: ProgressCallback) -> None:
+        self._callback = callback
+        self._name = ""
+        self._total: int | None = None
+        self._count = 0
+
+    def start(self, name: str, total: int | None, source: str, resumed: int) -> None:
+        """Report what is there already."""
+        self._name, self._total, self._count = name, total, resumed
+        self._callback(name, resumed, total)
+
+    def advance(self, count: int) -> None:
+        """Report the bytes that are there now, where there are new ones."""
+        if count:
+            self._count += count
+            self._callback(self._name, self._count, self._total)
+
+
+def progress_for(shown: bool | ProgressCallback) -> Progress:
     """Return the progress that suits where stderr goes.
 
     Parameters
     ----------
-    silent : bool
-        Whether to show nothing.
+    shown : bool or callable
+        Whether to show anything; a function is called in place of that.
     """
-    if silent:
+    if callable(shown):
+        return CallbackProgress(shown)
+    if not shown:
         return Progress()
     return BarProgress() if sys.stderr.isatty() else LineProgress()
 

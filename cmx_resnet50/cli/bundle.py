@@ -72,10 +72,11 @@ def _export(parsed: argparse.Namespace) -> int:
     from cmx_resnet50.errors import Resnet50Error
     from cmx_resnet50.mirror.bundle import export
     from cmx_resnet50.options import Options
+    from cmx_resnet50.progress import progress_for
 
     if parsed.requests and parsed.all:
         wrong("bundle export", "name requests, or give --all, not both.")
-    pipeline = Pipeline(Catalog.load(), Options.read({}), silent=parsed.silent)
+    pipeline = Pipeline(Catalog.load(), Options.read({}), progress_for(not parsed.silent))
     if parsed.requests or parsed.all:
         done, failed = prefetched(pipeline, parsed.requests, parsed.all)
         if failed:

@@ -226,13 +226,14 @@ def _get(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.delivery.pipeline import Pipeline
     from cmx_resnet50.engines import env_run, outputs
     from cmx_resnet50.options import Options
+    from cmx_resnet50.progress import progress_for
 
     catalog = Catalog.load()
     options = Options.read({"CM_RESNET50_OFFLINE": "yes"} if parsed.offline else {})
     names = [name for text in parsed.variations for name in names_in(text)]
     given = {"CM_RESNET50_CHECKPOINT": str(parsed.checkpoint or "")}
     env, resolution = resolved(catalog, names, options, set(), **given)
-    pipeline = Pipeline(catalog, options, silent=parsed.silent)
+    pipeline = Pipeline(catalog, options, progress_for(not parsed.silent))
     delivery = pipeline.obtain(resolution)
     own = options.store / "places" / delivery.model.sha256
     folder = parsed.to or own / "model"
@@ -287,10 +288,11 @@ def _prefetch(parsed: argparse.Namespace) -> int:
     from cmx_resnet50.cli.arguments import wrong
     from cmx_resnet50.delivery.pipeline import Pipeline
     from cmx_resnet50.options import Options
+    from cmx_resnet50.progress import progress_for
 
     if bool(parsed.requests) == parsed.all:
         wrong("prefetch", "name requests, or give --all.")
-    pipeline = Pipeline(Catalog.load(), Options.read({}), silent=parsed.silent)
+    pipeline = Pipeline(Catalog.load(), Options.read({}), progress_for(not parsed.silent))
     done, failed = prefetched(pipeline, parsed.requests, parsed.all)
     rows = [
         {

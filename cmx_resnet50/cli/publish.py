@@ -71,11 +71,12 @@ def _publish(parsed: argparse.Namespace) -> int:
         )
     if parsed.from_store:
         options = replace(options, offline=True, mirror=())
-    pipeline = Pipeline(Catalog.load(), options, silent=parsed.silent)
+    progress = progress_for(not parsed.silent)
+    pipeline = Pipeline(Catalog.load(), options, progress)
     items = _items(pipeline, parsed)
     rows: list[dict[str, Any]] = []
     head = {"format": FORMAT, "version": VERSION}
-    for item, sent in publish(items, target, head, progress_for(parsed.silent)):
+    for item, sent in publish(items, target, head, progress):
         entry = item.entry
         known = {key: entry[key] for key in ("bytes", "sha256", "md5")}
         rows.append(

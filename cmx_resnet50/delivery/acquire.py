@@ -12,6 +12,7 @@ from cmx_resnet50 import __version__
 from cmx_resnet50.catalog.table import Artifact
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.options import Options
+from cmx_resnet50.progress import Progress
 from cmx_resnet50.redaction import redact
 from cmx_resnet50.store import Store, StoredObject
 
@@ -32,14 +33,14 @@ class Bringer:
         Where the objects go.
     options : Options
         What the user set.
-    silent : bool
-        Whether to print no progress.
+    progress : Progress
+        Shows transfers.
     """
 
-    def __init__(self, store: Store, options: Options, *, silent: bool) -> None:
+    def __init__(self, store: Store, options: Options, progress: Progress) -> None:
         self.store = store
         self.options = options
-        self.silent = silent
+        self.progress = progress
 
     def fetched(
         self,
@@ -128,7 +129,6 @@ class Bringer:
     ) -> tuple[Digests, str]:
         """Fetch what `artifact` is delivered as; return its digests, and the URL that gave it."""
         from cmx_resnet50.fetch import FetchError, FetchOptions, Source, fetch
-        from cmx_resnet50.progress import progress_for
 
         options = self.options
         by_tool = artifact.tool is not None and artifact.url in urls and not options.offline
@@ -153,7 +153,7 @@ class Bringer:
                         stall_seconds=options.stall_seconds,
                         offline=options.offline,
                     ),
-                    progress=progress_for(self.silent),
+                    progress=self.progress,
                     place_hint=BY_HAND,
                 )
                 return found.digests, found.url
@@ -163,7 +163,7 @@ class Bringer:
         from cmx_resnet50.delivery import google_drive
         from cmx_resnet50.digests import digest_file
 
-        google_drive.download(artifact, target, silent=self.silent)
+        google_drive.download(artifact, target, quiet=not self.progress.visible)
         return digest_file(target), artifact.url
 
     def _site_urls(self, artifact: Artifact) -> list[str]:

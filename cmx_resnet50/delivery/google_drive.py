@@ -24,7 +24,7 @@ def installed() -> bool:
     return find_spec("gdown") is not None
 
 
-def download(artifact: Artifact, target: Path, *, silent: bool) -> None:
+def download(artifact: Artifact, target: Path, *, quiet: bool) -> None:
     """Fetch `artifact` from Google Drive to `target`; the caller compares digests.
 
     Raises
@@ -48,7 +48,7 @@ def download(artifact: Artifact, target: Path, *, silent: bool) -> None:
     failure = getattr(gdown.exceptions, "DownloadError", FileURLRetrievalError)
     try:
         with _trust() as verify:
-            gdown.download(artifact.url, str(target), quiet=silent, verify=verify)
+            gdown.download(artifact.url, str(target), quiet=quiet, verify=verify)
     except (failure, OSError) as error:
         # requests says with a plain OSError, without a number, that a bundle is not there.
         troubled = isinstance(error, OSError) and not isinstance(error, RequestException)

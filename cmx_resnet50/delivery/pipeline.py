@@ -12,6 +12,7 @@ from cmx_resnet50.catalog.table import RUN, Artifact, Catalog, Resolution
 from cmx_resnet50.delivery.acquire import Bringer
 from cmx_resnet50.errors import Resnet50Error, see
 from cmx_resnet50.options import Options
+from cmx_resnet50.progress import Progress
 from cmx_resnet50.redaction import redact
 from cmx_resnet50.store import ObjectMissing, Placement, Store, StoredObject
 
@@ -60,16 +61,17 @@ class Pipeline:
         The table of artifacts.
     options : Options
         What the user set.
-    silent : bool
-        Whether to print no progress.
+    progress : Progress, optional
+        Shows transfers; by default nothing does.
     """
 
-    def __init__(self, catalog: Catalog, options: Options, *, silent: bool = False) -> None:
+    def __init__(
+        self, catalog: Catalog, options: Options, progress: Progress | None = None
+    ) -> None:
         self.catalog = catalog
         self.options = options
-        self.silent = silent
         self.store = Store(options.store)
-        self._bringer = Bringer(self.store, options, silent=silent)
+        self._bringer = Bringer(self.store, options, progress or Progress())
 
     def obtain(self, resolution: Resolution, extra_sources: Sequence[str] = ()) -> Delivery:
         """Return the objects of `resolution`, fetched or made only where the store lacks them.

@@ -21,6 +21,7 @@ from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
 from cmx_resnet50.engines import outputs
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.options import Options, absolute
+from cmx_resnet50.progress import progress_for
 from cmx_resnet50.redaction import redact
 
 PLACE = receipt.RUN + "PLACE"
@@ -172,7 +173,7 @@ def prepare(
     silent : bool
         Whether to print no progress.
     """
-    pipeline = Pipeline(Catalog.load(), options, silent=silent)
+    pipeline = Pipeline(Catalog.load(), options, progress_for(not silent))
     further = [str(env.get(f"CM_DOWNLOAD_URL{index}", "")) for index in range(1, 5)]
     delivery = pipeline.plain(resolution, [url for url in further if url])
     folder = _original_folder(env) if resolution.batch is not None else Path(env[PLACE]).parent
@@ -214,7 +215,7 @@ def complete(env: Env, delivery: Delivery, options: Options, *, silent: bool) ->
     """Make the batch true that was asked for, and fill the entry's place with the result."""
     if delivery.resolution.batch is None:
         return delivery
-    pipeline = Pipeline(Catalog.load(), options, silent=silent)
+    pipeline = Pipeline(Catalog.load(), options, progress_for(not silent))
     made = Path(env[ENTRY] or ".") / delivery.resolution.artifact.file
     by_script = receipt.RUN + "ORIGINAL" in env
     shaped = pipeline.shape(delivery, ready=made if by_script else None)
@@ -272,7 +273,7 @@ def for_downloader(resolution: Resolution) -> dict[str, str]:
 def adopt(env: Env, resolution: Resolution, options: Options) -> Delivery:
     """Take what the downloader fetched with another tool, check it, and fill the place."""
     path = str(env.get("CM_DOWNLOAD_DOWNLOADED_PATH") or env[outputs.FILE_WITH_PATH])
-    pipeline = Pipeline(Catalog.load(), options)
+    pipeline = Pipeline(Catalog.load(), options, progress_for(True))
     try:
         local = replace(resolution, sources=(Path(path).as_uri(),))
         delivery = pipeline.plain(local, brought=True)
@@ -336,7 +337,7 @@ def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> str:
     options = Options.read(env)
     resolution = resolve(request_of(env, const, None), options)
     say_notes(env, [*resolution.notes, *resolution.remarks])
-    pipeline = Pipeline(Catalog.load(), options, silent=silent)
+    pipeline = Pipeline(Catalog.load(), options, progress_for(not silent))
     sha256 = str(env.get(outputs.PREFIX + "SHA256", ""))
     place = Path(env[receipt.CACHED]).parent
     delivery = pipeline.find_complete(resolution, sha256) or pipeline.reimport(

@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 SHOW = """
 import sys, time
 from cmx_resnet50.progress import progress_for
-progress = progress_for(len(sys.argv) > 1)
+progress = progress_for(len(sys.argv) == 1)
 progress.start("model.onnx", 100_000_000, "https://h/f", 20_000_000)
 for _ in range(160):
     progress.advance(500_000)
@@ -55,7 +55,7 @@ def test_a_line_now_and_then_where_a_tenth_takes_long(
 ) -> None:
     now = 0.0
     monkeypatch.setattr("cmx_resnet50.progress.time.monotonic", lambda: now)
-    shown = progress_for(False)
+    shown = progress_for(True)
     shown.start("model.onnx", 100_000_000, "https://h/f", 0)
     for _ in range(99):
         now += 1.0
@@ -70,7 +70,28 @@ def test_a_line_now_and_then_where_a_tenth_takes_long(
 def test_nothing_when_silent() -> None:
     done = run("silent")
     assert (done.stdout, done.stderr) == ("", "")
-    assert type(progress_for(True)) is Progress
+    assert type(progress_for(False)) is Progress
+
+
+def test_a_function_is_told_what_is_there(capsys: pytest.CaptureFixture[str]) -> None:
+    seen: list[tuple[str, int, int | None]] = []
+    shown = progress_for(lambda *step: seen.append(step))
+    shown.start("model.onnx", 100, "https://h/f", 20)
+    for count in (30, 0, 50):
+        shown.advance(count)
+    shown.note("a note")
+    shown.start("model.onnx", None, "https://other/f", 0)
+    shown.advance(7)
+    shown.done()
+    name = "model.onnx"
+    assert seen == [
+        (name, 20, 100),
+        (name, 50, 100),
+        (name, 100, 100),
+        (name, 0, None),
+        (name, 7, None),
+    ]
+    assert capsys.readouterr().err == ""
 
 
 def test_a_size_that_nobody_knows() -> None:

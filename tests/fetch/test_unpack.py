@@ -90,7 +90,7 @@ def test_an_archive_of_the_table_has_a_bound_of_its_own(tmp_path: Path) -> None:
         facts["archive"]["max_unpacked_bytes"] = limit
         catalog = Catalog(meta)
         request = Request(framework="tflite", explicit=frozenset({"tflite"}))
-        return Pipeline(catalog, options, silent=True).obtain(catalog.resolve(request))
+        return Pipeline(catalog, options).obtain(catalog.resolve(request))
 
     with pytest.raises(UnpackError, match="more than the 1,000,000 bytes"):
         obtain(1_000_000)

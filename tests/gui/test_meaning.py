@@ -65,7 +65,7 @@ def test_random_weights_are_told_as_such(store: Path) -> None:
 def test_a_made_dummy_is_in_the_store(store: Path) -> None:
     catalog = Catalog.load()
     request = Request("ncnn", weights="dummy")
-    Pipeline(catalog, Options.read({}), silent=True).obtain(catalog.resolve(request))
+    Pipeline(catalog, Options.read({})).obtain(catalog.resolve(request))
     for file in preview.meaning(["ncnn", "dummy-weights"], {}).files:
         assert dict(file.facts)["In the store"] == "yes"
     plain = preview.meaning(["ncnn"], {}).files[0]
