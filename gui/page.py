@@ -16,7 +16,6 @@ from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.gui import form, labels, preview, process, scripts
 from cmx_resnet50.gui.command import Call
 from cmx_resnet50.gui.server import Settings
-from cmx_resnet50.gui.values import BadValue
 
 STYLE = """<style>
 .block-container {padding-top: 2.5rem; padding-bottom: 3rem; max-width: 76rem;}
@@ -97,7 +96,7 @@ def preset(script: scripts.Script, shape: form.Form, variations: tuple[str, ...]
         del st.session_state[key]
     try:
         choose(shape, variations)
-    except BadValue as problem:
+    except Resnet50Error as problem:
         st.session_state["problem"] = str(problem)
 
 
@@ -242,7 +241,7 @@ def answer(
         st.error(labels.escaped(unknown))
     try:
         asked, inputs = shape.variations(choices), shape.inputs(choices)
-    except BadValue as problem:
+    except Resnet50Error as problem:
         st.error(labels.escaped(str(problem)))
         show_run(script, None, settings)
         return

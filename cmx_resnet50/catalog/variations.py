@@ -7,8 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from cmx_resnet50.catalog.table import Refusal
+from cmx_resnet50.errors import Resnet50Error
 
 _PLACEHOLDER = re.compile(r"<<<(.*?)>>>")
+
+
+class BadVariation(Resnet50Error):
+    """A variation that a script does not have, or that lacks its value."""
 
 
 def compose(meta: Mapping[str, Any], asked: Sequence[str]) -> dict[str, str]:

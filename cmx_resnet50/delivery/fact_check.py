@@ -7,16 +7,13 @@ they come near a shell.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from cmx_resnet50.catalog.table import Artifact
-from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.formats.facts import FormatError, ModelFacts, TensorInfo
-
-_PLAIN = re.compile(r"[A-Za-z0-9_./:;, -]{1,200}")
+from cmx_resnet50.shell_values import Place, check
 
 
 def described(artifact: Artifact, path: Path) -> tuple[Artifact, list[str]]:
@@ -33,7 +30,7 @@ def described(artifact: Artifact, path: Path) -> tuple[Artifact, list[str]]:
     ------
     FormatError
         If a file of unknown origin is no model of the format that is asked for.
-    Resnet50Error
+    UnsafeValue
         If it names its inputs or outputs with characters that a shell would act on.
     """
     from cmx_resnet50.formats import read_facts
@@ -51,10 +48,7 @@ def described(artifact: Artifact, path: Path) -> tuple[Artifact, list[str]]:
         ]
         return _filled(artifact, facts), [f"{text}. Please report this." for text in problems]
     for tensor in (*facts.inputs, *facts.outputs):
-        if not _PLAIN.fullmatch(tensor.name):
-            raise Resnet50Error(
-                f"{path} names a tensor {tensor.name!r}: such a name is not exported."
-            )
+        check(f"The name of a tensor in {path}", tensor.name, Place.NAME)
     precision = facts.weight_precision or artifact.precision
     return _filled(replace(artifact, precision=precision), facts), []
 

@@ -14,6 +14,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
+from cmx_resnet50 import shell_values
 from cmx_resnet50.cached_run import receipt
 from cmx_resnet50.catalog.table import Catalog, Refusal, Request, Resolution
 from cmx_resnet50.delivery import google_drive
@@ -23,6 +24,7 @@ from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.options import Options, absolute
 from cmx_resnet50.progress import progress_for
 from cmx_resnet50.redaction import redact
+from cmx_resnet50.shell_values import Place, UnsafeValue
 
 PLACE = receipt.RUN + "PLACE"
 """Where the entry's own copy shall lie; set by `prepare`, read by `finish`."""
@@ -42,9 +44,6 @@ ENSURED = receipt.RUN + "ENSURED"
 """Set once `ensure` was called: the ensure script is then not run again for the same run."""
 SAID = receipt.RUN + "SAID"
 """Set once the notes of a request were printed, so that one run says them once."""
-_UNSAFE = re.compile(r'[$`\x00-\x1f\x7f]|(?<!\\)(?:\\\\)*"|(?<!\\)(?:\\\\)*\\\Z')
-"""What ends or acts inside a double-quoted word of a shell: also a quote after an even number
-of backslashes, and a last backslash that would swallow the closing quote."""
 
 _WAS = {"absent": "missing", "other bytes": "damaged", "link": "a link", "folder": "a folder"}
 
@@ -53,28 +52,18 @@ _BATCH = re.compile(r"[1-9][0-9]{0,5}")
 Env = MutableMapping[str, Any]
 
 
-class UnsafeValue(Resnet50Error):
-    """A value that a shell would read as more than text."""
-
-
 def check_values(env: Mapping[str, Any], patterns: Iterable[str]) -> None:
     """Refuse values that would act in the shell scripts into which the engine writes env.
 
     Raises
     ------
     UnsafeValue
-        For a ``$``, a backtick, a control character or an unescaped quote in a key that one
-        of `patterns` matches.
+        For a value that would not stay text, of a key that one of `patterns` matches.
     """
     patterns = tuple(patterns)
     for key, value in env.items():
-        found = _UNSAFE.search(str(value))
-        if found and any(fnmatchcase(key, pattern) for pattern in patterns):
-            raise UnsafeValue(
-                f"{key} holds {found.group()!r}, which a shell would act on. "
-                "Give a value without $, backticks, quotes, control characters and a "
-                "backslash at its end."
-            )
+        if any(fnmatchcase(key, pattern) for pattern in patterns):
+            shell_values.check(key, str(value), Place.QUOTED)
     batch = str(env.get("CM_ML_MODEL_BATCH_SIZE", "")).strip()
     if batch and not _BATCH.fullmatch(batch):
         raise UnsafeValue(
@@ -83,7 +72,7 @@ def check_values(env: Mapping[str, Any], patterns: Iterable[str]) -> None:
         )
     name = str(env.get("CM_DOWNLOAD_FILENAME", ""))
     if "/" in name or "\\" in name or name in (".", ".."):
-        raise UnsafeValue(f"CM_DOWNLOAD_FILENAME={name} is no plain file name.")
+        raise UnsafeValue(f"CM_DOWNLOAD_FILENAME={name} is not a plain file name.")
 
 
 def request_of(

@@ -10,7 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from cmx_resnet50.gui.values import BadValue, for_script, for_tag
+from cmx_resnet50 import shell_values
+from cmx_resnet50.catalog.variations import BadVariation
+from cmx_resnet50.shell_values import Place
 
 _NO = ("", "0", "false", "no", "none", "off")
 
@@ -43,14 +45,17 @@ class Variation:
 
         Raises
         ------
-        BadValue
-            If the value is missing, or cannot stand in a tag.
+        BadVariation
+            If the value is missing.
+        UnsafeValue
+            If it would not stay text in a tag.
         """
         if not self.valued:
             return self.name
-        text = for_tag(f"The value of _{self.name}", value)
+        text = value.strip()
         if not text:
-            raise BadValue(f"_{self.name} is asked for without a value.")
+            raise BadVariation(f"_{self.name} needs a value in place of #.")
+        shell_values.check(f"The value of _{self.name}", text, Place.TAG)
         return self.name.replace("#", text)
 
     def matches(self, tag: str) -> str | None:
@@ -134,8 +139,10 @@ class Form:
 
         Raises
         ------
-        BadValue
-            If a value is missing, or cannot stand in a tag.
+        BadVariation
+            If a value is missing.
+        UnsafeValue
+            If a value would not stay text in a tag.
         """
         tags = []
         for group in self.groups:
@@ -154,12 +161,13 @@ class Form:
 
         Raises
         ------
-        BadValue
-            If one cannot be handed to CM as text.
+        UnsafeValue
+            If one would not stay text where CM writes it.
         """
         given = {}
         for entry in self.fields:
-            value = for_script(f"--{entry.key}", choices.inputs.get(entry.key, ""))
+            value = choices.inputs.get(entry.key, "").strip()
+            shell_values.check(f"--{entry.key}", value, Place.EVAL)
             if value:
                 given[entry.key] = value
         return given
@@ -169,15 +177,15 @@ class Form:
 
         Raises
         ------
-        BadValue
-            For a tag that is no variation.
+        BadVariation
+            For a tag that is not a variation of the script.
         """
         groups: dict[str, str] = {}
         switches: set[str] = set()
         values: dict[str, str] = {}
         for tag in tags:
             if not self._take(tag.removeprefix("_"), groups, switches, values):
-                raise BadValue(f"{tag} is no variation of this script.")
+                raise BadVariation(f"{tag}: unknown variation of this script.")
         return Choices(groups, frozenset(switches), values)
 
     def _take(

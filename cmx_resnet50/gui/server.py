@@ -20,7 +20,8 @@ from types import FrameType
 from typing import Any
 
 from cmx_resnet50.errors import Resnet50Error
-from cmx_resnet50.gui.values import for_export
+from cmx_resnet50.shell_values import Place
+from cmx_resnet50.shell_values import check as check_value
 
 STREAMLIT = (1, 67)
 """The oldest Streamlit that has every option used here."""
@@ -59,7 +60,7 @@ class Settings:
         ------
         CannotStart
             If a value means nothing.
-        BadValue
+        UnsafeValue
             If a shell would act on a value.
         """
         check(env)
@@ -108,12 +109,12 @@ def check(env: Mapping[str, Any]) -> None:
 
     Raises
     ------
-    BadValue
-        For ``$``, a backtick, a double quote, a backslash or a control character.
+    UnsafeValue
+        If a shell would act on a value.
     """
     for key, value in env.items():
         if key.startswith(_PREFIX):
-            for_export(key, str(value))
+            check_value(key, str(value), Place.QUOTED)
 
 
 def has_streamlit() -> bool:

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 
 from cmx_resnet50.catalog.table import SCRIPT, Refusal, Request
 from cmx_resnet50.engines import env_run
+from cmx_resnet50.shell_values import UnsafeValue
 from tests.catalog.engine import compose
 
 META = json.loads((SCRIPT / "_cm.json").read_text(encoding="utf-8"))
@@ -75,14 +76,14 @@ HARMLESS = [
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("key", KEYS)
 def test_what_acts_in_a_shell_is_refused_by_name(key: str, value: str) -> None:
-    with pytest.raises(env_run.UnsafeValue) as caught:
+    with pytest.raises(UnsafeValue) as caught:
         env_run.check_values({"CM_ML_MODEL": "RESNET50", key: value}, PATTERNS)
     assert key in str(caught.value)
 
 
 def test_the_refusal_does_not_print_the_value() -> None:
     url = "https://user:secret@example.org/$(x)"
-    with pytest.raises(env_run.UnsafeValue) as caught:
+    with pytest.raises(UnsafeValue) as caught:
         env_run.check_values({"CM_PACKAGE_URL": url}, PATTERNS)
     assert "secret" not in str(caught.value)
 
@@ -120,7 +121,7 @@ def test_a_real_shell_reads_what_is_let_through_as_text(values: list[str]) -> No
     env = {f"CM_ML_MODEL_T{number}": value for number, value in enumerate(values)}
     try:
         env_run.check_values(env, PATTERNS)
-    except env_run.UnsafeValue:
+    except UnsafeValue:
         return
     lines = [f'export {key}="{value}"' for key, value in env.items()]
     script = "\n".join([*lines, *(f'printf "%s\\0" "${key}"' for key in env), "printf end"])
@@ -138,7 +139,7 @@ def _unescaped(value: str) -> str:
 
 @pytest.mark.parametrize("name", ["../x", "a/b", "/x", "a\\b", ".", ".."])
 def test_a_file_name_is_no_path(name: str) -> None:
-    with pytest.raises(env_run.UnsafeValue, match="CM_DOWNLOAD_FILENAME"):
+    with pytest.raises(UnsafeValue, match="CM_DOWNLOAD_FILENAME"):
         env_run.check_values({"CM_DOWNLOAD_FILENAME": name}, PATTERNS)
 
 
@@ -191,7 +192,7 @@ def test_no_batch_size_is_no_batch_size() -> None:
 
 @pytest.mark.parametrize("size", ["0", "abc", "1.5", "-8", "1 2"])
 def test_a_batch_size_set_past_the_variation_is_checked_too(size: str) -> None:
-    with pytest.raises(env_run.UnsafeValue, match="CM_ML_MODEL_BATCH_SIZE"):
+    with pytest.raises(UnsafeValue, match="CM_ML_MODEL_BATCH_SIZE"):
         env_run.check_values({"CM_ML_MODEL_BATCH_SIZE": size}, PATTERNS)
     env_run.check_values({"CM_ML_MODEL_BATCH_SIZE": "8"}, PATTERNS)
 

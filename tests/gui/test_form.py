@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from cmx_resnet50.catalog.variations import groups
+from cmx_resnet50.catalog.variations import BadVariation, groups
 from cmx_resnet50.gui import form, labels
 from cmx_resnet50.gui.form import Choices
-from cmx_resnet50.gui.values import BadValue
+from cmx_resnet50.shell_values import UnsafeValue
 from tests.gui import metas
 
 OURS = form.read(metas.OURS)
@@ -128,7 +128,7 @@ def test_an_alias_chooses_its_target() -> None:
 
 @pytest.mark.parametrize("tag", ["_pytorhc", "_batch_size.", "_"])
 def test_an_unknown_tag_is_named(tag: str) -> None:
-    with pytest.raises(BadValue, match=f"{tag} is no variation"):
+    with pytest.raises(BadVariation, match=f"{tag}: unknown variation"):
         OURS.choices([tag])
 
 
@@ -137,15 +137,15 @@ HOSTILE = ["$(id)", "`id`", 'a"b', "a\\", "a\nb", "a\0b", "a;id", "a&id", "a|id"
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_hostile_values_are_refused(value: str) -> None:
-    with pytest.raises(BadValue, match="--outdirname holds"):
+    with pytest.raises(UnsafeValue, match="--outdirname contains"):
         OURS.inputs(Choices(inputs={"outdirname": value}))
-    with pytest.raises(BadValue, match=r"_batch_size\.# holds"):
+    with pytest.raises(UnsafeValue, match=r"_batch_size\.# contains"):
         OURS.variations(Choices(values={"batch_size.#": value}))
 
 
 @pytest.mark.parametrize("value", ["1,_int8", "1 2", "1\u00a02"])
 def test_what_divides_tags_is_refused_in_them(value: str) -> None:
-    with pytest.raises(BadValue, match="comma or a blank"):
+    with pytest.raises(UnsafeValue, match="comma or a blank"):
         OURS.variations(Choices(values={"batch_size.#": value}))
 
 
@@ -154,7 +154,7 @@ def test_a_valued_choice_of_a_group_needs_its_value() -> None:
     shape = form.read(meta)
     assert shape.variations(Choices({"source": "repo.#"}, values={"repo.#": "x"})) == ["repo.x"]
     assert shape.variations(Choices({"source": "main"}, values={"repo.#": "x"})) == ["main"]
-    with pytest.raises(BadValue, match="without a value"):
+    with pytest.raises(BadVariation, match="needs a value"):
         shape.variations(Choices({"source": "repo.#"}))
 
 

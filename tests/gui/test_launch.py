@@ -10,7 +10,7 @@ import pytest
 
 from cmx_resnet50.gui import server
 from cmx_resnet50.gui.server import CannotStart, Settings
-from cmx_resnet50.gui.values import BadValue
+from cmx_resnet50.shell_values import UnsafeValue
 from tests.gui import metas
 
 PAGE = Path("folder") / "page.py"
@@ -99,7 +99,7 @@ def test_what_means_nothing_is_refused(name: str, value: str, said: str) -> None
 @pytest.mark.parametrize("name", sorted(META["input_mapping"]))
 @pytest.mark.parametrize("value", ["$(id)", "`id`", 'a"b', "a\\", "a\nb"])
 def test_what_a_shell_would_act_on_is_refused(name: str, value: str) -> None:
-    with pytest.raises(BadValue, match=META["input_mapping"][name]):
+    with pytest.raises(UnsafeValue, match=META["input_mapping"][name]):
         told(**{name: value})
 
 

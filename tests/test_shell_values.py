@@ -1,0 +1,92 @@
+"""What is let through stays text, in a real shell, wherever it may be written."""
+
+from __future__ import annotations
+
+import ast
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from cmx_resnet50.shell_values import NAME_LENGTH, Place, UnsafeValue, check
+
+SHELL = shutil.which("bash") or shutil.which("sh")
+ACTS = ["$(x)", "${x}", "`x`", "a\nx", "a\0", "a\x1b[2J", "a\x7f", '"; x; "', "a\\"]
+EVALUATED = ["a;x", "a&x", "a|x", "a>x", "a<x", "(x)", '\\"a', "a\\b"]
+
+
+def refused(value: str, place: Place) -> bool:
+    try:
+        check("--name", value, place)
+    except UnsafeValue as error:
+        assert "--name" in str(error)
+        return True
+    return False
+
+
+@pytest.mark.parametrize("place", Place)
+@pytest.mark.parametrize("value", ACTS)
+def test_what_acts_anywhere_is_refused_everywhere(value: str, place: Place) -> None:
+    assert refused(value, place)
+
+
+@pytest.mark.parametrize("value", EVALUATED)
+def test_what_eval_acts_on_is_text_between_quotes_only(value: str) -> None:
+    assert not refused(value, Place.QUOTED)
+    assert refused(value, Place.EVAL)
+    assert refused(value, Place.TAG)
+
+
+@pytest.mark.parametrize("value", ["a,b", "a b", "a\u00a0b", "a\u3000b"])
+def test_what_separates_tags_is_refused_in_a_tag_only(value: str) -> None:
+    assert not refused(value, Place.EVAL)
+    with pytest.raises(UnsafeValue, match="a comma or a blank"):
+        check("--name", value, Place.TAG)
+
+
+def test_the_value_is_not_printed() -> None:
+    for place in Place:
+        with pytest.raises(UnsafeValue) as caught:
+            check("--name", "https://user:secret@host/$x", place)
+        assert "secret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["input_tensor:0", "serving_default_x:0;Partitioned:0", "a/b.c-1"])
+def test_names_that_real_files_have_are_exported(name: str) -> None:
+    check("name", name, Place.NAME)
+
+
+@pytest.mark.parametrize("name", ["", "a'b", "{a}", "größe", "a" * (NAME_LENGTH + 1)])
+def test_other_names_are_not(name: str) -> None:
+    assert refused(name, Place.NAME)
+
+
+@given(st.text("ab'\"\\{}()[]:;, \n", max_size=12))
+def test_a_name_is_one_key_of_a_python_literal(name: str) -> None:
+    if not refused(name, Place.NAME):
+        assert ast.literal_eval(f'{{"{name}": (1, 2)}}') == {name: (1, 2)}
+
+
+@pytest.mark.skipif(SHELL is None, reason="no shell here")
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.text("x \\\"$`;\n&|<>()'#!~*{}", max_size=8))
+def test_eval_starts_nothing_of_what_is_let_through(tmp_path: Path, value: str) -> None:
+    if refused(value, Place.EVAL):
+        return
+    program = tmp_path / "x"
+    program.write_text(f"#!/bin/sh\n: > '{tmp_path}/ran'\n")
+    program.chmod(0o755)
+    script = f'export CMD=": {value}"\neval "$CMD"'
+    subprocess.run(
+        [str(SHELL), "-c", script],
+        env={"PATH": str(tmp_path)},
+        cwd=tmp_path,
+        capture_output=True,
+        check=False,
+    )
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x"]
