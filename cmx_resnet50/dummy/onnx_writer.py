@@ -1,8 +1,8 @@
 """Writes the network as ONNX, in the form that tf2onnx gives the published files.
 
-Batch normalization is worked into every convolution but the first, and the tail runs over
-ReduceMean, Reshape and Squeeze, as public tools that rename the nodes of the published file
-show; its size, too, leaves no room for 53 normalizations. Opset 8 comes as IR 4 with every
+Batch normalization is folded into every convolution but the first, and the tail is ReduceMean,
+Reshape and Squeeze, as public tools that rename the nodes of the published file show; its size,
+too, rules out 53 normalizations. Opset 8 comes as IR 4 with every
 initializer repeated as a graph input, opset 11 as IR 6 without.
 """
 
@@ -11,8 +11,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from cmx_resnet50.dummy.network import EPSILON, IMAGE, Conv
-from cmx_resnet50.dummy.weights import Weights, description, sentence
+from cmx_resnet50.dummy.network import EPSILON, IMAGE, Block, Conv, Pool, Speller, walk
+from cmx_resnet50.dummy.tensorflow_names import SCOPE, Names, numbered
+from cmx_resnet50.dummy.weights import Weights, description, little_endian, sentence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,12 +25,11 @@ BATCH = "N"
 """Name of the symbolic batch dimension."""
 
 _IR_VERSIONS = {8: 4, 11: 6}
-_SCOPE = "resnet_model"
 
 
 @dataclass(frozen=True)
 class Form:
-    """What tells the ONNX files apart: opset, layout of the input, and the names outside."""
+    """How the ONNX files differ: opset, layout of the input, and names of inputs and outputs."""
 
     opset: int
     layout: str = "NCHW"
@@ -39,7 +39,7 @@ class Form:
 
     @classmethod
     def from_tensorflow(cls, opset: int) -> Form:
-        """Return the form of the NHWC file, with the names that its consumers are told.
+        """Return the form of the NHWC file, with the names that are documented for it.
 
         Only its output ``ArgMax:0`` is publicly known from the file itself.
         """
@@ -48,16 +48,11 @@ class Form:
 
 def write(out: BinaryIO, weights: Weights, form: Form) -> None:
     """Write the whole model to `out`."""
-    out.write(_Builder(weights, form).model().SerializeToString(deterministic=True))
+    out.write(_OnnxSpeller(weights, form).model().SerializeToString(deterministic=True))
 
 
-def _numbered(name: str, index: int) -> str:
-    """TensorFlow's way to tell equal names apart: the first goes without a number."""
-    return f"{_SCOPE}/{name}_{index}" if index else f"{_SCOPE}/{name}"
-
-
-class _Builder:
-    """Adds nodes in order and notes the shape of each value."""
+class _OnnxSpeller(Speller[str]):
+    """Adds nodes in order and declares the shape of each value."""
 
     def __init__(self, weights: Weights, form: Form) -> None:
         import onnx
@@ -66,11 +61,11 @@ class _Builder:
         self._weights = weights
         self._form = form
         self._graph = onnx.GraphProto(name="resnet50_v1")
-        self._relus = 0
+        self._names = Names()
 
     def model(self) -> onnx.ModelProto:
         """Build the model; every field is set here, so that no release of onnx changes one."""
-        self._add_graph()
+        walk(self._weights.network, self)
         form = self._form
         model = self._onnx.ModelProto(
             ir_version=_IR_VERSIONS[form.opset],
@@ -83,38 +78,8 @@ class _Builder:
         model.graph.CopyFrom(self._graph)
         return model
 
-    def _add_graph(self) -> None:
-        network = self._weights.network
-        value, side = self._add_input(), IMAGE
-        for_stem = network.side(network.stem, side)
-        value = self._add_stem(value, for_stem)
-        value = self._relu(value, network.width, for_stem)
-        top, left, bottom, right = network.lineage.pool_pads
-        side = (for_stem + top + bottom - 3) // 2 + 1
-        value = self._node(
-            "MaxPool",
-            f"{_SCOPE}/max_pooling2d/MaxPool",
-            [value],
-            (network.width, side, side),
-            kernel_shape=[3, 3],
-            pads=[top, left, bottom, right],
-            strides=[2, 2],
-        )
-        for block in network.blocks:
-            shortcut = value
-            if block.shortcut is not None:
-                shortcut = self._conv(block.shortcut, value, side)
-            for conv in block.convs:
-                value = self._conv(conv, value, side)
-                side = network.side(conv, side)
-                if conv is not block.convs[2]:
-                    value = self._relu(value, conv.outputs, side)
-            shape = (block.convs[2].outputs, side, side)
-            value = self._node("Add", _numbered("add", block.index), [value, shortcut], shape)
-            value = self._relu(value, *shape[:2])
-        self._add_tail(value)
-
-    def _add_input(self) -> str:
+    def image(self) -> str:
+        """Add the input, and turn it to NCHW if it is not."""
         form = self._form
         if form.layout == "NCHW":
             self._declare(self._graph.input, form.input_name, (3, IMAGE, IMAGE))
@@ -122,18 +87,22 @@ class _Builder:
         self._declare(self._graph.input, form.input_name, (IMAGE, IMAGE, 3))
         return self._node(
             "Transpose",
-            f"{_SCOPE}/transpose",
+            f"{SCOPE}/transpose",
             [form.input_name],
             (3, IMAGE, IMAGE),
             perm=[0, 3, 1, 2],
         )
 
-    def _add_stem(self, value: str, side: int) -> str:
-        stem = self._weights.network.stem
-        scope = _numbered("conv2d", stem.index)
+    def conv(self, conv: Conv, value: str, *, relu: bool) -> str:
+        """Add a convolution with the normalization folded in; that of the stem stays apart."""
+        value = self._add_stem(conv, value) if conv.index == 0 else self._add_folded(conv, value)
+        return self._relu(value, conv.outputs, conv.side) if relu else value
+
+    def _add_stem(self, stem: Conv, value: str) -> str:
+        scope = numbered("conv2d", stem.index)
         kernel = self._constant(f"{scope}/kernel:0", self._weights.kernel(stem))
-        value = self._add_conv(stem, [value, kernel], side)
-        scope = _numbered("batch_normalization", stem.index)
+        value = self._add_conv(stem, [value, kernel])
+        scope = numbered("batch_normalization", stem.index)
         norm = self._weights.norm(stem)
         vectors = [
             self._constant(f"{scope}/{name}:0", vector)
@@ -148,26 +117,25 @@ class _Builder:
             "BatchNormalization",
             f"{scope}/FusedBatchNorm",
             [value, *vectors],
-            (stem.outputs, side, side),
+            (stem.outputs, stem.side, stem.side),
             epsilon=EPSILON,
         )
 
-    def _conv(self, conv: Conv, value: str, side: int) -> str:
+    def _add_folded(self, conv: Conv, value: str) -> str:
         kernel, bias = self._weights.folded(conv)
-        scope = _numbered("conv2d", conv.index)
+        scope = numbered("conv2d", conv.index)
         constants = [
             self._constant(f"{scope}/kernel:0", kernel),
             self._constant(f"{scope}/bias:0", bias),
         ]
-        after = self._weights.network.side(conv, side)
-        return self._add_conv(conv, [value, *constants], after)
+        return self._add_conv(conv, [value, *constants])
 
-    def _add_conv(self, conv: Conv, inputs: list[str], side: int) -> str:
+    def _add_conv(self, conv: Conv, inputs: list[str]) -> str:
         return self._node(
             "Conv",
-            f"{_numbered('conv2d', conv.index)}/Conv2D",
+            f"{numbered('conv2d', conv.index)}/Conv2D",
             inputs,
-            (conv.outputs, side, side),
+            (conv.outputs, conv.side, conv.side),
             dilations=[1, 1],
             group=1,
             kernel_shape=[conv.kernel] * 2,
@@ -176,30 +144,46 @@ class _Builder:
         )
 
     def _relu(self, value: str, channels: int, side: int) -> str:
-        name = _numbered("Relu", self._relus)
-        self._relus += 1
-        return self._node("Relu", name, [value], (channels, side, side))
+        return self._node("Relu", self._names.next("Relu"), [value], (channels, side, side))
 
-    def _add_tail(self, value: str) -> None:
+    def pool(self, pool: Pool, value: str) -> str:
+        """Add the max-pool."""
+        return self._node(
+            "MaxPool",
+            f"{SCOPE}/max_pooling2d/MaxPool",
+            [value],
+            (pool.channels, pool.side, pool.side),
+            kernel_shape=[pool.kernel] * 2,
+            pads=list(pool.pads),
+            strides=[pool.stride] * 2,
+        )
+
+    def total(self, block: Block, value: str, shortcut: str) -> str:
+        """Add a sum and its ReLU."""
+        shape = (block.outputs, block.side, block.side)
+        value = self._node("Add", self._names.next("add"), [value, shortcut], shape)
+        return self._relu(value, block.outputs, block.side)
+
+    def head(self, value: str) -> None:
+        """Add the tail and both outputs, in the order that consumers index."""
         import numpy as np
 
         features = self._weights.network.features
-        classes = self._weights.network.lineage.classes
+        classes = self._weights.network.variant.classes
         value = self._node(
-            "ReduceMean", f"{_SCOPE}/Mean", [value], (features, 1, 1), axes=[2, 3], keepdims=1
+            "ReduceMean", f"{SCOPE}/Mean", [value], (features, 1, 1), axes=[2, 3], keepdims=1
         )
         shape = np.array([-1, 1, 1, features], "<i8")
-        target = self._constant(f"{_SCOPE}/Mean/shape", shape)
-        value = self._node("Reshape", f"{_SCOPE}/Mean/reshape", [value, target], (1, 1, features))
-        value = self._node("Squeeze", f"{_SCOPE}/Squeeze", [value], (features,), axes=[1, 2])
+        target = self._constant(f"{SCOPE}/Mean/shape", shape)
+        value = self._node("Reshape", f"{SCOPE}/Mean/reshape", [value, target], (1, 1, features))
+        value = self._node("Squeeze", f"{SCOPE}/Squeeze", [value], (features,), axes=[1, 2])
         matrix, bias = self._weights.dense()
         # TensorFlow keeps the matrix as (features, classes).
         constants = [
-            self._constant(f"{_SCOPE}/dense/kernel:0", matrix.T),
-            self._constant(f"{_SCOPE}/dense/bias:0", bias),
+            self._constant(f"{SCOPE}/dense/kernel:0", matrix.T),
+            self._constant(f"{SCOPE}/dense/bias:0", bias),
         ]
-        logits = self._node("Gemm", f"{_SCOPE}/dense/BiasAdd", [value, *constants], (classes,))
-        # The order of the two outputs is what consumers index.
+        logits = self._node("Gemm", f"{SCOPE}/dense/BiasAdd", [value, *constants], (classes,))
         form = self._form
         int64 = self._onnx.TensorProto.INT64
         self._node("ArgMax", "ArgMax", [logits], None, form.argmax_name, axis=1, keepdims=0)
@@ -216,7 +200,7 @@ class _Builder:
         output: str | None = None,
         **attributes: int | float | list[int],
     ) -> str:
-        """Add a node with one output; `shape`, without the batch, is noted unless None."""
+        """Add a node with one output; `shape`, without the batch, is declared unless None."""
         output = output or f"{name}:0"
         node = self._graph.node.add(op_type=op, name=name, input=inputs, output=[output])
         kinds = self._onnx.AttributeProto
@@ -239,7 +223,7 @@ class _Builder:
         """Add an initializer, and in IR 4 the graph input of the same name."""
         kinds = self._onnx.TensorProto
         kind = kinds.INT64 if values.dtype.kind == "i" else kinds.FLOAT
-        data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+        data = little_endian(values)
         self._graph.initializer.add(name=name, data_type=kind, dims=values.shape, raw_data=data)
         if _IR_VERSIONS[self._form.opset] == 4:
             self._declare(self._graph.input, name, values.shape, kind, batch=False)

@@ -2,8 +2,8 @@
 
 Members, in order: `sys_info`, `pickle` (the dictionary, with a persistent id for each tensor),
 `tensors` (storage, shape, stride and offset of each) and `storages` (the bytes). Source: the
-function legacy_load of torch/serialization.py. The pickles are put together from opcodes,
-because the classes that they name belong to PyTorch.
+function legacy_load of torch/serialization.py. The pickles are assembled from opcodes, because the
+classes that they name are PyTorch's.
 """
 
 from __future__ import annotations
@@ -11,10 +11,11 @@ from __future__ import annotations
 import pickle
 import struct
 import tarfile
-from collections.abc import Iterator
-from typing import TYPE_CHECKING, BinaryIO
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain
+from typing import TYPE_CHECKING, BinaryIO, ClassVar
 
-from cmx_resnet50.dummy.network import Conv
+from cmx_resnet50.dummy.network import Conv, WeightsSpeller, walk
 from cmx_resnet50.dummy.weights import Weights, description
 
 if TYPE_CHECKING:
@@ -26,50 +27,59 @@ _PROTOCOL_VERSION = 1000
 
 
 def write(out: BinaryIO, weights: Weights) -> None:
-    """Write the whole container to `out`."""
-    entries = list(_shapes(weights))
+    """Write the complete container to `out`."""
+    state = _StateDict(weights)
+    walk(weights.network, state)
+    shapes = list(state.shapes.values())
     for name, data in (
         ("sys_info", _sys_info(weights.seed)),
-        ("pickle", _dictionary([name for name, _ in entries])),
-        ("tensors", _tensors([shape for _, shape in entries])),
+        ("pickle", _dictionary(list(state.shapes))),
+        ("tensors", _tensors(shapes)),
     ):
         out.write(_member(name, len(data)) + data + bytes(-len(data) % tarfile.BLOCKSIZE))
-    _write_storages(out, weights, [shape for _, shape in entries])
-    # Two empty blocks end a tar, and the file is filled up to a whole record.
+    _write_storages(out, state.values(), shapes)
+    # Two empty blocks end a tar, and the file is filled up to a full record.
     out.write(bytes(2 * tarfile.BLOCKSIZE))
     out.write(bytes(-out.tell() % tarfile.RECORDSIZE))
 
 
-def _convs(weights: Weights) -> Iterator[Conv]:
-    """All convolutions in torchvision's order, where a shortcut comes last in its block."""
-    yield weights.network.stem
-    for block in weights.network.blocks:
-        yield from block.convs
-        if block.shortcut is not None:
-            yield block.shortcut
+class _StateDict(WeightsSpeller):
+    """Collects names and shapes; the tensors are made one layer at a time."""
 
+    shortcut_last: ClassVar[bool] = True
 
-def _shapes(weights: Weights) -> Iterator[tuple[str, tuple[int, ...]]]:
-    """Name and shape of each tensor, in the order in which `_values` makes them."""
-    for conv in _convs(weights):
-        yield f"{conv.name}.weight", (conv.outputs, conv.inputs, conv.kernel, conv.kernel)
+    def __init__(self, weights: Weights) -> None:
+        self._weights = weights
+        self._layers: list[Callable[[], Iterable[Floats]]] = []
+        self.shapes: dict[str, tuple[int, ...]] = {}
+
+    def conv(self, conv: Conv, value: None, *, relu: bool) -> None:
+        """Add the kernel and the four vectors of the normalization."""
+        shape = (conv.outputs, conv.inputs, conv.kernel, conv.kernel)
+        self.shapes[f"{conv.name}.weight"] = shape
         for name in ("weight", "bias", "running_mean", "running_var"):
-            yield f"{conv.norm}.{name}", (conv.outputs,)
-    classes = weights.network.lineage.classes
-    yield "fc.weight", (classes, weights.network.features)
-    yield "fc.bias", (classes,)
+            self.shapes[f"{conv.norm}.{name}"] = (conv.outputs,)
+        self._layers.append(lambda: self._conv_values(conv))
 
-
-def _values(weights: Weights) -> Iterator[Floats]:
-    for conv in _convs(weights):
-        yield weights.kernel(conv)
-        norm = weights.norm(conv)
+    def _conv_values(self, conv: Conv) -> Iterator[Floats]:
+        yield self._weights.kernel(conv)
+        norm = self._weights.norm(conv)
         yield from (norm.gamma, norm.beta, norm.mean, norm.variance)
-    yield from weights.dense()
+
+    def head(self, value: None) -> None:
+        """Add the dense layer."""
+        network = self._weights.network
+        self.shapes["fc.weight"] = (network.variant.classes, network.features)
+        self.shapes["fc.bias"] = (network.variant.classes,)
+        self._layers.append(self._weights.dense)
+
+    def values(self) -> Iterator[Floats]:
+        """Make the tensors, in the order of `shapes`."""
+        return chain.from_iterable(make() for make in self._layers)
 
 
 def _member(name: str, size: int) -> bytes:
-    """Return the header of a tar's member, without time or owner."""
+    """Return the header of a tar member, without time or owner."""
     info = tarfile.TarInfo(name)
     info.size = size
     return info.tobuf(format=tarfile.USTAR_FORMAT)
@@ -94,7 +104,7 @@ def _mapping(items: list[bytes]) -> bytes:
 
 
 def _sys_info(seed: int) -> bytes:
-    """Return what the container says of the machine that wrote it, and of the weights."""
+    """Return what the container records about its machine, and about the weights."""
     sizes = [_text("short"), _integer(2), _text("int"), _integer(4), _text("long"), _integer(8)]
     items = [
         _text("protocol_version"),
@@ -130,7 +140,9 @@ def _tensors(shapes: list[tuple[int, ...]]) -> bytes:
     return b"".join(parts)
 
 
-def _write_storages(out: BinaryIO, weights: Weights, shapes: list[tuple[int, ...]]) -> None:
+def _write_storages(
+    out: BinaryIO, tensors: Iterable[Floats], shapes: list[tuple[int, ...]]
+) -> None:
     """Write the member that holds the bytes, without having them all in memory."""
     start, end = _pickled(_integer(len(shapes))), _pickled(pickle.EMPTY_LIST)
     kind = pickle.GLOBAL + b"torch\nFloatStorage\n"
@@ -143,7 +155,7 @@ def _write_storages(out: BinaryIO, weights: Weights, shapes: list[tuple[int, ...
         heads.append(head + struct.pack("<q", count))
         size += len(heads[-1]) + 4 * count
     out.write(_member("storages", size) + start)
-    for head, values in zip(heads, _values(weights), strict=True):
+    for head, values in zip(heads, tensors, strict=True):
         out.write(head)
         out.write(values.astype("<f4", copy=False).data)
     out.write(end + bytes(-size % tarfile.BLOCKSIZE))

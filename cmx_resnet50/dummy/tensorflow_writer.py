@@ -9,8 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, BinaryIO
 
-from cmx_resnet50.dummy.network import EPSILON, IMAGE, Conv
-from cmx_resnet50.dummy.weights import Weights, sentence
+from cmx_resnet50.dummy.network import EPSILON, IMAGE, Block, Conv, Pool, Speller, walk
+from cmx_resnet50.dummy.tensorflow_names import SCOPE, Names, numbered
+from cmx_resnet50.dummy.weights import Weights, little_endian, sentence
 from cmx_resnet50.formats.protobuf import (
     encode_bytes,
     encode_float,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_SCOPE = "resnet_model"
 _PRODUCER = 27
 """Graph version of the TensorFlow releases of 2018, which knew every operator used here."""
 
@@ -43,12 +43,7 @@ _Value = _Type | bool | int | float | str | list[int]
 
 def write(out: BinaryIO, weights: Weights) -> None:
     """Write the whole graph to `out`, one node after the other."""
-    _Writer(out, weights).graph()
-
-
-def _numbered(name: str, index: int) -> str:
-    """TensorFlow's way to tell equal names apart: the first goes without a number."""
-    return f"{_SCOPE}/{name}_{index}" if index else f"{_SCOPE}/{name}"
+    _TensorFlowSpeller(out, weights).graph()
 
 
 def _attribute(name: str, value: bytes) -> bytes:
@@ -76,54 +71,36 @@ def _shape(lengths: tuple[int, ...]) -> bytes:
     return b"".join(encode_bytes(2, encode_varint_field(1, length)) for length in lengths)
 
 
-class _Writer:
+class _TensorFlowSpeller(Speller[str]):
     """Writes nodes in order; an input is named before it is used."""
 
     def __init__(self, out: BinaryIO, weights: Weights) -> None:
         self._out = out
         self._weights = weights
-        self._counts: dict[str, int] = {}
+        self._names = Names()
 
     def graph(self) -> None:
         """Write all nodes, then the graph's version."""
-        network = self._weights.network
-        self._text(
-            "dummy_weights", f"ResNet-50 v1.5 with random weights: {sentence(self._weights.seed)}"
-        )
-        value = self._placeholder("input_tensor", (-1, IMAGE, IMAGE, 3))
-        value = self._conv(network.stem, value)
-        value = self._relu(value)
-        value = self._node(
-            "MaxPool",
-            f"{_SCOPE}/max_pooling2d/MaxPool",
-            [value],
-            T=_FLOAT,
-            data_format="NHWC",
-            ksize=[1, 3, 3, 1],
-            padding="SAME",
-            strides=[1, 2, 2, 1],
-        )
-        for block in network.blocks:
-            shortcut = value
-            if block.shortcut is not None:
-                shortcut = self._conv(block.shortcut, value)
-            for conv in block.convs:
-                value = self._conv(conv, value)
-                if conv is not block.convs[2]:
-                    value = self._relu(value)
-            value = self._node("Add", self._next("add"), [value, shortcut], T=_FLOAT)
-            value = self._relu(value)
-        self._tail(value)
+        note = f"ResNet-50 v1.5 with random weights: {sentence(self._weights.seed)}"
+        self._text("dummy_weights", note)
+        walk(self._weights.network, self)
         self._out.write(encode_bytes(4, encode_varint_field(1, _PRODUCER)))
 
-    def _conv(self, conv: Conv, value: str) -> str:
+    def image(self) -> str:
+        """Add the Placeholder."""
+        attributes = _attribute("dtype", _attr_value(_FLOAT))
+        attributes += _attribute("shape", encode_bytes(7, _shape((-1, IMAGE, IMAGE, 3))))
+        return self._emit("Placeholder", "input_tensor", [], attributes)
+
+    def conv(self, conv: Conv, value: str, *, relu: bool) -> str:
+        """Add a convolution, with its padding, and the normalization."""
         padding = "SAME"
         if conv.stride > 1:
-            # The official model pads by hand where it strides, so that all sides get the same.
+            # The official model pads explicitly where it strides, so that all sides get the same.
             padding = "VALID"
             if conv.padding:
                 value = self._pad(conv, value)
-        scope = _numbered("conv2d", conv.index)
+        scope = numbered("conv2d", conv.index)
         kernel = self._weights.kernel(conv).transpose(2, 3, 1, 0)
         value = self._node(
             "Conv2D",
@@ -135,7 +112,7 @@ class _Writer:
             padding=padding,
             strides=[1, conv.stride, conv.stride, 1],
         )
-        scope = _numbered("batch_normalization", conv.index)
+        scope = numbered("batch_normalization", conv.index)
         norm = self._weights.norm(conv)
         inputs = [
             value,
@@ -144,7 +121,7 @@ class _Writer:
             self._constant(f"{scope}/moving_mean", norm.mean),
             self._constant(f"{scope}/moving_variance", norm.variance),
         ]
-        return self._node(
+        value = self._node(
             "FusedBatchNorm",
             f"{scope}/FusedBatchNorm",
             inputs,
@@ -153,51 +130,59 @@ class _Writer:
             epsilon=EPSILON,
             is_training=False,
         )
+        return self._relu(value) if relu else value
 
-    def _pad(self, conv: Conv, value: str) -> str:
+    def pool(self, pool: Pool, value: str) -> str:
+        """Add the max-pool; SAME gives the padding of this variant."""
+        return self._node(
+            "MaxPool",
+            f"{SCOPE}/max_pooling2d/MaxPool",
+            [value],
+            T=_FLOAT,
+            data_format="NHWC",
+            ksize=[1, pool.kernel, pool.kernel, 1],
+            padding="SAME",
+            strides=[1, pool.stride, pool.stride, 1],
+        )
+
+    def total(self, block: Block, value: str, shortcut: str) -> str:
+        """Add a sum and its ReLU."""
+        return self._relu(self._node("Add", self._names.next("add"), [value, shortcut], T=_FLOAT))
+
+    def head(self, value: str) -> None:
+        """Add the tail and both outputs."""
         import numpy as np
 
-        name, side = self._next("Pad"), [conv.padding] * 2
-        pads = np.array([[0, 0], side, side, [0, 0]], "<i4")
-        inputs = [value, self._constant(f"{name}/paddings", pads)]
-        return self._node("Pad", name, inputs, T=_FLOAT, Tpaddings=_INT32)
-
-    def _relu(self, value: str) -> str:
-        return self._node("Relu", self._next("Relu"), [value], T=_FLOAT)
-
-    def _tail(self, value: str) -> None:
-        import numpy as np
-
-        axes = self._constant(f"{_SCOPE}/Mean/reduction_indices", np.array([1, 2], "<i4"))
-        name = f"{_SCOPE}/Mean"
+        axes = self._constant(f"{SCOPE}/Mean/reduction_indices", np.array([1, 2], "<i4"))
+        name = f"{SCOPE}/Mean"
         value = self._node("Mean", name, [value, axes], T=_FLOAT, Tidx=_INT32, keep_dims=True)
-        value = self._node("Squeeze", f"{_SCOPE}/Squeeze", [value], T=_FLOAT, squeeze_dims=[1, 2])
+        value = self._node("Squeeze", f"{SCOPE}/Squeeze", [value], T=_FLOAT, squeeze_dims=[1, 2])
         matrix, bias = self._weights.dense()
-        scope = f"{_SCOPE}/dense"
+        scope = f"{SCOPE}/dense"
         inputs = [value, self._constant(f"{scope}/kernel", matrix.T)]
         off = {"transpose_a": False, "transpose_b": False}
         value = self._node("MatMul", f"{scope}/MatMul", inputs, T=_FLOAT, **off)
         inputs = [value, self._constant(f"{scope}/bias", bias)]
         value = self._node("BiasAdd", f"{scope}/BiasAdd", inputs, T=_FLOAT, data_format="NHWC")
-        value = self._node("Identity", f"{_SCOPE}/final_dense", [value], T=_FLOAT)
+        value = self._node("Identity", f"{SCOPE}/final_dense", [value], T=_FLOAT)
         axis = self._constant("ArgMax/dimension", np.array(1, "<i4"))
         types = {"T": _FLOAT, "Tidx": _INT32, "output_type": _INT64}
         self._node("ArgMax", "ArgMax", [value, axis], **types)
         self._node("Softmax", "softmax_tensor", [value], T=_FLOAT)
 
-    def _next(self, name: str) -> str:
-        """Return `name` in the model's scope with the number that it gets the next time."""
-        index = self._counts.get(name, 0)
-        self._counts[name] = index + 1
-        return _numbered(name, index)
+    def _pad(self, conv: Conv, value: str) -> str:
+        import numpy as np
 
-    def _placeholder(self, name: str, lengths: tuple[int, ...]) -> str:
-        attributes = _attribute("dtype", _attr_value(_FLOAT))
-        attributes += _attribute("shape", encode_bytes(7, _shape(lengths)))
-        return self._emit("Placeholder", name, [], attributes)
+        name, side = self._names.next("Pad"), [conv.padding] * 2
+        pads = np.array([[0, 0], side, side, [0, 0]], "<i4")
+        inputs = [value, self._constant(f"{name}/paddings", pads)]
+        return self._node("Pad", name, inputs, T=_FLOAT, Tpaddings=_INT32)
+
+    def _relu(self, value: str) -> str:
+        return self._node("Relu", self._names.next("Relu"), [value], T=_FLOAT)
 
     def _text(self, name: str, text: str) -> str:
-        """Add a constant that nothing uses; the format has no other place for a note."""
+        """Add a constant that nothing reads; the format has no other field for a note."""
         tensor = (
             encode_varint_field(1, _STRING.value) + encode_bytes(2, b"") + encode_bytes(8, text)
         )
@@ -208,7 +193,7 @@ class _Writer:
 
     def _constant(self, name: str, values: NDArray[np.generic]) -> str:
         kind = _NUMPY[values.dtype.kind]
-        data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+        data = little_endian(values)
         tensor = (
             encode_varint_field(1, kind.value)
             + encode_bytes(2, _shape(values.shape))

@@ -1,9 +1,8 @@
 """Writes the network as TFLite: float32, batch 1, NHWC, with or without the argmax.
 
-As TensorFlow's converter writes it: batch normalization worked into the convolutions, ReLU into
-the convolution or the sum that it follows. Slot numbers and enumerators: schema.fbs of TFLite,
-version 3. The flatbuffers library lays out the bytes; the tables are few enough to need no
-generated code.
+As TensorFlow's converter writes it: batch normalization is folded into the convolutions, ReLU into
+the convolution or the sum before it. Slot numbers and enumerators: schema.fbs of TFLite, version 3.
+The flatbuffers library lays out the bytes; the tables are too few to need generated code.
 """
 
 from __future__ import annotations
@@ -11,8 +10,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from cmx_resnet50.dummy.network import IMAGE, Conv
-from cmx_resnet50.dummy.weights import Weights, sentence
+from cmx_resnet50.dummy.network import IMAGE, Block, Conv, Pool, Speller, walk
+from cmx_resnet50.dummy.tensorflow_names import SCOPE, Names, numbered
+from cmx_resnet50.dummy.weights import Weights, little_endian, sentence
 
 if TYPE_CHECKING:
     import numpy as np
@@ -23,7 +23,7 @@ _FLOAT32, _INT32, _INT64 = 0, 2, 4
 _SAME, _VALID = 0, 1
 _RELU = 1
 _ALIGNMENT = 16
-"""Of the weights in the file, so that a runtime can use them where they lie."""
+"""Of the weights in the file, so that a runtime can use them in place."""
 
 _OPERATORS = {
     "ADD": (0, 11),
@@ -36,45 +36,45 @@ _OPERATORS = {
     "SQUEEZE": (43, 30),
     "ARG_MAX": (56, 40),
 }
-"""BuiltinOperator and the BuiltinOptions that belongs to it."""
+"""BuiltinOperator, and the BuiltinOptions for it."""
 
 _CODES = list(_OPERATORS)
-_SCOPE = "resnet_model"
 
 
 def write(out: BinaryIO, weights: Weights, *, argmax: bool) -> None:
     """Write the whole model to `out`; `argmax` puts the output ``ArgMax`` before the scores."""
-    out.write(_Builder(weights).model(argmax=argmax))
+    out.write(_TfliteSpeller(weights, argmax=argmax).model())
 
 
-class _Builder:
+class _TfliteSpeller(Speller[int]):
     """Writes tables as the graph goes on; what a table refers to is written before it."""
 
-    def __init__(self, weights: Weights) -> None:
+    def __init__(self, weights: Weights, *, argmax: bool) -> None:
         import flatbuffers  # type: ignore[import-untyped]
 
         network = weights.network
         count = sum(c.outputs * (c.inputs * c.kernel**2 + 1) for c in network.convs)
-        count += network.lineage.classes * (network.features + 1)
-        # Room for all of it at once: growing copies everything that is there.
+        count += network.variant.classes * (network.features + 1)
+        # Allocated at once: growing copies everything.
         self._flat: Any = flatbuffers.Builder(4 * count + (1 << 16))
         self._weights = weights
         self._buffers = [self._table(1, {})]
         self._tensors: list[int] = []
         self._operators: list[int] = []
-        self._counts: dict[str, int] = {}
+        self._outputs: list[int] = []
+        self._argmax = argmax
+        self._names = Names()
 
-    def model(self, *, argmax: bool) -> memoryview:
+    def model(self) -> memoryview:
         """Build the model and return its bytes."""
-        value = self._add_graph()
-        outputs = self._tail(value, argmax=argmax)
+        walk(self._weights.network, self)
         flat = self._flat
         graph = self._table(
             5,
             {
                 0: ("offset", self._offsets(self._tensors)),
                 1: ("offset", self._integers([0])),
-                2: ("offset", self._integers(outputs)),
+                2: ("offset", self._integers(self._outputs)),
                 3: ("offset", self._offsets(self._operators)),
                 4: ("offset", flat.CreateString("main")),
             },
@@ -97,43 +97,18 @@ class _Builder:
         flat.Finish(root, file_identifier=b"TFL3")
         return memoryview(flat.Bytes)[flat.Head() :]
 
-    def _add_graph(self) -> int:
-        network = self._weights.network
-        value, side = self._tensor("input_tensor", (1, IMAGE, IMAGE, 3)), IMAGE
-        value = self._conv(network.stem, value, side, relu=True)
-        # SAME, two pixels a step, an even side: one row below and one column on the right.
-        side = network.side(network.stem, side) // 2
-        pool = self._table(
-            6,
-            {
-                0: ("int8", _SAME),
-                1: ("int32", 2),
-                2: ("int32", 2),
-                3: ("int32", 3),
-                4: ("int32", 3),
-            },
-        )
-        name, shape = f"{_SCOPE}/max_pooling2d/MaxPool", (1, side, side, network.width)
-        value = self._operator("MAX_POOL_2D", [value], name, shape, pool)
-        for block in network.blocks:
-            shortcut = value
-            if block.shortcut is not None:
-                shortcut = self._conv(block.shortcut, value, side)
-            for conv in block.convs:
-                value = self._conv(conv, value, side, relu=conv is not block.convs[2])
-                side = network.side(conv, side)
-            shape = (1, side, side, block.convs[2].outputs)
-            options = self._table(1, {0: ("int8", _RELU)})
-            value = self._operator("ADD", [value, shortcut], self._next("Relu"), shape, options)
-        return value
+    def image(self) -> int:
+        """Add the input."""
+        return self._tensor("input_tensor", (1, IMAGE, IMAGE, 3))
 
-    def _conv(self, conv: Conv, value: int, side: int, *, relu: bool = False) -> int:
+    def conv(self, conv: Conv, value: int, *, relu: bool) -> int:
+        """Add a convolution with normalization and ReLU folded in, and its padding."""
         padding = _SAME
         if conv.stride > 1:
             padding = _VALID
             if conv.padding:
-                value = self._pad(conv, value, side)
-        scope = f"{_SCOPE}/conv2d_{conv.index}" if conv.index else f"{_SCOPE}/conv2d"
+                value = self._pad(conv, value)
+        scope = numbered("conv2d", conv.index)
         kernel, bias = self._weights.folded(conv)
         inputs = [
             value,
@@ -143,56 +118,73 @@ class _Builder:
         fields = {0: ("int8", padding), 1: ("int32", conv.stride), 2: ("int32", conv.stride)}
         if relu:
             fields[3] = ("int8", _RELU)
-        after = self._weights.network.side(conv, side)
-        name = self._next("Relu") if relu else f"{scope}/Conv2D"
-        shape = (1, after, after, conv.outputs)
+        name = self._names.next("Relu") if relu else f"{scope}/Conv2D"
+        shape = (1, conv.side, conv.side, conv.outputs)
         return self._operator("CONV_2D", inputs, name, shape, self._table(6, fields))
 
-    def _pad(self, conv: Conv, value: int, side: int) -> int:
+    def pool(self, pool: Pool, value: int) -> int:
+        """Add the max-pool; SAME gives the padding of this variant."""
+        options = self._table(
+            6,
+            {
+                0: ("int8", _SAME),
+                1: ("int32", pool.stride),
+                2: ("int32", pool.stride),
+                3: ("int32", pool.kernel),
+                4: ("int32", pool.kernel),
+            },
+        )
+        shape = (1, pool.side, pool.side, pool.channels)
+        name = f"{SCOPE}/max_pooling2d/MaxPool"
+        return self._operator("MAX_POOL_2D", [value], name, shape, options)
+
+    def total(self, block: Block, value: int, shortcut: int) -> int:
+        """Add a sum with its ReLU."""
+        shape = (1, block.side, block.side, block.outputs)
+        options = self._table(1, {0: ("int8", _RELU)})
+        return self._operator("ADD", [value, shortcut], self._names.next("Relu"), shape, options)
+
+    def _pad(self, conv: Conv, value: int) -> int:
         import numpy as np
 
-        name, pads = self._next("Pad"), [conv.padding] * 2
-        padded = side + 2 * conv.padding
+        name, pads = self._names.next("Pad"), [conv.padding] * 2
+        padded = conv.before + 2 * conv.padding
         pairs = np.array([[0, 0], pads, pads, [0, 0]], "<i4")
         inputs = [value, self._constant(f"{name}/paddings", pairs)]
         shape = (1, padded, padded, conv.inputs)
         return self._operator("PAD", inputs, name, shape, self._table(0, {}))
 
-    def _tail(self, value: int, *, argmax: bool) -> list[int]:
+    def head(self, value: int) -> None:
+        """Add the tail and the outputs."""
         import numpy as np
 
         features = self._weights.network.features
-        classes = self._weights.network.lineage.classes
-        axes = self._constant(f"{_SCOPE}/Mean/reduction_indices", np.array([1, 2], "<i4"))
+        classes = self._weights.network.variant.classes
+        axes = self._constant(f"{SCOPE}/Mean/reduction_indices", np.array([1, 2], "<i4"))
         options = self._table(1, {0: ("bool", True)})
         pooled = (1, 1, 1, features)
-        value = self._operator("MEAN", [value, axes], f"{_SCOPE}/Mean", pooled, options)
+        value = self._operator("MEAN", [value, axes], f"{SCOPE}/Mean", pooled, options)
         options = self._table(1, {0: ("offset", self._integers([1, 2]))})
-        name = f"{_SCOPE}/Squeeze"
+        name = f"{SCOPE}/Squeeze"
         value = self._operator("SQUEEZE", [value], name, (1, features), options)
         matrix, bias = self._weights.dense()
         inputs = [
             value,
-            self._constant(f"{_SCOPE}/dense/kernel", matrix),
-            self._constant(f"{_SCOPE}/dense/bias", bias),
+            self._constant(f"{SCOPE}/dense/kernel", matrix),
+            self._constant(f"{SCOPE}/dense/bias", bias),
         ]
         shape, plain = (1, classes), self._table(1, {})
-        name = f"{_SCOPE}/final_dense"
+        name = f"{SCOPE}/final_dense"
         value = self._operator("FULLY_CONNECTED", inputs, name, shape, plain)
         options = self._table(1, {0: ("float32", 1.0)})
         scores = self._operator("SOFTMAX", [value], "softmax_tensor", shape, options)
-        if not argmax:
-            return [scores]
+        if not self._argmax:
+            self._outputs = [scores]
+            return
         axis = self._constant("ArgMax/dimension", np.array(1, "<i4"))
         options = self._table(1, {0: ("int8", _INT64)})
         best = self._operator("ARG_MAX", [value, axis], "ArgMax", (1,), options, _INT64)
-        return [best, scores]
-
-    def _next(self, name: str) -> str:
-        """Return `name` in the model's scope with the number that it gets the next time."""
-        index = self._counts.get(name, 0)
-        self._counts[name] = index + 1
-        return f"{_SCOPE}/{name}_{index}" if index else f"{_SCOPE}/{name}"
+        self._outputs = [best, scores]
 
     def _operator(
         self,
@@ -227,7 +219,7 @@ class _Builder:
         return len(self._tensors) - 1
 
     def _constant(self, name: str, values: NDArray[np.generic]) -> int:
-        data = values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+        data = little_endian(values)
         flat = self._flat
         # CreateByteVector would do, but aligns to one byte.
         flat.StartVector(1, len(data), _ALIGNMENT)

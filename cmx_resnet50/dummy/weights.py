@@ -41,13 +41,18 @@ class Norm:
     variance: Floats
 
 
+def little_endian(values: NDArray[np.generic]) -> bytes:
+    """Return the elements of `values` as every format stores them."""
+    return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
+
+
 def description(seed: int) -> dict[str, str]:
-    """What a file should say of itself: that its weights are random, and where they are from."""
+    """Return what a file states about its weights: that they are random, and their seed."""
     return {"weights": "dummy", "seed": str(seed), "generator": GENERATOR}
 
 
 def sentence(seed: int) -> str:
-    """The description as one line, for formats that have room for a line only."""
+    """Return the description as one line, for formats with a single text field."""
     return " ".join(f"{key}={value}" for key, value in description(seed).items())
 
 
@@ -109,7 +114,7 @@ class Weights:
 
         Each row is centred, so that no class wins whatever the image is.
         """
-        classes, features = self.network.lineage.classes, self.network.features
+        classes, features = self.network.variant.classes, self.network.features
         values = self._integers(1 << 20, (classes, features))
         _centre(values.reshape(classes, features, 1))
         bias = self._integers((1 << 20) + 1, (classes,))

@@ -79,7 +79,6 @@ def test_tensorflow_carries_the_note_and_the_names(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("kind", ["tflite-argmax", "tflite-no-argmax"])
 def test_tflite_carries_the_note_and_the_identifier(kind: str, tmp_path: Path) -> None:
-    pytest.importorskip("flatbuffers", reason="TFLite is written with the extra [dummy]")
     data = written(tmp_path, kind).read_bytes()
     assert data[4:8] == b"TFL3"
     assert NOTE in data
