@@ -1,4 +1,4 @@
-"""``verify`` and ``prune``: what the store holds, whether it is whole, what can go."""
+"""``verify`` and ``prune``: which objects are valid, and which are unused."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ def add(commands: Any) -> None:
         commands,
         "verify",
         _verify,
-        "read every object of the store and compare its digest",
-        "Ends with 1 if one is damaged, and says how to mend it.",
+        "read every object of the store and compare its digests",
+        "Exits with 1 if an object is damaged, and prints the command that fixes it.",
         examples="cmx-resnet50 verify\ncmx-resnet50 verify --json",
         page="airgapped",
     )
@@ -31,15 +31,15 @@ def add(commands: Any) -> None:
         commands,
         "prune",
         _prune,
-        "say what nothing uses, or remove it",
-        "A file of the store is used as long as a place that it fills still holds it: a\n"
-        "cache entry of CM, a folder named with --to or --outdirname, or any other hard\n"
-        "link to it. An archive is used as long as the file that was unpacked from it.\n"
-        "Also goes what killed runs left a week ago or longer.",
+        "list unused objects, or remove them",
+        "An object is used as long as a placement still holds it: a cache entry of CM, a\n"
+        "folder named with --to or --outdirname, or any other hard link to it. An archive\n"
+        "is used as long as the file that was unpacked from it. What killed runs left\n"
+        "behind is removed after a week.",
         examples="cmx-resnet50 prune\ncmx-resnet50 prune --apply",
         page="airgapped",
     )
-    prune.add_argument("--apply", action="store_true", help="remove it; by default only say what")
+    prune.add_argument("--apply", action="store_true", help="remove them, not only list them")
     json_switch(prune)
 
 
@@ -53,8 +53,8 @@ def _store() -> Store:
 def _verify(parsed: argparse.Namespace) -> int:
     store = _store()
     rows: list[dict[str, Any]] = []
-    for stored, good in store.verify():
-        state = "good" if good else "damaged" if os.path.lexists(stored.path) else "missing"
+    for stored, valid in store.verify():
+        state = "valid" if valid else "damaged" if os.path.lexists(stored.path) else "missing"
         rows.append(
             {
                 "state": state,
@@ -62,22 +62,22 @@ def _verify(parsed: argparse.Namespace) -> int:
                 "bytes": stored.size,
                 "sha256": stored.sha256,
                 "path": str(stored.path),
-                "mend": None if good else _mend(stored),
+                "fix": None if valid else _fix(stored),
             }
         )
-    bad = [row for row in rows if row["mend"] is not None]
+    bad = [row for row in rows if row["fix"] is not None]
     if parsed.json:
         say_json(rows)
     else:
         table([(row["state"], row["file"], row["sha256"], row["path"]) for row in rows])
-        say(f"{len(rows)} files in {store.root}, {len(bad)} not good")
+        say(f"{len(rows)} files in {store.root}, {len(bad)} not valid")
         for row in bad:
-            remark(f"{row['file']} ({row['sha256'][:12]}) is {row['state']}: {row['mend']}")
+            remark(f"{row['file']} ({row['sha256'][:12]}) is {row['state']}: {row['fix']}")
     return 1 if bad else 0
 
 
-def _mend(stored: StoredObject) -> str:
-    """Say what brings a damaged object back."""
+def _fix(stored: StoredObject) -> str:
+    """Return what to do about a damaged object: a command where one fixes it."""
     from cmx_resnet50.catalog.table import Catalog
     from cmx_resnet50.cli.get import everything
 
@@ -96,7 +96,7 @@ def _mend(stored: StoredObject) -> str:
     )
     if found is None or not (published or dummy or batch):
         return (
-            "nothing says where it came from; import a bundle that holds it, or remove "
+            "its source is not recorded; import a bundle that holds it, or remove "
             f"{stored.path.parent}"
         )
     parts = [asked, *(["_dummy-weights"] if dummy else [])]
@@ -106,10 +106,12 @@ def _mend(stored: StoredObject) -> str:
 
 def _prune(parsed: argparse.Namespace) -> None:
     store = _store()
-    uses = _Uses(store)
-    gone = store.prune(lambda stored: bool(uses.of(stored)), dry_run=not parsed.apply)
+    usage = store.usage()
+    gone = store.prune(lambda stored: bool(usage.of(stored)), dry_run=not parsed.apply)
     removed = {item.stored.sha256 for item in gone if item.stored is not None}
-    kept = [(stored, uses.of(stored)) for stored in store.objects() if stored.sha256 not in removed]
+    kept = [
+        (stored, usage.of(stored)) for stored in store.objects() if stored.sha256 not in removed
+    ]
     if parsed.json:
         say_json(
             {
@@ -160,45 +162,3 @@ def _prune(parsed: argparse.Namespace) -> None:
     say(f"{len(gone)} {word} in {store.root}, {size:,} bytes; {stay}")
     if gone and not parsed.apply:
         remark("Nothing was removed. To remove it: cmx-resnet50 prune --apply")
-
-
-class _Uses:
-    """Who uses an object: the places that hold it, what was unpacked from it, unknown links."""
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        known = list(store.objects())
-        self._unpacked = [stored for stored in known if stored.archive is not None]
-        self._owners = {
-            (status.st_dev, status.st_ino): stored.sha256
-            for stored in known
-            if (status := _status(stored.path)) is not None
-        }
-
-    def of(self, stored: StoredObject) -> list[str]:
-        """Return the users of an object as they are now."""
-        places = []
-        for path in self._store.placements(stored):
-            status = _status(path)
-            # A place may have been filled with another object since. A copy is taken for what
-            # it was: where there is doubt, nothing is removed.
-            if (
-                status is not None
-                and self._owners.get((status.st_dev, status.st_ino), stored.sha256) == stored.sha256
-            ):
-                places.append(str(path))
-        own = _status(stored.path)
-        if not places and own is not None and own.st_nlink > 1:
-            places.append("a hard link that the store has no record of")
-        return places + [
-            f"{other.name}, which was unpacked from it"
-            for other in self._unpacked
-            if other.archive == stored.sha256 and self.of(other)
-        ]
-
-
-def _status(path: os.PathLike[str]) -> os.stat_result | None:
-    try:
-        return os.lstat(path)
-    except OSError:
-        return None

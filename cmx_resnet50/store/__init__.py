@@ -1,6 +1,6 @@
 """The store: model files by digest, each fetched once, checked on every use, shared by links.
 
-Names are imported when they are first used: a cached run only takes a `glance`.
+Names are imported when they are first used: a cached run imports none of them.
 """
 
 from __future__ import annotations

@@ -6,7 +6,7 @@
     objects/<aa>/<sha256>/record.json  provenance
     objects/<aa>/<sha256>/stamp        see ``stamps``
     aliases/<key>                      the sha256 that a key stands for
-    views/<sha256>/<id>.json           a place that was filled, see ``views``
+    placements/<sha256>/<id>.json      a file that was placed, see ``placements``
     incoming/<key>/partial             what is being made, and the maker's own files beside it
     locks/<name>.lock, .holder         see ``locking``
     temporary/                         small files on their way, never read
@@ -30,7 +30,7 @@ _DIGEST_KEY = re.compile(r"(?:sha256-[0-9a-f]{64}|md5-[0-9a-f]{32})")
 SMALL = 1 << 20
 """Bound in bytes on every small file that the store reads."""
 
-OWN_FOLDERS = ("objects", "aliases", "views", "incoming", "locks", "temporary")
+OWN_FOLDERS = ("objects", "aliases", "placements", "incoming", "locks", "temporary")
 
 
 def checked_key(key: str) -> str:
@@ -99,7 +99,7 @@ class Layout:
 
     def placements(self, sha256: str) -> Path:
         """Folder of the records of the places that an object fills."""
-        return self.root / "views" / sha256
+        return self.root / "placements" / sha256
 
     def partial(self, key: str) -> Path:
         """File in which the object of `key` is made; the same for every attempt."""

@@ -81,7 +81,7 @@ class Placement:
 class Pruned:
     """What `Store.prune` removed, or would remove.
 
-    `kind` is ``object``, ``partial``, ``lock``, ``alias``, ``view`` or ``leftover``; `size`
+    `kind` is ``object``, ``partial``, ``lock``, ``alias``, ``placement`` or ``leftover``; `size`
     counts bytes of content, which come free only where no place still links to them.
     """
 

@@ -1,4 +1,4 @@
-"""Objects: found by digest or alias, checked, published whole, rebuilt from their views."""
+"""Objects: found by digest or alias, checked, published complete, repaired from placements."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ class Objects:
     lost race costs a digest and no more.
     """
 
-    def __init__(self, layout: Layout, views: PlacementRecords) -> None:
+    def __init__(self, layout: Layout, records: PlacementRecords) -> None:
         self.layout = layout
-        self.records = views
+        self.records = records
 
     def load(self, sha256: str) -> StoredObject | None:
         """Return the object of that digest, whole or not, if the store has a record of it."""
@@ -113,7 +113,7 @@ class Objects:
     def repair_from_placement(
         self, sha256: str, candidates: Iterable[Path] = ()
     ) -> tuple[StoredObject, Path] | None:
-        """Rebuild an object from one of its views, or of `candidates`, that has its bytes.
+        """Rebuild an object from one of its placements, or of `candidates`, that has its bytes.
 
         Returns the object and the file that it was rebuilt from.
         """

@@ -90,11 +90,11 @@ def _strays(layout: Layout, objects: Objects, removed: set[str], dry_run: bool) 
         path = layout.root / "aliases" / key
         if sha256 not in kept and _old(path):
             found.append(("alias", path))
-    for folder in children(layout.root / "views"):
+    for folder in children(layout.root / "placements"):
         for path in children(folder):
             place = (read_json(path) or {}).get("path")
             if not isinstance(place, str) or "\0" in place or regular(Path(place)) is None:
-                found.append(("view", path))
+                found.append(("placement", path))
     for kind, path in found:
         size = _bytes(path)
         if not dry_run:

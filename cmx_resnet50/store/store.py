@@ -1,4 +1,4 @@
-"""The store as its users see it: obtain, adopt, place, check, salvage, prune."""
+"""The public face of the store: obtain, import, place, check, repair and prune objects."""
 
 from __future__ import annotations
 
@@ -26,6 +26,7 @@ from cmx_resnet50.store.stat_stamp import compare, regular
 
 if TYPE_CHECKING:
     from cmx_resnet50.digests import Digests
+    from cmx_resnet50.store.usage import Usage
 
 Make = Callable[[Path], "tuple[Digests, dict[str, Any]]"]
 """Leaves the complete, verified file at the path given and returns its digests and provenance."""
@@ -42,7 +43,7 @@ def _to_stderr(line: str) -> None:
 class Store:
     """A folder of immutable files, each named by its sha256 and by any number of keys.
 
-    Any number of processes and hosts may use one store at the same time (``locking`` says what
+    Any number of processes and hosts may use one store at the same time (``locks`` says what
     a network file system must offer). No lock is held after a call returns. Keys are
     ``sha256-<hex>``, ``md5-<hex>`` or aliases such as ``url-<hex>``; a digest key is never
     answered by an object that contradicts it. A store that can only be read serves hits.
@@ -53,8 +54,8 @@ class Store:
         The store's folder; made when the first object comes.
     lock_timeout : float
         Seconds to wait for another process.
-    say : callable
-        Takes one line at a time for the user: on whom we wait, what was repaired.
+    notify : callable
+        Takes one line at a time for the user: which process is waited for, what was repaired.
     """
 
     def __init__(
@@ -201,7 +202,7 @@ class Store:
         return sorted(path for path in paths if regular(path) is not None)
 
     def repair_from_placement(self, sha256: str) -> StoredObject | None:
-        """Return the object whole, rebuilt from one of its views if need be; None if none is good.
+        """Return the object, rebuilt from a placement if it is damaged; None if none has its bytes.
 
         Raises
         ------
@@ -242,6 +243,12 @@ class Store:
         from cmx_resnet50.store.prune import prune
 
         return prune(self.layout, self._objects, self._locks, self.objects(), used, dry_run)
+
+    def usage(self) -> Usage:
+        """Return who uses which object: what `prune` goes by."""
+        from cmx_resnet50.store.usage import Usage
+
+        return Usage(self.objects(), self.placements)
 
     @contextmanager
     def without_pruning(self, name: str) -> Iterator[None]:

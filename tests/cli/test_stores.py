@@ -1,4 +1,4 @@
-"""``verify`` and ``prune``: what is damaged is named and mended, what is used stays."""
+"""``verify`` and ``prune``: damage is reported with its fix, used objects stay."""
 
 from __future__ import annotations
 
@@ -44,11 +44,11 @@ def flip(path: Path) -> None:
         ("_tflite", "tflite-argmax"),
     ],
 )
-def test_verify_names_the_damaged_and_the_command_that_mends(
+def test_verify_names_the_damaged_object_and_the_command_that_fixes_it(
     cm: CM, served: dict[str, Path], request_text: str, artifact: str
 ) -> None:
     assert cm.command(TOOL, "prefetch", request_text, "_pytorch").ok
-    assert all(row["state"] == "good" for row in tool(cm, "verify"))
+    assert all(row["state"] == "valid" for row in tool(cm, "verify"))
     content = delivered(served[artifact])
     path = data(cm, content)
     flip(path)
@@ -79,10 +79,10 @@ def test_verify_sees_a_lost_object_and_one_of_unknown_origin(
     assert result.code == 1
     (row,) = json.loads(result.out)
     assert row["state"] == "missing"
-    assert "nothing says where it came from" in row["mend"]
+    assert "source is not recorded" in row["fix"]
 
 
-def test_verify_of_no_store_is_good(cm: CM) -> None:
+def test_verify_of_no_store_is_empty(cm: CM) -> None:
     assert tool(cm, "verify") == []
 
 
@@ -167,4 +167,4 @@ def test_a_copy_on_another_file_system_counts(cm: CM, served: dict[str, Path]) -
     finally:
         (folder / "resnet50-19c8e357.pth").unlink(missing_ok=True)
         folder.rmdir()
-    assert [row["kind"] for row in tool(cm, "prune")["unused"]] == ["object", "view"]
+    assert [row["kind"] for row in tool(cm, "prune")["unused"]] == ["object", "placement"]

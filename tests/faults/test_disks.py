@@ -183,7 +183,7 @@ def test_reflinks_where_the_disk_has_them(
     first = user.get("ncnn")
     assert_good(user, first, served, "ncnn")
     assert first.path.stat().st_nlink == 1
-    records = [json.loads(p.read_text()) for p in store_of(user).glob("views/*/*.json")]
+    records = [json.loads(p.read_text()) for p in store_of(user).glob("placements/*/*.json")]
     assert {record["method"] for record in records} == {"reflink"}
     assert_glanced(user, "ncnn")
     origin.clear_log()
