@@ -132,10 +132,10 @@ def test_a_folder_serves_as_mirror_whole(
     assert len(list((folder / "sha256").iterdir())) == len(ARTIFACTS) + 1
     prefix = f"{folder.as_uri()}/"
     if scheme == "http":
-        prefix = origin.url("/site/")
+        prefix = origin.at("/site/")
         for path in folder.rglob("*"):
             if path.is_file():
-                origin.serve(origin.url(f"/site/{path.relative_to(folder)}"), path)
+                origin.serve(origin.at(f"/site/{path.relative_to(folder)}"), path)
     origin.clear_log()
     own = {"CM_RESNET50_MIRROR": prefix}
     result = there.command(TOOL, "prefetch", "--all", "--json", env=own)

@@ -55,7 +55,7 @@ def test_site_mirror(
 ) -> None:
     names = site_names(name, served[name])
     if scheme == "http":
-        prefix = origin.url("/models/")
+        prefix = origin.at("/models/")
         origin.serve(prefix + names[by], served[name])
     else:
         folder = cm.home / "site"
@@ -85,7 +85,7 @@ def test_bad_site_mirrors_are_passed_by_and_named(
     folder = cm.home / "site"
     folder.mkdir()
     (folder / ARTIFACTS[ONE].file).write_bytes(b"not the model")
-    site = origin.url("/models")
+    site = origin.at("/models")
     origin.serve(f"{site}/{ARTIFACTS[ONE].file}", served[ONE], Flip(100))
     mirrors = f"{folder.as_uri()} {site}"
     result = cm.get(*REQUEST, env={**IMPATIENT, "CM_RESNET50_MIRROR": mirrors})

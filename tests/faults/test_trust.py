@@ -130,8 +130,8 @@ def test_secrets_of_a_site_mirror(
     cm: CM, origin: Origin, served: dict[str, Path], bad: bool
 ) -> None:
     """CM_RESNET50_MIRROR with a name and a password, on loopback: used, never shown."""
-    site = origin.url("/site").replace("http://", f"http://anna:{SECRET}@")
-    plain = origin.url(f"/site/{served[LONE].name}")
+    site = origin.at("/site").replace("http://", f"http://anna:{SECRET}@")
+    plain = origin.at(f"/site/{served[LONE].name}")
     origin.serve(plain, served[LONE])
     if bad:
         origin.fail(plain, Status(404))

@@ -1,8 +1,8 @@
-"""Ways in which a server misbehaves; each is a `Behaviour` for `Origin.serve` and `.fail`.
+"""Ways in which a server misbehaves, for `Origin.serve` and `.fail`, and a `FileServer`'s plan.
 
 Several may be given at once: ``origin.fail(url, IgnoreRanges(), Reset(after=30_000_000))``.
 `prepare` changes what is asked or what is there before the answer is made, `change` changes
-the answer. Byte counts are of the body of the one answer.
+the answer. Byte counts are of the body of the one answer. `reply` makes it.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import json
 from dataclasses import dataclass
 from typing import Literal
 
-from tests.harness.reply import Reply, Request, Resource, page
+from tests.harness.reply import Reply, Request, Resource, answer, page, plain
 
 
 class Behaviour:
@@ -28,6 +28,16 @@ class Behaviour:
     def change(self, request: Request, reply: Reply) -> Reply:
         """Change the answer."""
         return reply
+
+
+def reply(request: Request, resource: Resource | None, *behaviours: Behaviour) -> Reply:
+    """Answer `request` with `resource`, or 404 without one, under all of `behaviours`."""
+    for behaviour in behaviours:
+        request, resource = behaviour.prepare(request, resource)
+    made = page(404, "no such file here") if resource is None else answer(request, resource)
+    for behaviour in behaviours:
+        made = behaviour.change(request, made)
+    return made
 
 
 @dataclass(frozen=True)
@@ -142,6 +152,26 @@ class NoLength(Behaviour):
 
 
 @dataclass(frozen=True)
+class Endless(Behaviour):
+    """After the body comes `filling`, again and again, until the client has gone; no length."""
+
+    filling: bytes = bytes(1 << 16)
+
+    def change(self, request: Request, reply: Reply) -> Reply:
+        return dataclasses.replace(reply, framing="close", endless=self.filling)
+
+
+@dataclass(frozen=True)
+class Headers(Behaviour):
+    """Other headers, in place of good ones or beside them."""
+
+    headers: dict[str, str]
+
+    def change(self, request: Request, reply: Reply) -> Reply:
+        return dataclasses.replace(reply, headers={**reply.headers, **self.headers})
+
+
+@dataclass(frozen=True)
 class Gzipped(Behaviour):
     """The whole file under ``Content-Encoding: gzip``, whatever was asked."""
 
@@ -221,7 +251,7 @@ class Json(Behaviour):
 
     def change(self, request: Request, reply: Reply) -> Reply:
         text = json.dumps({"status": "error", "message": self.message})
-        return Reply(200, {"Content-Type": "application/json"}, memoryview(text.encode()))
+        return plain(200, text.encode(), content_type="application/json")
 
 
 @dataclass(frozen=True)
@@ -229,7 +259,7 @@ class Empty(Behaviour):
     """Status 200 and not one byte."""
 
     def change(self, request: Request, reply: Reply) -> Reply:
-        return Reply(200, dict(reply.headers), memoryview(b""))
+        return Reply(200, dict(reply.headers))
 
 
 @dataclass(frozen=True)
@@ -270,4 +300,4 @@ class RefuseRanges(Behaviour):
     def change(self, request: Request, reply: Reply) -> Reply:
         if request.range is None:
             return reply
-        return Reply(416, {"Content-Range": "bytes */*"}, memoryview(b""))
+        return Reply(416, {"Content-Range": "bytes */*"})

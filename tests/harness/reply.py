@@ -1,4 +1,8 @@
-"""What a server is asked, what it has, and what it sends back: data without any socket."""
+"""What a server is asked, what it has, and what it sends back: data without any socket.
+
+A `Reply` says not only what is sent, but also how, faults included: a server is a function from
+`Request` to `Reply`. `answer` is that of a good file server; `tests.harness.faults` alters it.
+"""
 
 from __future__ import annotations
 
@@ -18,13 +22,39 @@ Framing = Literal["length", "chunked", "close"]
 LAST_MODIFIED = "Sat, 01 Jan 2022 00:00:00 GMT"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Request:
-    """One request; `headers` has lower-case names."""
+    """One request, and what became of it.
+
+    Attributes
+    ----------
+    url
+        As the client sees it, whatever proxy is between.
+    headers
+        Under lower-case names.
+    connection
+        The number of the connection that it came on.
+    status
+        What was answered; None where not even the status line was.
+    sent
+        Body bytes that the kernel took; it grows while they are being sent.
+    complete
+        Whether the whole reply was sent, and the connection kept.
+    """
 
     method: str
     url: str
     headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    connection: int = 0
+    status: int | None = None
+    sent: int = 0
+    complete: bool = False
+
+    @property
+    def path(self) -> str:
+        """Path and query."""
+        return "/" + self.url.split("/", 3)[3]
 
     @property
     def range(self) -> str | None:
@@ -77,11 +107,13 @@ class Reply:
         Bytes a second; None stands for as fast as it goes.
     terminated
         Whether the last, empty chunk of a chunked body is sent.
+    endless
+        What follows the body again and again, until the client has gone.
     """
 
     status: int
-    headers: dict[str, str]
-    body: memoryview
+    headers: dict[str, str] = field(default_factory=dict)
+    body: memoryview = field(default_factory=lambda: memoryview(b""))
     framing: Framing = "length"
     head: bool = True
     length: int | None = None
@@ -89,6 +121,7 @@ class Reply:
     ending: Ending = "keep"
     rate: float | None = None
     terminated: bool = True
+    endless: bytes = b""
 
 
 def answer(request: Request, resource: Resource) -> Reply:
@@ -113,7 +146,7 @@ def answer(request: Request, resource: Resource) -> Reply:
     else:
         start, end = max(0, total - int(asked[2])), total - 1
     if start >= total or start > end:
-        return Reply(416, {**headers, "Content-Range": f"bytes */{total}"}, memoryview(b""))
+        return Reply(416, {**headers, "Content-Range": f"bytes */{total}"})
     headers["Content-Range"] = f"bytes {start}-{end}/{total}"
     return Reply(206, headers, body[start : end + 1])
 
@@ -123,14 +156,19 @@ def _still_valid(request: Request, resource: Resource) -> bool:
     return condition is None or condition in resource.validators.values()
 
 
+def plain(status: int, content: bytes = b"", **headers: str) -> Reply:
+    """Build a reply of bytes; a header is a keyword: ``retry_after="3"``."""
+    names = {name.replace("_", "-").title(): value for name, value in headers.items()}
+    return Reply(status, names, memoryview(content))
+
+
 def page(status: int, text: str = "", **headers: str) -> Reply:
     """Build a small HTML reply, as proxies and error pages send it."""
     body = (
         "<!DOCTYPE html>\n<html><head><title>"
         f"{status}</title></head><body>{text or status}</body></html>\n"
     )
-    names = {name.replace("_", "-").title(): value for name, value in headers.items()}
-    return Reply(status, {"Content-Type": "text/html", **names}, memoryview(body.encode()))
+    return plain(status, body.encode(), content_type="text/html", **headers)
 
 
 def http_date(seconds_from_now: float) -> str:

@@ -46,11 +46,11 @@ def test_a_real_url_is_served_whole_over_one_connection(
 
 def test_another_query_or_host_is_another_url(origin: Origin, session: requests.Session) -> None:
     origin.serve("http://armi.in/a", b"plain")
-    origin.serve(origin.url("/b"), b"direct")
+    origin.serve(origin.at("/b"), b"direct")
     assert session.get(URL.removesuffix("1"), timeout=5).status_code == 404
     assert session.get("http://armi.in/a", timeout=5).content == b"plain"
     session.proxies = {}
-    assert session.get(origin.url("/b"), timeout=5).content == b"direct"
+    assert session.get(origin.at("/b"), timeout=5).content == b"direct"
     assert [record.status for record in origin.requests] == [404, 200, 200]
 
 
