@@ -47,8 +47,23 @@ class Options:
     """Seconds over which a source must bring 10 KiB/s, or counts as stalled."""
 
     @classmethod
-    def read(cls, env: Mapping[str, Any], process: Mapping[str, str] = os.environ) -> Options:
+    def read(
+        cls,
+        env: Mapping[str, Any],
+        process: Mapping[str, str] = os.environ,
+        *,
+        prefix: str = PREFIX,
+    ) -> Options:
         """Read all options from `env`, then from `process`.
+
+        Parameters
+        ----------
+        env : mapping
+            An engine's env; its keys of ours begin with `prefix`.
+        process : mapping
+            The process's environment; its keys of ours begin with `PREFIX`.
+        prefix : str
+            See `env`.
 
         Raises
         ------
@@ -57,8 +72,8 @@ class Options:
         """
 
         def text(name: str) -> str:
-            for source in (env, process):
-                value = str(source.get(PREFIX + name, "")).strip()
+            for value in (env.get(prefix + name, ""), process.get(PREFIX + name, "")):
+                value = str(value).strip()
                 if value:
                     return value
             return ""

@@ -1,41 +1,52 @@
-"""The cached run: a receipt in the entry says what was delivered, and a glance that it still is.
+"""The cached run: a receipt in the entry says what was delivered, and a look that it still is.
 
 A receipt answers only the very run that it was written for: same request, same options, same
-store. Whatever differs goes the long way, through ``steps.ensure``. This module is imported on
-every hit, so it imports nothing that the engine has not imported already.
+store. Whatever differs takes the slow path. This module is imported on every hit, so it imports
+nothing that the engine has not imported already.
+
+Each function takes an engine's own env and the prefix of that engine's keys; a receipt holds
+names without it.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import stat
 from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any
 from zlib import crc32
 
 from cmx_resnet50.cached_run.stat_check import unchanged
 
-RUN = "CM_RESNET50_RUN_"
-"""What one run tells its own later steps; no part of a request."""
-OPTION = "CM_RESNET50_"
-MIRROR = OPTION + "MIRROR"
-CACHED = "CM_ML_MODEL_CACHE_FILE_WITH_PATH"
-USER = ("CM_PACKAGE_URL", "CM_DOWNLOAD_CHECKSUM")
+OPTION = "RESNET50_"
+RUN = OPTION + "RUN_"
+"""What one run tells its own later steps; not part of a request."""
+CACHED = "ML_MODEL_CACHE_FILE_WITH_PATH"
+"""The key that says where the entry's own copy of the model is."""
+USER = ("PACKAGE_URL", "DOWNLOAD_CHECKSUM")
+"""Keys of the user's own in const."""
+LIMIT = 64 * 1024
+"""Bytes; a receipt of ours has one or two KB."""
+_MIRROR = OPTION + "MIRROR"
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Follows no link, and does not wait for the other end of a pipe."""
 
 
-def entry_of(env: Mapping[str, Any]) -> str:
+def entry_of(env: Mapping[str, Any], prefix: str) -> str:
     """Return the folder of the cache entry whose exported keys are in `env`."""
-    return os.path.dirname(os.path.dirname(str(env.get(CACHED, ""))))  # noqa: PTH120
+    return os.path.dirname(os.path.dirname(str(env.get(prefix + CACHED, ""))))  # noqa: PTH120
 
 
 def record(
     env: Mapping[str, Any],
     const: Mapping[str, Any],
+    prefix: str,
     files: Iterable[tuple[str, str, str]],
     *,
     located: Mapping[str, str],
     store: str,
-    notes: Iterable[str],
+    notices: Iterable[str],
     summary: str,
 ) -> None:
     """Write the receipt of a run that was just made sure of.
@@ -43,69 +54,112 @@ def record(
     Parameters
     ----------
     env, const
-        CM's env and const.
+        The engine's env and const.
+    prefix : str
+        The prefix of the engine's keys.
     files
-        The sha256, the place and the `Placement.stamp` of each delivered file.
+        The sha256, the path and the `Placement.stamp` of each delivered file, the model first.
     located : mapping
-        The keys that say where they are: the engine may have kept those of a run that asked
-        for a folder of its own.
+        The keys that say where they are, without `prefix`: the engine may have kept those of
+        a run that asked for a folder of its own.
     store : str
         The store's folder.
-    notes : iterable of str
+    notices : iterable of str
         What the user is told on each run.
     summary : str
         The line that says what is where.
     """
     content = {
-        "request": _fingerprint(env, const),
+        "request": _fingerprint(env, const, prefix),
         "files": list(files),
         "located": dict(located),
         "store": store,
-        "notes": list(notes),
+        "notices": list(notices),
         "summary": summary,
     }
-    path = _path(env)
+    path = _path(env, prefix)
     temporary = f"{path}.{os.getpid()}"
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
+        with open(temporary, "x", encoding="utf-8") as file:
             json.dump(content, file)
         os.replace(temporary, path)  # noqa: PTH105
-    except OSError:  # A cache that can only be read has no receipts, and goes the long way.
+    except OSError:  # A cache that can only be read has no receipts, and takes the slow path.
         return
 
 
-def answer(env: MutableMapping[str, Any], const: Mapping[str, Any]) -> tuple[list[str], str] | None:
-    """Return notes and summary if the entry still holds what its receipt says, else None.
+def answer(
+    env: MutableMapping[str, Any], const: Mapping[str, Any], prefix: str
+) -> tuple[list[str], str] | None:
+    """Return notices and summary if the entry still holds what its receipt says, else None.
 
-    Where the files are is put into `env`.
+    Where the files are is put into `env`. A receipt that is not exactly what `record` writes is
+    no answer: the run takes the slow path, and writes it anew.
     """
     try:
-        with open(_path(env), encoding="utf-8") as file:
-            receipt = json.load(file)
-        if receipt["request"] != _fingerprint(env, const):
+        receipt = json.loads(_read(_path(env, prefix)))
+        files, located, notices = receipt["files"], receipt["located"], receipt["notices"]
+        store, summary = receipt["store"], receipt["summary"]
+        if receipt["request"] != _fingerprint(env, const, prefix):
             return None
-        if not all(unchanged(receipt["store"], *file) for file in receipt["files"]):
+        if not _ours(files, located, [store, summary, *notices], env, prefix):
             return None
-        env.update(receipt["located"])
-        return [str(note) for note in receipt["notes"]], str(receipt["summary"])
-    except (OSError, ValueError, KeyError, TypeError):
+        if not all(unchanged(store, *file) for file in files):
+            return None
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
+    for name, value in located.items():
+        env[prefix + name] = value
+    return notices, summary
 
 
-def _path(env: Mapping[str, Any]) -> str:
-    return f"{entry_of(env)}/cmx-resnet50-receipt.json"
+def _ours(files: Any, located: Any, texts: list[Any], env: Mapping[str, Any], prefix: str) -> bool:
+    """Whether a receipt names the model and nothing outside the entry, in the form of `record`."""
+    entry = entry_of(env, prefix)
+    rows = [text for file in files for text in file]
+    if not all(isinstance(text, str) for text in (*rows, *located.values(), *texts)):
+        return False
+    paths = [path for _, path, _ in files]
+    paths += [value for name, value in located.items() if not name.endswith("_FILE")]
+    inside = all(path == os.path.normpath(path) and path.startswith(f"{entry}/") for path in paths)
+    return inside and bool(entry) and paths[0] == env[prefix + CACHED]
 
 
-def _fingerprint(env: Mapping[str, Any], const: Mapping[str, Any]) -> dict[str, str]:
+def _read(path: str) -> bytes:
+    """Return the content of a regular file of at most `LIMIT` bytes.
+
+    Raises
+    ------
+    OSError, ValueError
+        If it is anything else: a link, a pipe, a folder, or larger.
+    """
+    file = os.open(path, _READ)
+    try:
+        status = os.fstat(file)
+        if not stat.S_ISREG(status.st_mode) or status.st_size > LIMIT:
+            raise ValueError(path)
+        return os.read(file, LIMIT)
+    finally:
+        os.close(file)
+
+
+def _path(env: Mapping[str, Any], prefix: str) -> str:
+    return f"{entry_of(env, prefix)}/cmx-resnet50-receipt.json"
+
+
+def _fingerprint(env: Mapping[str, Any], const: Mapping[str, Any], prefix: str) -> dict[str, str]:
     # A mirror decides nothing about a file that is there, and may hold a password.
-    options = [key for key in sorted(os.environ) if key.startswith(OPTION) and key != MIRROR]
-    found = {key: _veiled(os.environ[key]) for key in options}
-    found["CM_REPOS"] = os.environ.get("CM_REPOS", "")
+    mine = f"CM_{OPTION}"
+    options = [key for key in sorted(os.environ) if key.startswith(mine)]
+    found = {key: _veiled(os.environ[key]) for key in options if key != f"CM_{_MIRROR}"}
+    found["home"] = os.environ.get(f"{prefix}REPOS", "")
+    start = len(prefix)
     for key in sorted(env):
-        if key.startswith(OPTION) and not key.startswith(RUN) and key != MIRROR:
-            found[f"env.{key}"] = _veiled(env[key])
-    for key in USER:
-        found[f"const.{key}"] = _veiled(const.get(RUN + key) or const.get(key) or "")
+        name = key[start:] if key.startswith(prefix) else ""
+        if name.startswith(OPTION) and not name.startswith(RUN) and name != _MIRROR:
+            found[f"env.{name}"] = _veiled(env[key])
+    for name in USER:
+        given = const.get(prefix + RUN + name) or const.get(prefix + name) or ""
+        found[f"const.{name}"] = _veiled(given)
     return found
 
 

@@ -1,21 +1,21 @@
-"""One run at a time, where CM's engine would let several of ours write in the same files.
+"""One run at a time, where the engine would let several of ours write in the same files.
 
 The engine takes no lock: runs of one request at the same instant share one unfinished cache
 entry and the scripts in it, and any run may read the JSON that another has just emptied to
-write it anew. Two locks in ``CM_REPOS`` keep our runs apart:
+write it anew. Two locks in the engine's home keep our runs apart:
 
-*look-ups*
+*lookup lock*
     From the import of ``customize.py``, which the engine does before it looks the request up,
     until the entry is found or made; and again while the engine writes what look-ups read.
     Always short, so a hit never waits for somebody's work; nobody waits for it when it is old.
-*turn*
+*run lock*
     From ``predeps`` to the end of the engine's part that called it, for whatever the engine
-    does in cache entries. Set aside while we fetch: the store has locks for that.
+    does in cache entries. Released while we fetch: the store has locks for that.
 
-The turn ends with the `Turn` that the engine's frame holds (in its ``run_script_input``), and
-that is after the engine has saved the entry, or after any error; a process that dies loses
-both locks. They are a shield and no condition: where there is no lock to be had, or nobody
-gives way, a run goes on with a line on stderr.
+The run lock ends with the `RunLock` that the engine's frame holds (in its ``run_script_input``),
+and that is after the engine has saved the entry, or after any error; a process that dies loses
+both locks. They are a safeguard, not a condition: where no lock can be taken, or nobody gives
+way, a run goes on with a line on stderr.
 
 ``flock`` directly: a hit imports this file, and importing filelock takes as long as a hit's
 whole part of ours. Where there is no ``fcntl`` (Windows), nothing is locked.
@@ -35,36 +35,37 @@ try:
 except ImportError:  # pragma: no cover
     fcntl = None  # type: ignore[assignment]
 
-PATIENCE = 1800.0
-"""Seconds to wait for a turn. Another's may hold the installation of a package."""
-LOOK_UP_PATIENCE = 60.0
+RUN_TIMEOUT = 1800.0
+"""Seconds to wait for another run, which may install a package."""
+LOOKUP_TIMEOUT = 60.0
 """Seconds to wait, in all, until no other run is looking up."""
-OLD = 10.0
-"""Seconds after which a look-up is taken for one that nobody told to be over."""
-TELL = 1.0
-"""Seconds after which a line says for whom we wait."""
-_KEY = "cmx_resnet50_turn"
-_CERTAIN = 0.1
+STALE = 10.0
+"""Seconds after which a look-up counts as one that was never reported as ended."""
+REPORT = 1.0
+"""Seconds after which a line says whom we wait for."""
+_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+_KEY = "cmx_resnet50_run_lock"
+_GRACE = 0.1
 """Seconds that a new holder has to write who it is."""
 
 
-class Lock:
+class FileLock:
     """A lock file, held by at most one process of one machine or NFS server.
 
     Parameters
     ----------
     path : str
         The file; it holds who holds it.
-    patience : float
+    timeout : float
         Seconds to wait for another process.
-    old : float, optional
-        Age of a hold, in seconds, that nobody needs to respect.
+    stale : float, optional
+        Age of a hold, in seconds, from which on it is not waited for.
     """
 
-    def __init__(self, path: str, patience: float, old: float | None = None) -> None:
+    def __init__(self, path: str, timeout: float, stale: float | None = None) -> None:
         self._path = path
-        self._patience = patience
-        self._old = old
+        self._timeout = timeout
+        self._stale = stale
         self._file = -1
 
     @property
@@ -72,12 +73,12 @@ class Lock:
         """Whether this process holds it."""
         return self._file >= 0
 
-    def take(self) -> str:
-        """Hold the lock, or return why there is none to be had."""
+    def acquire(self) -> str:
+        """Hold the lock, or return why it cannot be taken."""
         if self.held or fcntl is None:
             return ""
         try:
-            file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            file = os.open(self._path, _OPEN, 0o666)
         except OSError as error:
             return f"{self._path}: {error.strerror}"
         try:
@@ -90,7 +91,7 @@ class Lock:
                 os.close(file)
         return ""
 
-    def drop(self) -> None:
+    def release(self) -> None:
         """Let another process have it."""
         if self.held:
             file, self._file = self._file, -1
@@ -101,21 +102,22 @@ class Lock:
 
     def _wait(self, file: int) -> bool:
         begun = time.monotonic()
-        told = False
+        reported = False
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
                 waited = time.monotonic() - begun
                 who, age = _holder(file)
-                if self._old is not None and waited > _CERTAIN and age > self._old:
+                if self._stale is not None and waited > _GRACE and age > self._stale:
                     return False
-                if waited > self._patience:
-                    _say(f"waited {self._patience:g} s for {who}; going on at its side")
+                if waited > self._timeout:
+                    _say(f"waited {self._timeout:g} s for {who}; continuing beside it")
                     return False
-                if waited > TELL and not told:
-                    _say(f"waiting for {who}, which runs in the same CM_REPOS")
-                    told = True
+                if waited > REPORT and not reported:
+                    home = os.path.dirname(self._path)  # noqa: PTH120
+                    _say(f"waiting for {who}, which runs in the same {home}")
+                    reported = True
                 time.sleep(0.005)
             else:
                 text = f"{os.getpid()} {os.uname().nodename} {time.time():.3f}\n".encode()
@@ -125,103 +127,104 @@ class Lock:
                 return True
 
 
-class Turn:
+class RunLock:
     """The right of one run to have the engine work in cache entries; ends with this object.
 
-    Inside another turn of the same process it is that one, and changes nothing.
+    Inside another run of the same process it is that one's, and changes nothing.
     """
 
     def __init__(self) -> None:
-        self._told = False
-        self._lock = None if _turns else Lock(_path("turn"), PATIENCE)
+        self._reported = False
+        self._lock = None if _run_locks else FileLock(_path("run"), RUN_TIMEOUT)
         if self._lock is not None:
-            _turns.append(self._lock)
+            _run_locks.append(self._lock)
         self._finalizer = weakref.finalize(self, _end, self._lock)
 
     def end(self) -> None:
         """End it now."""
         self._finalizer()
 
-    def take(self) -> None:
-        """Wait for the turn; nobody's look-up waits meanwhile."""
+    def acquire(self) -> None:
+        """Wait for it; nobody's look-up waits meanwhile."""
         if self._lock is not None:
-            leave()
-            failure = self._lock.take()
-            if failure and not self._told:
-                self._told = True
+            end_lookup()
+            failure = self._lock.acquire()
+            if failure and not self._reported:
+                self._reported = True
                 _say(f"runs at the same time are not kept apart: {failure}")
 
-    def pause(self) -> None:
-        """Let others have their turn."""
+    def release(self) -> None:
+        """Let other runs have it."""
         if self._lock is not None:
-            leave()
-            self._lock.drop()
+            end_lookup()
+            self._lock.release()
 
-    def hold_look_ups(self) -> None:
-        """Have nobody look up what the engine is about to write."""
+    def hold_lookups(self) -> None:
+        """Keep others from looking up what the engine is about to write."""
         if self._lock is not None:
-            _look_up().take()
+            _lookup().acquire()
 
 
-_turns: list[Lock] = []
-"""The turn of this process, if it has one."""
-_look_ups: list[Lock] = []
-"""The look-up of this process, if it is at one."""
+_run_locks: list[FileLock] = []
+"""The run lock of this process, if it has one."""
+_home: list[str] = []
+"""The engine's folder, in which the lock files are."""
+_lookups: list[FileLock] = []
+"""The lookup lock of this process, if it has one."""
 
 
-def begin(run: dict[str, Any]) -> Turn:
-    """Return the turn of a new run, which its ``run_script_input`` holds from now on."""
-    turn = run[_KEY] = Turn()
-    return turn
+def begin(run: dict[str, Any]) -> RunLock:
+    """Return the lock of a new run, which its ``run_script_input`` holds from now on."""
+    lock = run[_KEY] = RunLock()
+    return lock
 
 
-def of(run: dict[str, Any]) -> Turn:
-    """Return the turn of a run that `begin` was called for."""
-    turn: Turn = run[_KEY]
-    return turn
+def of(run: dict[str, Any]) -> RunLock:
+    """Return the lock of a run that `begin` was called for."""
+    lock: RunLock = run[_KEY]
+    return lock
 
 
 def end(run: dict[str, Any]) -> None:
-    """End look-up and turn of a run at once, whoever still holds its frames."""
-    leave()
-    turn = run.pop(_KEY, None)
-    if turn is not None:
-        turn.end()
+    """Release both locks of a run at once, whoever still holds its frames."""
+    end_lookup()
+    lock = run.pop(_KEY, None)
+    if lock is not None:
+        lock.end()
 
 
-def enter() -> None:
-    """Begin a look-up: wait until no other run is looking up."""
-    if not _turns:
-        _look_up().take()
+def begin_lookup(home: str) -> None:
+    """Begin a look-up: wait until no other run in the engine's folder `home` is looking up."""
+    _home[:] = [home]
+    if not _run_locks:
+        _lookup().acquire()
 
 
-def leave() -> None:
+def end_lookup() -> None:
     """End this process's look-up, if it is at one."""
-    while _look_ups:
-        _look_ups.pop().drop()
+    while _lookups:
+        _lookups.pop().release()
 
 
-def _end(turn: Lock | None) -> None:
-    if turn is not None:
-        leave()
-        turn.drop()
-        _turns.remove(turn)
+def _end(lock: FileLock | None) -> None:
+    if lock is not None:
+        end_lookup()
+        lock.release()
+        _run_locks.remove(lock)
 
 
-def _look_up() -> Lock:
-    if not _look_ups:
-        _look_ups.append(Lock(_path("look-up"), LOOK_UP_PATIENCE, OLD))
-    return _look_ups[0]
+def _lookup() -> FileLock:
+    if not _lookups:
+        _lookups.append(FileLock(_path("lookup"), LOOKUP_TIMEOUT, STALE))
+    return _lookups[0]
 
 
 def _path(name: str) -> str:
-    # As cmind finds it. Options.read is not for a hit, and CM's env is not known here.
-    home = os.environ.get("CM_REPOS", "").strip() or os.path.expanduser("~/CM")  # noqa: PTH111
-    return os.path.join(home, f"cmx-resnet50-{name}.lock")  # noqa: PTH118
+    return os.path.join(_home[0], f"cmx-resnet50-{name}.lock")  # noqa: PTH118
 
 
 def _holder(file: int) -> tuple[str, float]:
-    """Return who holds the lock, as told to a user, and for how many seconds."""
+    """Return who holds the lock, as reported to a user, and for how many seconds."""
     try:
         pid, host, since = os.pread(file, 300, 0).decode("utf-8").split()
         return f"process {int(pid)} on {host}", time.time() - float(since)

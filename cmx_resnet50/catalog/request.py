@@ -57,19 +57,20 @@ class Request:
         cls,
         env: Mapping[str, Any],
         *,
+        asked: str = ASKED,
         url: str | None = None,
         checksum: str | None = None,
         local: str | None = None,
         explicit: Sequence[str] | None = None,
     ) -> Request:
-        """Read the request from the ``CM_RESNET50_ASKED_*`` keys that the variations set."""
-        asked = {
-            name: str(env[ASKED + name.upper()])
+        """Read the request from the keys that the variations set, which begin with `asked`."""
+        fields = {
+            name: str(env[asked + name.upper()])
             for name in cls.__dataclass_fields__
-            if ASKED + name.upper() in env
+            if asked + name.upper() in env
         }
         names = None if explicit is None else frozenset(explicit)
-        return cls(**asked, url=url, checksum=checksum, local=local, explicit=names)
+        return cls(**fields, url=url, checksum=checksum, local=local, explicit=names)
 
     @property
     def variations(self) -> str:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from cmx_resnet50.catalog.table import Artifact, Catalog, Resolution
     from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
+    from cmx_resnet50.engines.dialect import EnvView
     from cmx_resnet50.options import Options
 
 
@@ -97,7 +98,7 @@ def names_in(text: str) -> list[str]:
 
 def resolved(
     catalog: Catalog, names: Sequence[str], options: Options, said: set[str], **given: str
-) -> tuple[dict[str, Any], Resolution]:
+) -> tuple[EnvView, Resolution]:
     """Return the env that variations make, and what they mean; say what there is to say on it.
 
     Parameters
@@ -112,11 +113,13 @@ def resolved(
     """
     from cmx_resnet50.catalog.variations import compose
     from cmx_resnet50.engines import env_run
+    from cmx_resnet50.engines.cm import CM
+    from cmx_resnet50.engines.env_request import request_of
 
-    env: dict[str, Any] = {**compose(catalog.meta, names), **given}
+    env = CM.view({**compose(catalog.meta, names), **given})
     # As the engine hands them over: without the underscore, but `-` before what is left out.
     explicit = [name.lstrip("_").replace("-_", "-", 1) for name in names]
-    resolution = env_run.resolve(env_run.request_of(env, {}, explicit), options)
+    resolution = catalog.resolve(request_of(env, CM.view({}), explicit), strict=options.strict)
     notes = [*resolution.notes, *resolution.remarks]
     env_run.say_notes(env, [note for note in notes if note not in said])
     said.update(notes)
@@ -225,6 +228,7 @@ def _get(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.catalog.table import Catalog
     from cmx_resnet50.delivery.pipeline import Pipeline
     from cmx_resnet50.engines import env_run, outputs
+    from cmx_resnet50.engines.dialect import MODEL
     from cmx_resnet50.options import Options
     from cmx_resnet50.progress import progress_for
 
@@ -248,7 +252,7 @@ def _get(parsed: argparse.Namespace) -> None:
     if original is not None:
         env[outputs.ORIGINAL] = str(original)
     if parsed.json:
-        say_json({key: env[key] for key in sorted(env) if key.startswith(outputs.PREFIX)})
+        say_json({env.full(name): env[name] for name in sorted(env) if name.startswith(MODEL)})
     else:
         say(env_run.summary(env, delivery))
 

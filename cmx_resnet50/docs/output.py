@@ -11,6 +11,7 @@ from cmx_resnet50.cached_run import receipt
 from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.docs.markdown import code, dependency, table, tag
 from cmx_resnet50.engines import outputs
+from cmx_resnet50.engines.dialect import META, MODEL
 
 MEANINGS = {
     "ACCURACY": "known top-1 accuracy in percent; empty where unknown and for random weights",
@@ -108,7 +109,7 @@ file. The others are as the variations set them.
 
 def _meaning(key: str) -> str:
     # A test asks for the meaning of each key: a new one must not stop the command.
-    return MEANINGS.get(key.removeprefix(outputs.PREFIX), "")
+    return MEANINGS.get(key.removeprefix(META + MODEL), "")
 
 
 def _set_by_hooks(catalog: Catalog) -> set[str]:
@@ -117,4 +118,4 @@ def _set_by_hooks(catalog: Catalog) -> set[str]:
         found = catalog.resolve(request)
         keys.update(outputs.facts(found, md5="", sha256="", size=0, verified=True, url=""))
         keys.update(outputs.locations(found.artifact, Path(), found.companions))
-    return keys
+    return {META + name for name in keys}

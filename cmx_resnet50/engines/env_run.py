@@ -1,41 +1,32 @@
-"""The steps of one run, on plain env dictionaries: check, resolve, prepare, finish, ensure.
+"""One run over an engine's env: prepare the file, complete it, export it, ensure it on each hit.
 
-``customize.py`` and ``ensure/customize.py`` hand over CM's env and const; what is to be
-exported comes back in that env. Errors are raised, never printed.
+The hooks of an engine call these in their order. What is to be exported is left in the env that
+they are given. Errors are raised, never printed.
 """
 
 from __future__ import annotations
 
-import re
 import sys
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Iterable
 from dataclasses import replace
-from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
-from cmx_resnet50 import shell_values
 from cmx_resnet50.cached_run import receipt
-from cmx_resnet50.catalog.table import Catalog, Refusal, Request, Resolution
-from cmx_resnet50.delivery import google_drive
+from cmx_resnet50.catalog.request import Refusal, Resolution
+from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
-from cmx_resnet50.engines import outputs
+from cmx_resnet50.engines import downloader, outputs
+from cmx_resnet50.engines.dialect import EnvView
+from cmx_resnet50.engines.env_request import options_of, request_of
 from cmx_resnet50.errors import Resnet50Error
-from cmx_resnet50.options import Options, absolute
+from cmx_resnet50.options import Options
 from cmx_resnet50.progress import progress_for
 from cmx_resnet50.redaction import redact
-from cmx_resnet50.shell_values import Place, UnsafeValue
 
 PLACE = receipt.RUN + "PLACE"
-"""Where the entry's own copy shall lie; set by `prepare`, read by `finish`."""
+"""Where the entry's own copy goes; set by the hooks, read by `finish`."""
 OUTPUT = receipt.RUN + "OUTPUT"
 """The output folder of this run, made absolute."""
-LOCAL = receipt.RUN + "LOCAL_FILE"
-"""The user's own file, kept before the downloader's key for it is given the entry's copy."""
-CHECKSUM = receipt.RUN + "CM_DOWNLOAD_CHECKSUM"
-"""The user's own checksum, kept before the downloader's key for it is emptied."""
-URL = receipt.RUN + "CM_PACKAGE_URL"
-"""The user's own URL, kept before the downloader's key for it loses its secrets."""
 ORIGIN = receipt.RUN + "ORIGIN"
 """Where this run had the bytes from; set by `finish`, so that `ensure` does not say "store"."""
 ENTRY = receipt.RUN + "ENTRY"
@@ -43,77 +34,14 @@ ENTRY = receipt.RUN + "ENTRY"
 ENSURED = receipt.RUN + "ENSURED"
 """Set once `ensure` was called: the ensure script is then not run again for the same run."""
 SAID = receipt.RUN + "SAID"
-"""Set once the notes of a request were printed, so that one run says them once."""
+"""Set once the deviations of a request were printed, so that one run prints them once."""
+PYTHON, ORIGINAL, BATCH = (receipt.RUN + name for name in ("PYTHON", "ORIGINAL", "BATCH"))
+"""What the native step ``run-fix-input`` reads."""
 
 _WAS = {"absent": "missing", "other bytes": "damaged", "link": "a link", "folder": "a folder"}
 
-_BATCH = re.compile(r"[1-9][0-9]{0,5}")
 
-Env = MutableMapping[str, Any]
-
-
-def check_values(env: Mapping[str, Any], patterns: Iterable[str]) -> None:
-    """Refuse values that would act in the shell scripts into which the engine writes env.
-
-    Raises
-    ------
-    UnsafeValue
-        For a value that would not stay text, of a key that one of `patterns` matches.
-    """
-    patterns = tuple(patterns)
-    for key, value in env.items():
-        if any(fnmatchcase(key, pattern) for pattern in patterns):
-            shell_values.check(key, str(value), Place.QUOTED)
-    batch = str(env.get("CM_ML_MODEL_BATCH_SIZE", "")).strip()
-    if batch and not _BATCH.fullmatch(batch):
-        raise UnsafeValue(
-            f"CM_ML_MODEL_BATCH_SIZE={batch}: a batch size is a positive integer of at most "
-            "6 digits, say _batch_size.8."
-        )
-    name = str(env.get("CM_DOWNLOAD_FILENAME", ""))
-    if "/" in name or "\\" in name or name in (".", ".."):
-        raise UnsafeValue(f"CM_DOWNLOAD_FILENAME={name} is not a plain file name.")
-
-
-def request_of(
-    env: Mapping[str, Any], const: Mapping[str, Any], explicit: Sequence[str] | None
-) -> Request:
-    """Read the request from env, const and, where known, the variations asked by name.
-
-    Raises
-    ------
-    Refusal
-        For a batch size that is no positive integer, or for two of them.
-    """
-    batches = {v for v in explicit or () if v.startswith("batch_size.")}
-    if len(batches) > 1:
-        raise Refusal(f"Two batch sizes are asked for: {', '.join(sorted(batches))}. Ask one.")
-    request = Request.from_env(
-        env,
-        url=_text(const.get(URL) or const.get("CM_PACKAGE_URL")),
-        checksum=_text(const.get(CHECKSUM) or const.get("CM_DOWNLOAD_CHECKSUM")),
-        local=_text(env[LOCAL] if LOCAL in env else local_file(env)),
-        explicit=explicit,
-    )
-    if request.batch != "dynamic" and not _BATCH.fullmatch(request.batch):
-        raise Refusal(
-            f"_batch_size.{request.batch}: a batch size is a positive integer of at most "
-            "6 digits, say _batch_size.8."
-        )
-    if "," in (request.url or ""):
-        raise Refusal(
-            f"CM_PACKAGE_URL={redact(request.url or '')}: CM cannot carry a comma there. "
-            "Write it as %2C."
-        )
-    return request
-
-
-def resolve(request: Request, options: Options) -> Resolution:
-    """Return what `request` means, or raise its refusal."""
-    return Catalog.load().resolve(request, strict=options.strict)
-
-
-def say_notes(env: Env, notes: Iterable[str]) -> None:
+def say_notes(env: EnvView, notes: Iterable[str]) -> None:
     """Print the notes on a request to stderr, once a run."""
     if env.get(SAID) != "yes":
         env[SAID] = "yes"
@@ -146,7 +74,7 @@ def equal_variations(resolution: Resolution) -> list[str]:
 
 
 def prepare(
-    env: Env, const: Env, resolution: Resolution, options: Options, *, silent: bool
+    env: EnvView, const: EnvView, resolution: Resolution, options: Options, *, silent: bool
 ) -> Delivery:
     """Obtain the published file, place it, and hand it to the downloader as a local file.
 
@@ -155,34 +83,22 @@ def prepare(
     Parameters
     ----------
     env, const
-        CM's env and const; what the downloader reads is changed in both. `PLACE` in env says
-        where the entry's own copy shall lie.
+        Env and const of the run; what the downloader reads is changed in both. `PLACE` in env
+        says where the entry's own copy goes.
     resolution, options
         What is delivered, and how.
     silent : bool
         Whether to print no progress.
     """
     pipeline = Pipeline(Catalog.load(), options, progress_for(not silent))
-    further = [str(env.get(f"CM_DOWNLOAD_URL{index}", "")) for index in range(1, 5)]
-    delivery = pipeline.plain(resolution, [url for url in further if url])
+    delivery = pipeline.plain(resolution, downloader.further_urls(env))
     folder = _original_folder(env) if resolution.batch is not None else Path(env[PLACE]).parent
     pipeline.place(delivery, folder)
     delivery = inspected(pipeline, delivery, folder)
-    for kept, name in ((CHECKSUM, "CM_DOWNLOAD_CHECKSUM"), (URL, "CM_PACKAGE_URL")):
-        if name in const:
-            const[kept] = const[name]
     file = delivery.resolution.artifact.file
     env[PLACE] = str(Path(env[PLACE]).with_name(file))
-    wiring = {
-        # Always the published file: the downloader's own cache entry lives on, and answers
-        # for its URL.
-        "CM_DOWNLOAD_LOCAL_FILE_PATH": str(folder / file),
-        "CM_DOWNLOAD_CHECKSUM": "",
-        "CM_DAE_EXTRACT_DOWNLOADED": "no",
-        "CM_PACKAGE_URL": delivery.url,
-    }
-    env.update(wiring)
-    const.update({name: value for name, value in wiring.items() if name in const})
+    # Always the published file: the downloader's own cache entry lives on, and answers for its URL.
+    downloader.hand_over(env, const, folder / file, delivery.url)
     return delivery
 
 
@@ -193,75 +109,28 @@ def needs_script(resolution: Resolution, delivery: Delivery, options: Options) -
     return not Pipeline(Catalog.load(), options).is_shaped(delivery)
 
 
-def for_script(env: Env, resolution: Resolution) -> None:
+def for_script(env: EnvView, resolution: Resolution) -> None:
     """Tell the native step what to read, what to make of it, and with which Python."""
-    env[receipt.RUN + "PYTHON"] = sys.executable
-    env[receipt.RUN + "ORIGINAL"] = str(_original_folder(env) / resolution.artifact.file)
-    env[receipt.RUN + "BATCH"] = str(resolution.batch)
+    env[PYTHON] = sys.executable
+    env[ORIGINAL] = str(_original_folder(env) / resolution.artifact.file)
+    env[BATCH] = str(resolution.batch)
 
 
-def complete(env: Env, delivery: Delivery, options: Options, *, silent: bool) -> Delivery:
+def complete(env: EnvView, delivery: Delivery, options: Options, *, silent: bool) -> Delivery:
     """Make the batch true that was asked for, and fill the entry's place with the result."""
     if delivery.resolution.batch is None:
         return delivery
     pipeline = Pipeline(Catalog.load(), options, progress_for(not silent))
     made = Path(env[ENTRY] or ".") / delivery.resolution.artifact.file
-    by_script = receipt.RUN + "ORIGINAL" in env
+    by_script = ORIGINAL in env
     shaped = pipeline.shape(delivery, ready=made if by_script else None)
     pipeline.place(shaped, Path(env[PLACE]).parent)
     return shaped
 
 
-def tool_for(resolution: Resolution, asked: Sequence[str], options: Options) -> str:
-    """Name the downloader's variation that shall fetch the file, say ``_wget``; empty for ours.
-
-    That is the tool that the user named, or gdown from the engine for a file that lies on
-    Google Drive only and while no gdown is here. Neither is needed where a local file or the
-    store has the file, or perhaps a site's own mirror what lies on Drive.
-
-    Parameters
-    ----------
-    resolution : Resolution
-        What is delivered.
-    asked : sequence of str
-        The variations that user and meta ask of the downloader together.
-    options : Options
-        How it is delivered.
-    """
-    request, artifact = resolution.request, resolution.artifact
-    if options.offline or request.weights == "dummy" or request.local:
-        return ""
-    declared = declared_tool(resolution)
-    named = [tag for tag in asked if tag != declared]
-    if not named and (not declared or options.mirror or google_drive.installed()):
-        return ""
-    pipeline = Pipeline(Catalog.load(), options)
-    if pipeline.store.find(*artifact.store_keys) is not None:
-        return ""
-    return named[-1] if named else declared
-
-
-def declared_tool(resolution: Resolution) -> str:
-    """Name the downloader's variation that the meta declares for the file, or an empty text."""
-    tool = resolution.artifact.tool
-    return f"_{tool}" if tool else ""
-
-
-def for_downloader(resolution: Resolution) -> dict[str, str]:
-    """Return what the downloader needs to fetch the file that `resolution` means."""
-    artifact = resolution.artifact
-    return {
-        "CM_PACKAGE_URL": resolution.sources[0],
-        "CM_DOWNLOAD_CHECKSUM": artifact.expected_download.md5 or "",
-        "CM_DOWNLOAD_FILENAME": "" if artifact.archive else artifact.file,
-        "CM_DAE_EXTRACT_DOWNLOADED": "yes" if artifact.archive else "no",
-        "CM_ML_MODEL_FILE": artifact.file,
-    }
-
-
-def adopt(env: Env, resolution: Resolution, options: Options) -> Delivery:
+def import_fetched(env: EnvView, resolution: Resolution, options: Options) -> Delivery:
     """Take what the downloader fetched with another tool, check it, and fill the place."""
-    path = str(env.get("CM_DOWNLOAD_DOWNLOADED_PATH") or env[outputs.FILE_WITH_PATH])
+    path = str(env.get(downloader.FETCHED) or env[outputs.FILE_WITH_PATH])
     pipeline = Pipeline(Catalog.load(), options, progress_for(True))
     try:
         local = replace(resolution, sources=(Path(path).as_uri(),))
@@ -285,7 +154,7 @@ def inspected(pipeline: Pipeline, delivery: Delivery, folder: Path) -> Delivery:
     return inspected
 
 
-def finish(env: Env, delivery: Delivery) -> None:
+def finish(env: EnvView, delivery: Delivery) -> None:
     """Export what `delivery` is, and where the entry's own copy lies."""
     resolution, model = delivery.resolution, delivery.model
     exported = outputs.facts(
@@ -307,7 +176,7 @@ def finish(env: Env, delivery: Delivery) -> None:
     env[ORIGIN] = delivery.origin
 
 
-def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> str:
+def ensure(env: EnvView, const: EnvView, *, silent: bool) -> str:
     """Make sure that the object is whole and every place that this run asked for is filled.
 
     Runs after a cold run and on every cache hit; env holds what the entry exported, and then
@@ -323,11 +192,11 @@ def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> str:
     Resnet50Error
         If the request is refused now, or a damaged file cannot be repaired.
     """
-    options = Options.read(env)
-    resolution = resolve(request_of(env, const, None), options)
+    options = options_of(env, const)
+    resolution = Catalog.load().resolve(request_of(env, const, None), strict=options.strict)
     say_notes(env, [*resolution.notes, *resolution.remarks])
     pipeline = Pipeline(Catalog.load(), options, progress_for(not silent))
-    sha256 = str(env.get(outputs.PREFIX + "SHA256", ""))
+    sha256 = str(env.get(outputs.SHA256, ""))
     place = Path(env[receipt.CACHED]).parent
     delivery = pipeline.find_complete(resolution, sha256) or pipeline.reimport(
         resolution, place, sha256
@@ -337,7 +206,7 @@ def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> str:
             delivery = pipeline.obtain(resolution)
         except Resnet50Error as error:
             raise Resnet50Error(
-                f"{env[receipt.CACHED]} ({int(env[outputs.PREFIX + 'SIZE']):,} bytes, "
+                f"{env[receipt.CACHED]} ({int(env[outputs.SIZE]):,} bytes, "
                 f"sha256 {sha256}) is damaged or gone, and cannot be repaired now.\n{error}"
             ) from error
         env.setdefault(PLACE, env.get(receipt.CACHED, ""))
@@ -369,60 +238,25 @@ def ensure(env: Env, const: Mapping[str, Any], *, silent: bool) -> str:
     env.update(located)
     if len(folders) == 1 and not delivery.private:
         receipt.record(
-            env,
-            const,
+            env.raw,
+            const.raw,
+            env.prefix,
             files,
             located=located,
             store=str(options.store),
-            notes=[*resolution.notes, *resolution.remarks],
+            notices=[*resolution.notes, *resolution.remarks],
             summary=summary(env, replace(delivery, origin="store")),
         )
     return summary(env, replace(delivery, origin=str(env.get(ORIGIN) or delivery.origin)))
 
 
-def _original_folder(env: Mapping[str, Any]) -> Path:
+def _original_folder(env: EnvView) -> Path:
     return Path(env[PLACE]).parent.with_name("original")
 
 
-def local_file(env: Mapping[str, Any], base: str = "") -> str:
-    """Return the path of the user's own file, if one is given (``--checkpoint`` and the like).
-
-    Parameters
-    ----------
-    env : mapping
-        CM's env.
-    base : str
-        The folder that a relative path starts from; the working folder where none is given.
-
-    Raises
-    ------
-    OptionError
-        If ``~somebody`` is nobody here.
-    """
-    for name in ("CM_RESNET50_CHECKPOINT", "CM_DOWNLOAD_LOCAL_FILE_PATH"):
-        path = str(env.get(name) or "").strip()
-        if path:
-            return str(absolute(name, path, Path(base) if base else None))
-    return ""
-
-
-def output_folder(env: Mapping[str, Any], base: str) -> str:
-    """Return the output folder that this run asked for, absolute, or an empty text."""
-    for name in ("CM_OUTDIRNAME", "CM_RESNET50_TO"):
-        folder = str(env.get(name, "")).strip()
-        if folder:
-            return str(absolute(name, folder, Path(base)))
-    return ""
-
-
-def summary(env: Mapping[str, Any], delivery: Delivery) -> str:
+def summary(env: EnvView, delivery: Delivery) -> str:
     """One line: the file, its bytes, its digest, and where it came from."""
     return (
         f"ResNet-50: {env[outputs.FILE_WITH_PATH]} ({delivery.model.size:,} bytes, "
         f"sha256 {delivery.model.sha256}, {delivery.origin})"
     )
-
-
-def _text(value: object) -> str | None:
-    text = "" if value is None else str(value).strip()
-    return text or None

@@ -1,17 +1,22 @@
-"""The ``CM_ML_MODEL_*`` keys of a delivered file: facts of the artifact, not hopes of the tags."""
+"""The exported keys of a delivered file: facts of the artifact, not what the tags promise.
+
+Names are without an engine's prefix.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from cmx_resnet50.catalog.table import Artifact, Resolution
+from cmx_resnet50.catalog.request import Artifact, Resolution
+from cmx_resnet50.engines.dialect import META, MODEL
 
-PREFIX = "CM_ML_MODEL_"
-FILE_WITH_PATH = PREFIX + "FILE_WITH_PATH"
-ORIGINAL = PREFIX + "STARTING_FILE_PATH"
+FILE_WITH_PATH = MODEL + "FILE_WITH_PATH"
+ORIGINAL = MODEL + "STARTING_FILE_PATH"
 """The file before its batch was fixed."""
-SOMETIMES = (ORIGINAL, PREFIX + "REQUESTED_PRECISION", PREFIX + "PARAM_FILE_WITH_PATH")
+SHA256 = MODEL + "SHA256"
+SIZE = MODEL + "SIZE"
+SOMETIMES = (ORIGINAL, MODEL + "REQUESTED_PRECISION", MODEL + "PARAM_FILE_WITH_PATH")
 """Keys that only some files have: emptied where an earlier model in one caller left them."""
 
 
@@ -21,12 +26,12 @@ def locations(
     """Return the keys that say where the model is, when `folder` holds it."""
     keys = {
         FILE_WITH_PATH: str(folder / artifact.file),
-        PREFIX + "FILE": artifact.file,
-        PREFIX + "PATH": str(folder),
+        MODEL + "FILE": artifact.file,
+        MODEL + "PATH": str(folder),
     }
     for companion in companions:
         if companion.companion_key is not None:
-            keys[companion.companion_key] = str(folder / companion.file)
+            keys[companion.companion_key.removeprefix(META)] = str(folder / companion.file)
     return keys
 
 
@@ -66,9 +71,12 @@ def facts(
         keys["ONNX_OPSET"] = "" if artifact.opset is None else str(artifact.opset)
     if not artifact.known:
         keys.update(_tensors(artifact))
-    exported = {PREFIX + name: value for name, value in keys.items()}
+    exported = {MODEL + name: value for name, value in keys.items()}
     exported.update(
-        {name: value.replace("<<<url>>>", url) for name, value in artifact.exports.items()}
+        {
+            name.removeprefix(META): value.replace("<<<url>>>", url)
+            for name, value in artifact.exports.items()
+        }
     )
     return exported
 

@@ -7,8 +7,8 @@ from dataclasses import dataclass, replace
 
 from cmx_resnet50.catalog.table import Artifact, Catalog, Refusal, Resolution
 from cmx_resnet50.catalog.variations import compose
-from cmx_resnet50.engines import env_run
-from cmx_resnet50.options import Options
+from cmx_resnet50.engines.cm import CM
+from cmx_resnet50.engines.env_request import check_values, options_of, request_of
 from cmx_resnet50.store import Store
 
 
@@ -44,12 +44,13 @@ def meaning(variations: Sequence[str], inputs: Mapping[str, str]) -> Meaning:
         If an option or a value means nothing.
     """
     catalog = Catalog.load()
-    env = dict(compose(catalog.meta, variations))
+    env = CM.view(dict(compose(catalog.meta, variations)))
     mapping: Mapping[str, str] = catalog.meta["input_mapping"]
-    env.update({mapping[key]: value for key, value in inputs.items() if key in mapping})
-    env_run.check_values(env, catalog.meta["checked_env_keys"])
-    options = Options.read(env)
-    resolution = env_run.resolve(env_run.request_of(env, {}, variations), options)
+    env.raw.update({mapping[key]: value for key, value in inputs.items() if key in mapping})
+    check_values(env, catalog.meta["checked_env_keys"])
+    none = CM.view({})
+    options = options_of(env, none)
+    resolution = catalog.resolve(request_of(env, none, variations), strict=options.strict)
     _check_dummy(catalog, resolution)
     store = Store(options.store)
     dummy = resolution.request.weights == "dummy"

@@ -24,7 +24,8 @@ def exported(tags: list[str], **request: str) -> dict[str, str]:
     asked = Request.from_env(run.env, explicit=run.explicit, **request)
     found = CATALOG.resolve(asked)
     url = asked.url or found.sources[0]
-    facts = outputs.facts(found, md5="m", sha256="s", size=7, verified=True, url=url)
+    made = outputs.facts(found, md5="m", sha256="s", size=7, verified=True, url=url)
+    facts = {f"CM_{name}": value for name, value in made.items()}
     return {key: value for key, value in {**run.env, **facts}.items() if key.startswith(P)}
 
 
@@ -159,6 +160,6 @@ def test_an_unknown_file_claims_nothing() -> None:
 def test_digests_and_size_are_said_as_given(verified: bool) -> None:
     found = CATALOG.resolve(Request(opset="11"))
     env = outputs.facts(found, md5="ab", sha256="cd", size=12, verified=verified, url="u")
-    said = {key.removeprefix(P): env[key] for key in env}
+    said = {name.removeprefix("ML_MODEL_"): value for name, value in env.items()}
     assert (said["MD5"], said["SHA256"], said["SIZE"]) == ("ab", "cd", "12")
     assert said["VERIFIED"] == ("yes" if verified else "no")

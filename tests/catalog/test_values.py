@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmx_resnet50.catalog.table import SCRIPT, Refusal, Request
-from cmx_resnet50.engines import env_run
+from cmx_resnet50.engines import env_request
+from cmx_resnet50.engines.cm import CM
 from cmx_resnet50.shell_values import UnsafeValue
 from tests.catalog.engine import compose
 
@@ -73,41 +74,49 @@ HARMLESS = [
 ]
 
 
+def folder(env: dict[str, object], base: str) -> str:
+    return env_request.output_folder(CM.view(env), base)
+
+
+def check(env: dict[str, object], patterns: list[str]) -> None:
+    env_request.check_values(CM.view(env), patterns)
+
+
 @pytest.mark.parametrize("value", HOSTILE.values(), ids=HOSTILE)
 @pytest.mark.parametrize("key", KEYS)
 def test_what_acts_in_a_shell_is_refused_by_name(key: str, value: str) -> None:
     with pytest.raises(UnsafeValue) as caught:
-        env_run.check_values({"CM_ML_MODEL": "RESNET50", key: value}, PATTERNS)
+        check({"CM_ML_MODEL": "RESNET50", key: value}, PATTERNS)
     assert key in str(caught.value)
 
 
 def test_the_refusal_does_not_print_the_value() -> None:
     url = "https://user:secret@example.org/$(x)"
     with pytest.raises(UnsafeValue) as caught:
-        env_run.check_values({"CM_PACKAGE_URL": url}, PATTERNS)
+        check({"CM_PACKAGE_URL": url}, PATTERNS)
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("value", HARMLESS)
 @pytest.mark.parametrize("key", ["CM_PACKAGE_URL", "CM_OUTDIRNAME", "CM_ML_MODEL_INPUT_SHAPES"])
 def test_what_is_text_is_let_through(key: str, value: str) -> None:
-    env_run.check_values({key: value}, PATTERNS)
+    check({key: value}, PATTERNS)
 
 
 def test_every_documented_value_is_let_through() -> None:
     for variation in META["variations"].values():
         env = {k: v.replace("#", "8") for k, v in variation.get("env", {}).items()}
-        env_run.check_values(env, PATTERNS)
-    env_run.check_values({**META["default_env"], **META["env"]}, PATTERNS)
+        check(env, PATTERNS)
+    check({**META["default_env"], **META["env"]}, PATTERNS)
 
 
 def test_what_other_scripts_put_in_env_is_not_ours_to_judge() -> None:
-    env_run.check_values({"CM_OTHER": "$(x)", "PATH": "a\nb", "+PATH": ["$HOME"]}, PATTERNS)
+    check({"CM_OTHER": "$(x)", "PATH": "a\nb", "+PATH": ["$HOME"]}, PATTERNS)
 
 
 @pytest.mark.parametrize("value", [True, 8, 1.5, None, ["a", "b"]])
 def test_values_that_are_no_text_raise_nothing_else(value: object) -> None:
-    env_run.check_values({"CM_ML_MODEL_VER": value}, PATTERNS)
+    check({"CM_ML_MODEL_VER": value}, PATTERNS)
 
 
 SHELL = shutil.which("bash") or shutil.which("sh")
@@ -120,7 +129,7 @@ def test_a_real_shell_reads_what_is_let_through_as_text(values: list[str]) -> No
     """The lines that the engine writes, with harmless commands round them, in a real shell."""
     env = {f"CM_ML_MODEL_T{number}": value for number, value in enumerate(values)}
     try:
-        env_run.check_values(env, PATTERNS)
+        check(env, PATTERNS)
     except UnsafeValue:
         return
     lines = [f'export {key}="{value}"' for key, value in env.items()]
@@ -140,12 +149,12 @@ def _unescaped(value: str) -> str:
 @pytest.mark.parametrize("name", ["../x", "a/b", "/x", "a\\b", ".", ".."])
 def test_a_file_name_is_no_path(name: str) -> None:
     with pytest.raises(UnsafeValue, match="CM_DOWNLOAD_FILENAME"):
-        env_run.check_values({"CM_DOWNLOAD_FILENAME": name}, PATTERNS)
+        check({"CM_DOWNLOAD_FILENAME": name}, PATTERNS)
 
 
 @pytest.mark.parametrize("name", ["", "resnet50_v1_modified.onnx", "..a", "größe.onnx"])
 def test_a_plain_file_name_is_let_through(name: str) -> None:
-    env_run.check_values({"CM_DOWNLOAD_FILENAME": name}, PATTERNS)
+    check({"CM_DOWNLOAD_FILENAME": name}, PATTERNS)
 
 
 # -- batch sizes -----------------------------------------------------------------------------------
@@ -153,7 +162,7 @@ def test_a_plain_file_name_is_let_through(name: str) -> None:
 
 def request_of(tags: list[str], const: dict[str, str] | None = None, **env: Any) -> Request:
     run = compose(META, tags, const=const, env=env)
-    return env_run.request_of(run.env, run.const, run.explicit)
+    return env_request.request_of(CM.view(run.env), CM.view(run.const), run.explicit)
 
 
 @pytest.mark.parametrize("size", ["1", "2", "8", "64", "1000", "999999"])
@@ -193,8 +202,8 @@ def test_no_batch_size_is_no_batch_size() -> None:
 @pytest.mark.parametrize("size", ["0", "abc", "1.5", "-8", "1 2"])
 def test_a_batch_size_set_past_the_variation_is_checked_too(size: str) -> None:
     with pytest.raises(UnsafeValue, match="CM_ML_MODEL_BATCH_SIZE"):
-        env_run.check_values({"CM_ML_MODEL_BATCH_SIZE": size}, PATTERNS)
-    env_run.check_values({"CM_ML_MODEL_BATCH_SIZE": "8"}, PATTERNS)
+        check({"CM_ML_MODEL_BATCH_SIZE": size}, PATTERNS)
+    check({"CM_ML_MODEL_BATCH_SIZE": "8"}, PATTERNS)
 
 
 # -- the request as steps read it ------------------------------------------------------------------
@@ -231,14 +240,17 @@ def test_a_fixed_input_is_no_fault(framework: str) -> None:
 )
 def test_a_local_file_has_an_identity_of_its_own(env: dict[str, str]) -> None:
     run = compose(META, ["_onnx"], env=env)
-    assert env_run.request_of(run.env, run.const, run.explicit).local == "/m/a.onnx"
+    assert (
+        env_request.request_of(CM.view(run.env), CM.view(run.const), run.explicit).local
+        == "/m/a.onnx"
+    )
     assert run.env["CM_RESNET50_LOCAL"] != compose(META, ["_onnx"]).env["CM_RESNET50_LOCAL"]
 
 
 def test_the_output_folder_is_absolute(tmp_path: Path) -> None:
     base = str(tmp_path)
-    assert env_run.output_folder({}, base) == ""
-    assert env_run.output_folder({"CM_OUTDIRNAME": "out"}, base) == str(tmp_path / "out")
-    assert env_run.output_folder({"CM_RESNET50_TO": "é a"}, base) == str(tmp_path / "é a")
+    assert folder({}, base) == ""
+    assert folder({"CM_OUTDIRNAME": "out"}, base) == str(tmp_path / "out")
+    assert folder({"CM_RESNET50_TO": "é a"}, base) == str(tmp_path / "é a")
     both = {"CM_OUTDIRNAME": "/one", "CM_RESNET50_TO": "/two"}
-    assert env_run.output_folder(both, base) == str(Path("/one").absolute())
+    assert folder(both, base) == str(Path("/one").absolute())

@@ -48,7 +48,7 @@ REFUSED = [
     ("huggingface_default,opset-8", "_onnx,_fp32"),
     ("huggingface_default,from-tf", "_onnx,_fp32"),
     ("huggingface_default,tf", "_tensorflow,_fp32"),
-    ("batch_size.1,batch_size.2", "Ask one"),
+    ("batch_size.1,batch_size.2", "choose one"),
     ("batch_size.0", "positive integer"),
     ("batch_size.-3", "positive integer"),
     ("batch_size.two", "positive integer"),
@@ -149,4 +149,4 @@ def test_hostile_value_is_refused_and_not_run(cm: CM, origin: Origin, key: str, 
 def test_file_name_with_a_separator_is_refused(cm: CM) -> None:
     result = cm.get("pytorch", **{"env.CM_DOWNLOAD_FILENAME": "../../evil"})
     assert result.code == 1
-    assert "no plain file name" in result.err
+    assert "not a plain file name" in result.err

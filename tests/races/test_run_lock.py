@@ -53,13 +53,13 @@ def assert_good(result: Result, served: dict[str, Path]) -> None:
 def test_waits_for_the_turn_and_says_for_whom(
     cm: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
-    with held(lock(cm, "turn")), cm.start(*cm.request(*REQUEST, quiet=True)) as running:
+    with held(lock(cm, "run")), cm.start(*cm.request(*REQUEST, quiet=True)) as running:
         origin.wait(lambda: WAITING in running.err)
         assert f"{WAITING} {os.getpid()} on elsewhere" in running.err
         assert running.err.count("waiting for") == 1
         assert not origin.requests
         # It waits for its turn, and keeps nobody from looking up.
-        assert free(lock(cm, "look-up"))
+        assert free(lock(cm, "lookup"))
         running.interrupt()
         assert not running.wait(10).ok
     assert_good(cm.get(*REQUEST), served)
@@ -67,14 +67,14 @@ def test_waits_for_the_turn_and_says_for_whom(
 
 def test_a_hit_waits_for_no_turn(cm: CM, served: dict[str, Path]) -> None:
     assert_good(cm.get(*REQUEST), served)
-    with held(lock(cm, "turn")):
+    with held(lock(cm, "run")):
         result = cm.get(*REQUEST, timeout=20)
     assert_good(result, served)
     assert "waiting" not in result.err
 
 
 def test_an_old_look_up_holds_nobody_up(cm: CM, served: dict[str, Path]) -> None:
-    with held(lock(cm, "look-up"), age=60):
+    with held(lock(cm, "lookup"), age=60):
         result = cm.get(*REQUEST, timeout=20)
     assert_good(result, served)
     assert "waiting" not in result.err
@@ -97,7 +97,7 @@ def test_a_run_that_dies_leaves_no_lock(
         running.send(ending)
         running.wait(10)
     origin.heal()
-    assert free(lock(cm, "turn")) and free(lock(cm, "look-up"))
+    assert free(lock(cm, "run")) and free(lock(cm, "lookup"))
     assert_good(cm.get(*REQUEST), served)
 
 
@@ -113,7 +113,7 @@ def free(name):
     return True
 for tags in sys.argv[1:]:
     answer = cmind.access({"action": "run", "automation": "script", "tags": tags, "quiet": True})
-    print("RUN", answer["return"], free("turn"), free("look-up"), file=sys.stderr)
+    print("RUN", answer["return"], free("run"), free("lookup"), file=sys.stderr)
 """
 
 
@@ -135,12 +135,12 @@ def test_a_caller_that_goes_on_holds_nothing(cm: CM, served: dict[str, Path]) ->
 
 
 def test_goes_on_where_there_is_no_lock_to_be_had(cm: CM, served: dict[str, Path]) -> None:
-    for name in ("turn", "look-up"):
+    for name in ("run", "lookup"):
         lock(cm, name).mkdir()
     result = cm.get(*REQUEST)
     assert_good(result, served)
     assert result.err.count("runs at the same time are not kept apart: ") == 1
-    assert str(lock(cm, "turn")) in result.err
+    assert str(lock(cm, "run")) in result.err
     again = cm.get(*REQUEST)
     assert_good(again, served)
     assert "not kept apart" not in again.err

@@ -1,0 +1,9 @@
+"""CM, the engine that this script is for: its dialect, and the hooks that it calls."""
+
+from __future__ import annotations
+
+from cmx_resnet50.engines.dialect import META, Dialect
+from cmx_resnet50.engines.hooks import Hooks
+
+CM = Dialect(name="cm", prefix=META, run="cm run script --tags=get,ml-model,resnet50")
+HOOKS = Hooks(CM)

@@ -1,0 +1,73 @@
+"""How one engine names its keys and its command; and its env, seen without its prefix.
+
+Everything else in this package is written in the names of `EnvView`, which are the same under
+every engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+
+Env = MutableMapping[str, Any]
+
+MODEL = "ML_MODEL_"
+"""Begins the keys that are exported, behind the engine's prefix."""
+OPTION = "RESNET50_"
+"""Begins the keys of this script alone, behind the engine's prefix."""
+META = "CM_"
+"""The prefix that ``_cm.json`` is written in, whatever engine runs: artifacts declare keys, too."""
+
+
+@dataclass(frozen=True)
+class Dialect:
+    """How one engine names what all of them have."""
+
+    name: str
+    prefix: str
+    """Begins every key of the engine, say ``CM_``."""
+    run: str
+    """The command that runs this script, up to its variations."""
+
+    def view(self, env: Env) -> EnvView:
+        """Return `env` under names without the engine's prefix; writing to it writes to `env`."""
+        return EnvView(env, self.prefix)
+
+
+class EnvView(MutableMapping[str, Any]):
+    """An engine's env under names without its prefix; keys of others are not in it.
+
+    Examples
+    --------
+    >>> env = {"CM_ML_MODEL": "RESNET50", "PATH": "/bin"}
+    >>> view = EnvView(env, "CM_")
+    >>> view["QUIET"] = "yes"
+    >>> dict(view), env["CM_QUIET"]
+    ({'ML_MODEL': 'RESNET50', 'QUIET': 'yes'}, 'yes')
+    """
+
+    def __init__(self, env: Env, prefix: str) -> None:
+        self.raw = env
+        """The engine's own env."""
+        self.prefix = prefix
+
+    def full(self, name: str) -> str:
+        """Return `name` as the engine's users know it."""
+        return self.prefix + name
+
+    def __getitem__(self, name: str) -> Any:
+        return self.raw[self.prefix + name]
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self.raw[self.prefix + name] = value
+
+    def __delitem__(self, name: str) -> None:
+        del self.raw[self.prefix + name]
+
+    def __iter__(self) -> Iterator[str]:
+        start = len(self.prefix)
+        return (key[start:] for key in list(self.raw) if key.startswith(self.prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)

@@ -1,0 +1,108 @@
+"""CM's downloader, the prehook: which tool it takes, what it reads, and what is handed over to it.
+
+The keys have the same names, behind its prefix, in every engine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from cmx_resnet50.catalog.request import Resolution
+from cmx_resnet50.catalog.table import Catalog
+from cmx_resnet50.delivery import google_drive
+from cmx_resnet50.delivery.pipeline import Pipeline
+from cmx_resnet50.engines.dialect import MODEL, EnvView
+from cmx_resnet50.engines.env_request import CHECKSUM, URL
+from cmx_resnet50.options import Options
+
+NAME = "model-downloader"
+"""The name of the prehook in the meta, by which users choose its tool."""
+FETCHED = "DOWNLOAD_DOWNLOADED_PATH"
+"""Where the downloader left the file that it fetched."""
+
+
+def tools_asked(run: Mapping[str, Any]) -> list[str]:
+    """Return the download tools that the user or a variation asked for, say ``_wget``."""
+    asked = run.get("add_deps_recursive", {}).get(NAME, {})
+    return [tag for tag in str(asked.get("tags", "")).split(",") if tag.startswith("_")]
+
+
+def leave_out(meta: Mapping[str, Any], tool: str) -> None:
+    """Let the downloader do without `tool`, which the engine would install for nothing."""
+    for dependency in meta["prehook_deps"]:
+        if NAME in dependency.get("names", ()):
+            tags = [tag for tag in dependency["tags"].split(",") if tag != tool]
+            dependency["tags"] = ",".join(tags)
+
+
+def further_urls(env: EnvView) -> list[str]:
+    """Return the user's own further URLs, which are asked last."""
+    urls = (str(env.get(f"DOWNLOAD_URL{index}", "")) for index in range(1, 5))
+    return [url for url in urls if url]
+
+
+def hand_over(env: EnvView, const: EnvView, file: Path, url: str) -> None:
+    """Let the downloader take `file`, which came from `url`, in place of a download.
+
+    What the user gave in `const` is kept for the later steps of the run.
+    """
+    for kept, name in ((CHECKSUM, "DOWNLOAD_CHECKSUM"), (URL, "PACKAGE_URL")):
+        if name in const:
+            const[kept] = const[name]
+    wiring = {
+        "DOWNLOAD_LOCAL_FILE_PATH": str(file),
+        "DOWNLOAD_CHECKSUM": "",
+        "DAE_EXTRACT_DOWNLOADED": "no",
+        "PACKAGE_URL": url,
+    }
+    env.update(wiring)
+    const.update({name: value for name, value in wiring.items() if name in const})
+
+
+def tool_for(resolution: Resolution, asked: Sequence[str], options: Options) -> str:
+    """Name the downloader's variation that is to fetch the file, say ``_wget``; empty for ours.
+
+    That is the tool that the user named, or gdown from the engine for a file that is on
+    Google Drive only and while no gdown is here. Neither is needed where a local file or the
+    store has the file, or perhaps a site's own mirror what is on Drive.
+
+    Parameters
+    ----------
+    resolution : Resolution
+        What is delivered.
+    asked : sequence of str
+        The variations that user and meta ask of the downloader together.
+    options : Options
+        How it is delivered.
+    """
+    request, artifact = resolution.request, resolution.artifact
+    if options.offline or request.weights == "dummy" or request.local:
+        return ""
+    declared = declared_tool(resolution)
+    named = [tag for tag in asked if tag != declared]
+    if not named and (not declared or options.mirror or google_drive.installed()):
+        return ""
+    pipeline = Pipeline(Catalog.load(), options)
+    if pipeline.store.find(*artifact.store_keys) is not None:
+        return ""
+    return named[-1] if named else declared
+
+
+def declared_tool(resolution: Resolution) -> str:
+    """Name the downloader's variation that the meta declares for the file, or an empty text."""
+    tool = resolution.artifact.tool
+    return f"_{tool}" if tool else ""
+
+
+def for_downloader(resolution: Resolution) -> dict[str, str]:
+    """Return what the downloader needs to fetch the file that `resolution` means."""
+    artifact = resolution.artifact
+    return {
+        "PACKAGE_URL": resolution.sources[0],
+        "DOWNLOAD_CHECKSUM": artifact.expected_download.md5 or "",
+        "DOWNLOAD_FILENAME": "" if artifact.archive else artifact.file,
+        "DAE_EXTRACT_DOWNLOADED": "yes" if artifact.archive else "no",
+        f"{MODEL}FILE": artifact.file,
+    }

@@ -1,0 +1,122 @@
+"""What one run asks for, read from an engine's env; and the check of values before any script."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from cmx_resnet50 import shell_values
+from cmx_resnet50.cached_run.receipt import RUN
+from cmx_resnet50.catalog.request import Refusal, Request
+from cmx_resnet50.engines.dialect import OPTION, EnvView
+from cmx_resnet50.options import Options, absolute
+from cmx_resnet50.redaction import redact
+from cmx_resnet50.shell_values import Place, UnsafeValue
+
+LOCAL = RUN + "LOCAL_FILE"
+"""The user's own file, kept before the downloader's key for it is given the entry's copy."""
+CHECKSUM = RUN + "DOWNLOAD_CHECKSUM"
+"""The user's own checksum, kept before the downloader's key for it is emptied."""
+URL = RUN + "PACKAGE_URL"
+"""The user's own URL, kept before the downloader's key for it loses its secrets."""
+_BATCH = re.compile(r"[1-9][0-9]{0,5}")
+_BATCH_FORM = "a batch size is a positive integer of at most 6 digits, say _batch_size.8."
+
+
+def check_values(env: EnvView, patterns: Iterable[str]) -> None:
+    """Refuse values that would act in the shell scripts into which the engine writes env.
+
+    Parameters
+    ----------
+    env : EnvView
+        All that the engine would write.
+    patterns : iterable of str
+        Which keys to check, with the engine's prefix.
+
+    Raises
+    ------
+    UnsafeValue
+        For a value that would not stay text, of a key that one of `patterns` matches.
+    """
+    patterns = tuple(patterns)
+    for key, value in env.raw.items():
+        if any(fnmatchcase(key, pattern) for pattern in patterns):
+            shell_values.check(key, str(value), Place.QUOTED)
+    batch = str(env.get("ML_MODEL_BATCH_SIZE", "")).strip()
+    if batch and not _BATCH.fullmatch(batch):
+        raise UnsafeValue(f"{env.full('ML_MODEL_BATCH_SIZE')}={batch}: {_BATCH_FORM}")
+    name = str(env.get("DOWNLOAD_FILENAME", ""))
+    if "/" in name or "\\" in name or name in (".", ".."):
+        raise UnsafeValue(f"{env.full('DOWNLOAD_FILENAME')}={name} is not a plain file name.")
+
+
+def options_of(env: EnvView, const: EnvView) -> Options:
+    """Read the options of this run; `const` beats `env`, and both the process."""
+    return Options.read({**env, **const}, prefix=OPTION)
+
+
+def request_of(env: EnvView, const: EnvView, explicit: Sequence[str] | None) -> Request:
+    """Read the request from env, const and, where known, the variations asked by name.
+
+    Raises
+    ------
+    Refusal
+        For a batch size that is not a positive integer, or for two of them.
+    """
+    batches = {v for v in explicit or () if v.startswith("batch_size.")}
+    if len(batches) > 1:
+        raise Refusal(f"choose one batch size: {' or '.join(sorted(batches))}.")
+    request = Request.from_env(
+        env,
+        asked=f"{OPTION}ASKED_",
+        url=_text(const.get(URL) or const.get("PACKAGE_URL")),
+        checksum=_text(const.get(CHECKSUM) or const.get("DOWNLOAD_CHECKSUM")),
+        local=_text(env[LOCAL] if LOCAL in env else local_file(env)),
+        explicit=explicit,
+    )
+    if request.batch != "dynamic" and not _BATCH.fullmatch(request.batch):
+        raise Refusal(f"_batch_size.{request.batch}: {_BATCH_FORM}")
+    if "," in (request.url or ""):
+        raise Refusal(
+            f"{env.full('PACKAGE_URL')}={redact(request.url or '')} holds a comma, which the "
+            "engine cannot carry. Write it as %2C."
+        )
+    return request
+
+
+def local_file(env: EnvView, base: str = "") -> str:
+    """Return the path of the user's own file, if one is given (``--checkpoint`` and the like).
+
+    Parameters
+    ----------
+    env : EnvView
+        The env of the run.
+    base : str
+        The folder that a relative path starts from; the working folder where none is given.
+
+    Raises
+    ------
+    OptionError
+        If ``~somebody`` is nobody here.
+    """
+    for name in (f"{OPTION}CHECKPOINT", "DOWNLOAD_LOCAL_FILE_PATH"):
+        path = str(env.get(name) or "").strip()
+        if path:
+            return str(absolute(env.full(name), path, Path(base) if base else None))
+    return ""
+
+
+def output_folder(env: EnvView, base: str) -> str:
+    """Return the output folder that this run asked for, absolute, or an empty text."""
+    for name in ("OUTDIRNAME", f"{OPTION}TO"):
+        folder = str(env.get(name, "")).strip()
+        if folder:
+            return str(absolute(env.full(name), folder, Path(base)))
+    return ""
+
+
+def _text(value: object) -> str | None:
+    text = "" if value is None else str(value).strip()
+    return text or None

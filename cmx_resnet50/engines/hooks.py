@@ -1,0 +1,167 @@
+"""The hooks that an engine calls on a run, over its dialect; errors become the engine's answers.
+
+All engines hand over the same dictionary `i`: ``env``, ``meta``, ``input``, ``variation_tags``, and
+``run_script_input``, which lives as long as the run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from cmx_resnet50.cached_run import run_lock
+from cmx_resnet50.catalog.request import Resolution
+from cmx_resnet50.catalog.table import Catalog
+from cmx_resnet50.engines import downloader, env_run
+from cmx_resnet50.engines.dialect import OPTION, Dialect, EnvView
+from cmx_resnet50.engines.env_request import (
+    LOCAL,
+    check_values,
+    local_file,
+    options_of,
+    output_folder,
+    request_of,
+)
+from cmx_resnet50.errors import INTERRUPTED, Resnet50Error
+from cmx_resnet50.options import Options
+
+Hook = dict[str, Any]
+_DELIVERY = "cmx_resnet50"
+"""Where `preprocess` leaves what it delivered, in ``run_script_input``, for `postprocess`."""
+
+
+class Hooks:
+    """The hooks of the script, and of the script that ensures hits, under one engine."""
+
+    def __init__(self, dialect: Dialect) -> None:
+        self.dialect = dialect
+
+    def predeps(self, i: Hook) -> Hook:
+        """Check values and the request before any shell script is written."""
+        return self._answer(self._predeps, i)
+
+    def preprocess(self, i: Hook) -> Hook:
+        """Obtain the file, fill the entry's place, and let the downloader take it from there."""
+        return self._answer(self._preprocess, i)
+
+    def postprocess(self, i: Hook) -> Hook:
+        """Check what another tool fetched, make the batch true, and export what the file is."""
+        return self._answer(self._postprocess, i)
+
+    def ensure(self, i: Hook) -> Hook:
+        """Check object and placements, repair them, and export where the model is for this run."""
+        return self._answer(self._ensure, i)
+
+    def _answer(self, hook: Callable[[Hook], Hook], i: Hook) -> Hook:
+        """Turn errors of the library into the engine's way of reporting them."""
+        try:
+            return hook(i)
+        except BaseException as error:
+            run_lock.end(i["run_script_input"])
+            if isinstance(error, KeyboardInterrupt):
+                return {"return": 130, "error": INTERRUPTED}
+            if isinstance(error, Resnet50Error):
+                return {"return": 1, "error": str(error)}
+            raise
+
+    def _predeps(self, i: Hook) -> Hook:
+        env, const = self._views(i)
+        seen = self.dialect.view({**env.raw, **const.raw})
+        check_values(seen, i["meta"]["checked_env_keys"])
+        # The engine has gone into the cache entry since: relative to it, nobody names a file.
+        env[LOCAL] = seen[LOCAL] = local_file(seen, env["TMP_CURRENT_PATH"])
+        options = options_of(env, const)
+        request = request_of(seen, const, i["variation_tags"])
+        resolution = Catalog.load().resolve(request, strict=options.strict)
+        env_run.say_notes(env, [*resolution.notes, *resolution.remarks])
+        if options.skip_tensorflow:
+            env[f"{OPTION}SKIP_TENSORFLOW"] = "yes"
+        env[env_run.ENTRY] = "" if i["input"].get("skip_cache") else str(Path.cwd())
+        run_lock.begin(i["run_script_input"]).acquire()
+        return {"return": 0}
+
+    def _preprocess(self, i: Hook) -> Hook:
+        env, const, options, resolution = self._asked(i)
+        env[env_run.OUTPUT] = output_folder(env, env["TMP_CURRENT_PATH"])
+        env.pop("OUTDIRNAME", None)
+        entry = Path(env[env_run.ENTRY] or options.store / "places" / "uncached")
+        entry.mkdir(parents=True, exist_ok=True)
+        # Engine and downloader leave files of their own in the working folder: not in the
+        # user's output folder, where the engine has just gone.
+        os.chdir(entry)
+        if _silent(i):
+            env["QUIET"] = "yes"
+        env[env_run.PLACE] = str(entry / "model" / resolution.artifact.file)
+        tool = downloader.tool_for(
+            resolution, downloader.tools_asked(i["run_script_input"]), options
+        )
+        declared = downloader.declared_tool(resolution)
+        if declared and tool != declared:
+            downloader.leave_out(i["meta"], declared)
+        if tool:
+            env.update(downloader.for_downloader(resolution))
+            return {"return": 0}
+        lock = run_lock.of(i["run_script_input"])
+        lock.release()
+        delivery = env_run.prepare(env, const, resolution, options, silent=_silent(i))
+        lock.acquire()
+        i["run_script_input"][_DELIVERY] = delivery
+        if env_run.needs_script(resolution, delivery, options):
+            env_run.for_script(env, resolution)
+            i["run_script_input"]["script_name"] = "run-fix-input"
+        else:
+            lock.hold_lookups()
+        return {"return": 0}
+
+    def _postprocess(self, i: Hook) -> Hook:
+        env, const, options, resolution = self._asked(i)
+        run_lock.end_lookup()
+        delivery = i["run_script_input"].pop(_DELIVERY, None)
+        if delivery is None:
+            delivery = env_run.import_fetched(env, resolution, options)
+        delivery = env_run.complete(env, delivery, options, silent=_silent(i))
+        env_run.finish(env, delivery)
+        # The entry itself is what must exist: a lost file inside is repaired, not a reason to
+        # leave this entry behind and make a second one.
+        env["GET_DEPENDENT_CACHED_PATH"] = env[env_run.ENTRY]
+        env["DOWNLOAD_PATH"] = str(Path(env[env_run.PLACE]).parent)
+        tags = [f"_{name}" for name in env_run.equal_variations(delivery.resolution)]
+        if delivery.private:
+            # An entry that stays unfinished answers nobody, also not the script that we replace.
+            tags.append("tmp")
+        if not env[env_run.OUTPUT]:
+            # Here rather than in a run of the ensure script: the engine takes longer to begin one
+            # than the look takes. Into an output folder goes what that script exports, last.
+            line = env_run.ensure(env, const, silent=_silent(i))
+            env[env_run.ENSURED] = "yes"
+            if not _silent(i):
+                print(line, flush=True)
+        run_lock.of(i["run_script_input"]).hold_lookups()
+        return {"return": 0, "add_extra_cache_tags": tags}
+
+    def _ensure(self, i: Hook) -> Hook:
+        env, const = self._views(i)
+        if env_run.ENTRY not in env:  # A hit: nobody has read the request yet.
+            env[env_run.OUTPUT] = output_folder(env, env["TMP_CURRENT_PATH"])
+        line = env_run.ensure(env, const, silent=_silent(i))
+        if not _silent(i):
+            print(line, flush=True)
+        return {"return": 0, "skip": True}
+
+    def _views(self, i: Hook) -> tuple[EnvView, EnvView]:
+        const = i["run_script_input"].get("const", {})
+        return self.dialect.view(i["env"]), self.dialect.view(const)
+
+    def _asked(self, i: Hook) -> tuple[EnvView, EnvView, Options, Resolution]:
+        """Return env, const, the options and what the request means."""
+        env, const = self._views(i)
+        options = options_of(env, const)
+        request = request_of(env, const, i["variation_tags"])
+        return env, const, options, Catalog.load().resolve(request, strict=options.strict)
+
+
+def _silent(i: Hook) -> bool:
+    given = (str(i["input"].get(name, "")).lower() for name in ("silent", "s"))
+    return any(value in ("true", "yes", "on") for value in given)
