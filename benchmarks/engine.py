@@ -234,7 +234,7 @@ def imports(setting: Setting) -> Outcome:
             "import cmind",
             "import requests",
             "import cmind, cmx_resnet50.cached_run.receipt",
-            "import cmx_resnet50.fetch.download",
+            "import cmx_resnet50.fetch.http.transfer",
         )
         series.update(interleave([start(one) for one in statements], setting.rounds))
     return Outcome(
@@ -249,7 +249,7 @@ def imports(setting: Setting) -> Outcome:
                 difference=True,
             ),
             Comparison(
-                'python -c "import cmx_resnet50.fetch.download"',
+                'python -c "import cmx_resnet50.fetch.http.transfer"',
                 'python -c "import requests"',
                 difference=True,
             ),

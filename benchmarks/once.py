@@ -15,7 +15,7 @@ from cmx_resnet50.cli.gc_tuning import brief
 
 
 def _fetch(url: str, md5: str, target: str) -> float:
-    import cmx_resnet50.fetch.download  # noqa: F401 - what `fetch` imports when it is called
+    import cmx_resnet50.fetch.http.transfer  # noqa: F401 - what `fetch` imports when it is called
     from cmx_resnet50.digests import Expected
     from cmx_resnet50.fetch import FetchOptions, Source, fetch
     from cmx_resnet50.progress import progress_for
@@ -27,7 +27,7 @@ def _fetch(url: str, md5: str, target: str) -> float:
         Path(target),
         name="f",
         options=FetchOptions(),
-        progress=progress_for(True),
+        progress=progress_for(False),
     )
     return time.perf_counter() - begun
 

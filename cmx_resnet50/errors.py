@@ -11,7 +11,7 @@ class Resnet50Error(Exception):
 
 
 def see(page: str) -> str:
-    """Return the sentence that ends an error about which the page `page` says more."""
+    """Return the sentence that ends an error and names the page that explains it."""
     # The command, not a path: an installation has no checkout. A full stop, because CM appends
     # a mark of its own, which would grow together with the name.
-    return f"`cmx-resnet50 docs {page}` says more."
+    return f"Details: run `cmx-resnet50 docs {page}`."

@@ -19,79 +19,96 @@ LINE_PARTS = 10
 MEGA = 1_000_000
 
 ProgressCallback = Callable[[str, int, "int | None"], object]
-"""Takes the name of a file, the bytes that are there, and how many it has as far as known."""
+"""Takes the name of a file, the bytes that are there, and its size as far as it is known."""
 
 
 class Progress:
-    """Progress that is not shown, and the base of those that are."""
+    """What a transfer reports to. This base shows nothing."""
 
     visible = False
     """Whether it is printed, so that a library with a display of its own may show that."""
 
     def start(self, name: str, total: int | None, source: str, resumed: int) -> None:
-        """Begin to show the file `name`, or begin anew from another source.
+        """Begin with a file, or begin again from another source or from byte 0.
 
         Parameters
         ----------
         name : str
             File name, as a user knows it.
         total : int, optional
-            Size in bytes, as far as known.
+            Size in bytes, as far as it is known.
         source : str
-            Where the bytes come from, without secrets.
+            Where the bytes come from or go to, without secrets.
         resumed : int
             Bytes that are there already.
         """
 
     def advance(self, count: int) -> None:
-        """Take `count` more bytes as done."""
+        """Count `count` more bytes as done."""
 
     def note(self, text: str) -> None:
-        """Say one line that matters now."""
+        """Show one line that matters now."""
 
     def done(self) -> None:
-        """End the show; a second call does nothing."""
+        """End; a second call does nothing."""
 
 
-class LineProgress(Progress):
-    """A line every tenth of the file or every 30 s, whichever comes first: for logs."""
+class ConsoleProgress(Progress):
+    """A tqdm bar where stderr is a terminal; elsewhere a line every tenth or every 30 s."""
 
     visible = True
 
     def __init__(self) -> None:
+        self._draws_bar = sys.stderr.isatty()
+        self._bar: tqdm[Any] | None = None
         self._name = ""
         self._total: int | None = None
-        self._count = 0
-        self._fresh = 0
-        self._began = self._said = 0.0
+        self._count = self._resumed = 0
+        self._started_at = self._printed_at = 0.0
         self._tenth = 0
 
     def start(self, name: str, total: int | None, source: str, resumed: int) -> None:
-        """Say what comes from where."""
-        self._name, self._total, self._count, self._fresh = name, total, resumed, 0
-        self._began = self._said = time.monotonic()
+        """Print what comes from where; draw the bar on a terminal."""
+        self.done()
+        self._name, self._total, self._count, self._resumed = name, total, resumed, resumed
+        self._started_at = self._printed_at = time.monotonic()
         self._tenth = self._tenths()
-        self.note(f"{name}{_size(total)} from {source}{_resumed(resumed)}")
+        size = "" if total is None else f" ({total / MEGA:.1f} MB)"
+        kept = f", resumed at {resumed / MEGA:.1f} MB" if resumed else ""
+        self.note(f"{name}{size} from {source}{kept}")
+        if self._draws_bar:
+            self._bar = _bar(name, total, resumed)
 
     def advance(self, count: int) -> None:
-        """Say a line when a tenth is full or enough time has gone by."""
+        """Move the bar; or print a line when a tenth is complete or enough time has passed."""
+        if self._bar is not None:
+            self._bar.update(count)
+            return
         self._count += count
-        self._fresh += count
         now = time.monotonic()
         tenth = self._tenths()
-        if tenth > self._tenth or now - self._said >= LINE_SECONDS:
-            self._tenth, self._said = tenth, now
+        if tenth > self._tenth or now - self._printed_at >= LINE_SECONDS:
+            self._tenth, self._printed_at = tenth, now
             self.note(self._line(now))
 
     def note(self, text: str) -> None:
-        """Print the line."""
-        print(text, file=sys.stderr, flush=True)  # noqa: T201 - stderr is this module's job
+        """Print the line, above the bar if there is one."""
+        if self._bar is not None:
+            self._bar.write(text, file=sys.stderr)
+        else:
+            print(text, file=sys.stderr, flush=True)  # noqa: T201 - stderr is this module's job
+
+    def done(self) -> None:
+        """Remove the bar."""
+        if self._bar is not None:
+            self._bar.close()
+            self._bar = None
 
     def _tenths(self) -> int:
         return LINE_PARTS * self._count // self._total if self._total else 0
 
     def _line(self, now: float) -> str:
-        rate = self._fresh / max(now - self._began, 1e-3)
+        rate = (self._count - self._resumed) / max(now - self._started_at, 1e-3)
         text = f"{self._name}: {self._count / MEGA:.1f} MB"
         if self._total:
             share = 100 * self._count // self._total
@@ -100,52 +117,6 @@ class LineProgress(Progress):
         if self._total and rate > 0 and self._count < self._total:
             text += f", {(self._total - self._count) / rate:.0f} s left"
         return text
-
-
-class BarProgress(Progress):
-    """One tqdm bar with rate and time left: for terminals."""
-
-    visible = True
-
-    def __init__(self) -> None:
-        self._bar: tqdm[Any] | None = None
-
-    def start(self, name: str, total: int | None, source: str, resumed: int) -> None:
-        """Say what comes from where, and draw the bar."""
-        from tqdm import tqdm
-
-        self.done()
-        self.note(f"{name}{_size(total)} from {source}{_resumed(resumed)}")
-        self._bar = tqdm(
-            total=total,
-            initial=resumed,
-            desc=name,
-            unit="B",
-            unit_scale=True,
-            file=sys.stderr,
-            # Asked by tqdm itself, a terminal of unknown size gets no bar at all.
-            ncols=os.get_terminal_size(sys.stderr.fileno()).columns or 80,
-            nrows=20,
-            leave=False,
-        )
-
-    def advance(self, count: int) -> None:
-        """Move the bar."""
-        if self._bar is not None:
-            self._bar.update(count)
-
-    def note(self, text: str) -> None:
-        """Print the line above the bar."""
-        if self._bar is not None:
-            self._bar.write(text, file=sys.stderr)
-        else:
-            print(text, file=sys.stderr, flush=True)  # noqa: T201 - stderr is this module's job
-
-    def done(self) -> None:
-        """Take the bar away."""
-        if self._bar is not None:
-            self._bar.close()
-            self._bar = None
 
 
 class CallbackProgress(Progress):
@@ -170,7 +141,7 @@ class CallbackProgress(Progress):
 
 
 def progress_for(shown: bool | ProgressCallback) -> Progress:
-    """Return the progress that suits where stderr goes.
+    """Return the progress that fits `shown`.
 
     Parameters
     ----------
@@ -179,14 +150,22 @@ def progress_for(shown: bool | ProgressCallback) -> Progress:
     """
     if callable(shown):
         return CallbackProgress(shown)
-    if not shown:
-        return Progress()
-    return BarProgress() if sys.stderr.isatty() else LineProgress()
+    # A process that was started with stderr closed has none.
+    return ConsoleProgress() if shown and sys.stderr is not None else Progress()
 
 
-def _size(total: int | None) -> str:
-    return "" if total is None else f" ({total / MEGA:.1f} MB)"
+def _bar(name: str, total: int | None, resumed: int) -> tqdm[Any]:
+    from tqdm import tqdm
 
-
-def _resumed(count: int) -> str:
-    return f", resumed at {count / MEGA:.1f} MB" if count else ""
+    return tqdm(
+        total=total,
+        initial=resumed,
+        desc=name,
+        unit="B",
+        unit_scale=True,
+        file=sys.stderr,
+        # tqdm itself draws no bar on a terminal that reports no size.
+        ncols=os.get_terminal_size(sys.stderr.fileno()).columns or 80,
+        nrows=20,
+        leave=False,
+    )

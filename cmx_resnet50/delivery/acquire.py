@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import cmx_resnet50
+from cmx_resnet50 import __version__
 from cmx_resnet50.catalog.table import Artifact
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.options import Options
@@ -205,7 +205,7 @@ class Bringer:
             "file": artifact.file,
             "url": redact(url),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "plugin": cmx_resnet50.__version__,
+            "plugin": __version__,
             "licence": artifact.licence,
         }
 

@@ -10,26 +10,23 @@ from urllib.parse import urlsplit
 
 from cmx_resnet50 import gunzip
 from cmx_resnet50.digests import Digests, Expected, digest_file
-from cmx_resnet50.fetch import errors
-from cmx_resnet50.fetch.errors import Final, Restart
-from cmx_resnet50.fetch.filesystem import FilesystemTransfer
+from cmx_resnet50.fetch import errors, sources
 from cmx_resnet50.fetch.http import error_pages
-from cmx_resnet50.fetch.http.response import Validator
-from cmx_resnet50.fetch.http.session import is_loopback
-from cmx_resnet50.fetch.http.transfer import Transfer
-from cmx_resnet50.fetch.model import Attempt, Download, FetchOptions, Progress, Source
-from cmx_resnet50.fetch.partial_file.file import Part
+from cmx_resnet50.fetch.http.validator import Validator
+from cmx_resnet50.fetch.model import Attempt, Download, FetchOptions, Source
+from cmx_resnet50.fetch.partial_file.file import PartialFile
 from cmx_resnet50.fetch.partial_file.journal import VERSION, Header
-from cmx_resnet50.fetch.retry import Budget, Patience
-from cmx_resnet50.fetch.sources import file
+from cmx_resnet50.fetch.retry import RetryBudget, RetryPolicy
+from cmx_resnet50.fetch.transfer import Transfer, TransferTask
+from cmx_resnet50.fetch.verdicts import RestartDownload, SourceFailed
+from cmx_resnet50.progress import Progress
 from cmx_resnet50.redaction import host_of
-from cmx_resnet50.remote import extras
 
 PLAIN_LIMIT = 4 << 30
 """Bytes that a gzip-encoded answer may unpack to, where the size of the file is not known."""
 
 RESTARTS = 3
-"""Times that one source may begin from nothing."""
+"""Times that one source may start again from byte 0."""
 
 
 class Run:
@@ -53,21 +50,20 @@ class Run:
         self._options = options
         self._progress = progress
         self._hint = place_hint
-        self._part = Part(partial, name)
-        self._budget = Budget(options.retry_budget)
-        self._recalled: Header | None = None
+        self._partial = PartialFile(partial, name)
+        self._budget = RetryBudget(options.retry_budget)
+        self._previous: Header | None = None
         self._attempts: list[Attempt] = []
-        self._silent_hosts: set[str] = set()
+        self._unreachable_hosts: set[str] = set()
         self._transferred = self._resumed = 0
 
     def __call__(self) -> Download:
         """Fetch, and leave the verified file at its path."""
         if not self._options.offline:
             for source in self._sources:
-                if source.named_by_user:
-                    extras.require(source.url)
+                sources.require(source)
         try:
-            done = self._left_behind()
+            done = self._continue_previous_run()
             if done is not None:
                 return done
             for index, source in enumerate(self._sources):
@@ -75,17 +71,17 @@ class Run:
                 if done is not None:
                     return done
         finally:
-            self._part.close()
+            self._partial.close()
             self._progress.done()
         fail = errors.offline if self._options.offline else errors.all_failed
         raise fail(self._name, self._expected, self._sources, self._attempts, self._hint)
 
-    def _left_behind(self) -> Download | None:
-        """Return the file if an earlier run had brought all of it; else take up what it left."""
-        part, expected = self._part, self._expected
-        header = part.recall(expected)
+    def _continue_previous_run(self) -> Download | None:
+        """Return the file if an earlier run completed it; else load what that run left."""
+        partial, expected = self._partial, self._expected
+        header = partial.load(expected)
         if header is None:
-            part.journal.drop()
+            partial.journal.drop()
             if not (expected.verifiable and self._path.is_file()):
                 return None
             if expected.size not in (None, self._path.stat().st_size):
@@ -94,62 +90,61 @@ class Run:
             if expected.mismatch(digests) is not None:
                 return None
             return Download(self._path, digests, "", 0, digests.size)
-        self._recalled = header
-        self._resumed = part.coverage.count
-        if not expected.verifiable or part.coverage.count < header.size:
+        self._previous = header
+        self._resumed = partial.ranges.count
+        if not expected.verifiable or partial.ranges.count < header.size:
             return None
-        part.open(header, header.size)
-        digests = part.digests()
+        partial.open(header, header.size)
+        digests = partial.digests()
         if expected.mismatch(digests) is None:
             return self._finished(digests, header.source)
-        self._forget()
+        self._discard()
         return None
 
     def _ask(self, source: Source, *, last: bool) -> Download | None:
-        """Let one source try; None when it failed, and the attempt is recorded."""
+        """Try one source; return None when it failed and the attempt was recorded."""
         began = time.monotonic()
-        transfer: Transfer | FilesystemTransfer | None = None
-        patience = Patience(
-            self._options, self._budget, alone=last, count=self._part.coverage.count
+        transfer: Transfer | None = None
+        retry = RetryPolicy(
+            self._options, self._budget, alone=last, count=self._partial.ranges.count
         )
-        came = 0
+        received = 0
         try:
-            self._admit(source)
+            kind = sources.admit(source, offline=self._options.offline)
+            if not kind.local and host_of(source.url) in self._unreachable_hosts:
+                raise SourceFailed("skipped: its host was unreachable before")
             plain = False
-            for turn in range(RESTARTS + 1):
-                foreign = self._prepare(source)
+            for restart in range(RESTARTS + 1):
+                foreign = self._keep_or_discard(source)
                 try:
-                    if source.is_file:
-                        file.copy(source, self._part, self._expected, self._progress)
-                    else:
-                        transfer = self._transfer(source, patience, plain=plain)
-                        try:
-                            transfer.run(self._progress, self._name)
-                        finally:
-                            came += transfer.transferred
-                            self._transferred += transfer.transferred
+                    transfer = kind.transfer(self._task(source, retry, plain=plain))
+                    try:
+                        transfer.run(self._progress)
+                    finally:
+                        received += transfer.transferred
+                        self._transferred += transfer.transferred
                     return self._finished(self._verified(transfer, foreign), source.printable)
-                except Restart as error:
-                    if turn == RESTARTS:
-                        raise Final(error.reason, status=error.status) from None
+                except RestartDownload as error:
+                    if restart == RESTARTS:
+                        raise SourceFailed(error.reason, status=error.status) from None
                     self._progress.note(
-                        f"{self._name}: {error.reason}; {source.printable} is asked from nothing."
+                        f"{self._name}: {error.reason}; restarting {source.printable} from byte 0."
                     )
-                    plain = error.plain or turn > 0
-                    self._forget()
-        except Final as error:
+                    plain = error.plain or restart > 0
+                    self._discard()
+        except SourceFailed as error:
             if transfer is not None and not transfer.reached:
-                self._silent_hosts.add(host_of(source.url))
+                self._unreachable_hosts.add(host_of(source.url))
             status = error.status or (transfer.status if transfer is not None else None)
             attempt = Attempt(
                 source.printable,
                 error.reason,
                 status,
-                came,
+                received,
                 time.monotonic() - began,
                 error.expected,
                 error.actual,
-                patience.retries,
+                retry.retries,
                 error.tls_issuer,
             )
             self._attempts.append(attempt)
@@ -157,135 +152,96 @@ class Run:
                 self._progress.note(f"{self._name}: {source.printable}: {error.reason}.")
         return None
 
-    def _admit(self, source: Source) -> None:
-        """Refuse a source that may not be asked."""
-        try:
-            parts = urlsplit(source.url)
-            host, _ = parts.hostname, parts.port
-        except ValueError:
-            raise Final("the URL cannot be read") from None
-        if parts.scheme == "file":
-            return
-        store = source.named_by_user and not source.is_web
-        if not (source.is_web or (store and (source.is_s3 or extras.knows(parts.scheme)))):
-            raise Final(f"refused: {parts.scheme or 'no'} scheme; https is asked for")
-        if self._options.offline:
-            raise Final("not asked: no socket may be opened")
-        if store:
-            if host_of(source.url) in self._silent_hosts:
-                raise Final("not asked: its host failed before")
-            return
-        if not host:
-            raise Final("the URL names no host")
-        if parts.scheme == "http" and not (source.named_by_user or is_loopback(host)):
-            raise Final("refused: plain http, which anybody on the way can alter")
-        if host_of(source.url) in self._silent_hosts:
-            raise Final("not asked: its host failed before")
-
-    def _prepare(self, source: Source) -> bool:
-        """Forget bytes that `source` may not continue; say whether others are kept."""
-        if not self._part.coverage.count:
+    def _keep_or_discard(self, source: Source) -> bool:
+        """Discard bytes that `source` may not continue; return whether others are kept."""
+        if not self._partial.ranges.count:
             return False
         if not self._expected.verifiable and self._validator(source) is None:
-            self._forget()
+            self._discard()
             return False
         return True
 
     def _validator(self, source: Source) -> Validator | None:
         """Return the version of `source`'s file that the kept bytes are of, if that is known."""
-        header = self._recalled
+        header = self._previous
         if header is None or header.key != _key(source) or header.validator == Validator():
             return None
         return header.validator
 
-    def _transfer(
-        self, source: Source, patience: Patience, *, plain: bool
-    ) -> Transfer | FilesystemTransfer:
+    def _task(self, source: Source, retry: RetryPolicy, *, plain: bool) -> TransferTask:
         md5, sha256 = self._expected.md5, self._expected.sha256
-        header = Header(VERSION, md5, sha256, 0, _key(source), source.printable)
-        if source.is_s3:
-            from cmx_resnet50.fetch.sources.s3 import SignedSource
-
-            source = SignedSource.of(source, self._options)
-        elif not source.is_web:
-            return FilesystemTransfer(
-                source,
-                self._part,
-                header,
-                self._expected,
-                self._options,
-                patience,
-                recalled=self._validator(source),
-            )
-        return Transfer(
+        return TransferTask(
             source,
-            self._part,
-            header,
+            self._partial,
+            Header(VERSION, md5, sha256, 0, _key(source), source.printable),
             self._expected,
             self._options,
-            patience,
-            recalled=self._validator(source),
+            retry,
+            validator=self._validator(source),
             plain=plain,
         )
 
-    def _verified(self, transfer: Transfer | FilesystemTransfer | None, foreign: bool) -> Digests:
-        """Return the digests of the file that is there, if they are the right ones."""
-        digests = self._part.digests()
+    def _verified(self, transfer: Transfer, foreign: bool) -> Digests:
+        """Return the digests of the complete file, if they are the right ones."""
+        digests = self._partial.digests()
         problem = self._expected.mismatch(digests)
-        if transfer is not None and transfer.encoded:
+        if transfer.encoded:
             digests, problem = self._decoded(transfer, digests, problem)
         if problem is None:
             return digests
-        kept = foreign and transfer is not None and transfer.transferred < digests.size
-        page = self._page(transfer)
-        self._forget()
-        if kept:
-            raise Restart("bytes kept from before and the new ones do not make the right file")
+        page = self._error_page(transfer)
+        self._discard()
+        if foreign and not transfer.started_over:
+            raise RestartDownload("the bytes kept from before do not belong to this file")
         if page is not None:
-            raise Final(page)
+            raise SourceFailed(page)
         if digests.size != (self._expected.size or digests.size):
-            raise Final(f"wrong bytes: {problem}")
+            raise SourceFailed(f"wrong bytes: {problem}")
         kind = "sha256" if self._expected.sha256 is not None else "md5"
-        raise Final(
-            "wrong bytes: the file is another, or was altered",
+        raise SourceFailed(
+            "wrong bytes: another file, or an altered one",
             expected=f"{kind} {getattr(self._expected, kind)}",
             actual=f"{kind} {getattr(digests, kind)} ({digests.size:,} bytes)",
         )
 
-    def _page(self, transfer: Transfer | FilesystemTransfer | None) -> str | None:
+    def _error_page(self, transfer: Transfer) -> str | None:
         with open(self._path, "rb") as file:
             head = file.read(error_pages.LENGTH)
-        return error_pages.page_instead(head, transfer.content_type if transfer is not None else "")
+        return error_pages.detect_error_page(head, transfer.content_type)
 
     def _decoded(
-        self, transfer: Transfer | FilesystemTransfer, digests: Digests, problem: str | None
+        self, transfer: Transfer, digests: Digests, problem: str | None
     ) -> tuple[Digests, str | None]:
-        """Undo a content-encoding that nobody asked for, where the bytes are not right with it.
+        """Undo a content-encoding that was not requested, where the bytes are wrong with it.
 
         Some servers label a file that is a .gz anyway; its bytes are right as they came.
         """
-        named_gz = urlsplit(transfer.url).path.endswith(".gz")
+        named_gz = urlsplit(transfer.task.source.url).path.endswith(".gz")
         if problem is None and (self._expected.verifiable or named_gz):
             return digests, None
         if transfer.encoded not in ("gzip", "x-gzip"):
-            raise Final(f"the body came in the encoding {transfer.encoded[:40]!r}, unasked")
+            raise SourceFailed(
+                f"the body has the encoding {transfer.encoded[:40]!r}, which was not requested"
+            )
         plain = self._path.with_name(self._path.name + ".plain")
         try:
             digests = gunzip.gunzip(self._path, plain, limit=self._expected.size or PLAIN_LIMIT)
         except gunzip.UnpackError as error:
-            raise Final(f"the body came gzip-encoded, unasked, and is not sound: {error}") from None
-        self._part.close()
+            raise SourceFailed(
+                f"the body is gzip-encoded, which was not requested, and damaged: {error}"
+            ) from None
+        self._partial.close()
         plain.replace(self._path)
         return digests, self._expected.mismatch(digests)
 
-    def _forget(self) -> None:
-        self._part.clear()
-        self._recalled = None
+    def _discard(self) -> None:
+        self._partial.clear()
+        self._previous = None
         self._resumed = 0
 
     def _finished(self, digests: Digests, url: str) -> Download:
-        self._part.close()
-        self._part.journal.drop()
+        self._partial.close()
+        self._partial.journal.drop()
         return Download(self._path, digests, url, self._transferred, self._resumed)
 
 

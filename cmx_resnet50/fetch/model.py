@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
 
 from cmx_resnet50.digests import Digests
 from cmx_resnet50.redaction import redact
 
-if TYPE_CHECKING:
-    from cmx_resnet50.fetch.http.session import Session
-
 
 @dataclass(frozen=True)
 class Source:
-    """One place that is said to have the bytes.
+    """One URL that is expected to have the bytes; `sources.KINDS` says which are supported.
 
-    `url` is ``http://``, ``https://`` or ``file://``. Plain ``http://`` is allowed for
-    loopback hosts, and for what the user named explicitly (`named_by_user`). Only the user
-    can name ``s3://`` and what else fsspec knows.
+    Plain ``http://`` is allowed for loopback hosts, and for a URL that the user named
+    (`named_by_user`). Only the user can name ``s3://``.
     """
 
     url: str
@@ -30,45 +25,20 @@ class Source:
         """The URL without its secrets."""
         return redact(self.url)
 
-    @property
-    def is_file(self) -> bool:
-        """Whether the source is a file of this machine."""
-        return self.url[:5].lower() == "file:"
-
-    @property
-    def is_web(self) -> bool:
-        """Whether the source is asked by HTTP at its own URL."""
-        return self.url.partition("://")[0].lower() in ("http", "https")
-
-    @property
-    def is_s3(self) -> bool:
-        """Whether the source is an object of an S3 store."""
-        return self.url[:5].lower() == "s3://"
-
-    def address(self) -> str:
-        """Return the web address to ask now; it may be a secret, and another each time."""
-        return self.url
-
-    def session(self) -> Session:
-        """Return a session of one thread, in which that address can be asked."""
-        from cmx_resnet50.fetch.http.session import Session
-
-        return Session(named_by_user=self.named_by_user)
-
 
 @dataclass(frozen=True)
 class FetchOptions:
-    """How a fetch behaves; times in seconds, rates in bytes a second."""
+    """How a fetch behaves; times in seconds, rates in bytes per second."""
 
     connections: int = 8
     """Upper bound of connections to one source; more than one only while they help."""
     connect_timeout: float = 10.0
     read_timeout: float = 30.0
-    """How long a connection may say nothing at all."""
+    """How long a connection may send nothing at all."""
     retry_budget: float = 300.0
-    """Time that all retries of one file may lose together, waiting included."""
+    """Time that all retries of one file may cost together, waiting included."""
     retries: int = 5
-    """Retries of one source that bring no new bytes, one after the other."""
+    """Consecutive retries of one source that bring no new bytes."""
     backoff: float = 0.5
     """First pause before a retry; it doubles with each failure in a row, up to 30 s."""
     stall_rate: int = 10 * 1024
@@ -80,10 +50,10 @@ class FetchOptions:
 
 @dataclass(frozen=True)
 class Download:
-    """A verified file: where it lies, what it is, which source gave it.
+    """A verified file: its path, its digests, and the source that it came from.
 
     `url` holds no secrets, so that it may be printed and recorded. `transferred` counts the
-    bytes that came over the wire in this run, `resumed` those that an earlier run had left.
+    bytes that this run received over the network, `resumed` those left by an earlier run.
     """
 
     path: Path
@@ -95,14 +65,14 @@ class Download:
 
 @dataclass(frozen=True)
 class Attempt:
-    """What one source did: enough for a user to see why it was left."""
+    """What one source did: enough for a user to see why it was given up."""
 
     url: str
     """The URL, without its secrets."""
     reason: str
     status: int | None = None
     transferred: int = 0
-    """Bytes that came over the wire."""
+    """Bytes received over the network."""
     seconds: float = 0.0
     expected: str | None = None
     """The digest that was expected, where the bytes were wrong."""
@@ -110,19 +80,3 @@ class Attempt:
     retries: int = 0
     tls_issuer: str | None = None
     """Who issued the certificate that was not trusted."""
-
-
-class Progress(Protocol):
-    """What a fetch tells of itself; `cmx_resnet50.progress` has the one for users."""
-
-    def start(self, name: str, total: int | None, source: str, resumed: int) -> None:
-        """Begin, or begin anew from another source or from nothing; sizes in bytes."""
-
-    def advance(self, count: int) -> None:
-        """Take `count` more bytes as done."""
-
-    def note(self, text: str) -> None:
-        """Say a line that a user should see."""
-
-    def done(self) -> None:
-        """End; it is safe to call it twice."""

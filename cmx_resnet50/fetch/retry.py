@@ -1,47 +1,49 @@
-"""How long a source is borne with: pauses that grow, a budget of lost time, a least speed."""
+"""When a failed request is repeated: growing pauses, a budget of time, a minimum speed."""
 
 from __future__ import annotations
 
 import random
 import time
 
-from cmx_resnet50.fetch.errors import Crowded, Final, Passing
-from cmx_resnet50.fetch.http.concurrency import Ramp
+from cmx_resnet50.fetch.http.concurrency import ConcurrencyController
 from cmx_resnet50.fetch.model import FetchOptions
+from cmx_resnet50.fetch.verdicts import RateLimited, SourceFailed, TransientError
 
 LONGEST_PAUSE = 30.0
-"""Seconds; longer ones are only made where the host asks for it and there is no other source."""
+"""Seconds; longer pauses are made only where the host asks for them and no source is left."""
 
-TOLD_PAUSE = 1.0
-"""Seconds from which on a pause is told, lest the user thinks that all hangs."""
+NOTED_PAUSE = 1.0
+"""Seconds from which a pause is reported, lest it looks like a hang."""
 
 
-class Budget:
-    """Seconds that the retries of one file may lose in all."""
+class RetryBudget:
+    """Seconds that the retries of one file may cost in all."""
 
     def __init__(self, seconds: float) -> None:
         self.left = seconds
 
 
-class Patience:
-    """The patience with one source.
+class RetryPolicy:
+    """The retries of one source.
 
     Parameters
     ----------
     options : FetchOptions
-    budget : Budget
+    budget : RetryBudget
         Shared by all sources of the file.
     alone : bool
-        Whether there is no other source, so that long pauses and stalls are borne.
+        Whether there is no other source, so that long pauses and stalls are tolerated.
     count : int
         Bytes of the file that are there at the beginning.
     """
 
-    def __init__(self, options: FetchOptions, budget: Budget, *, alone: bool, count: int) -> None:
+    def __init__(
+        self, options: FetchOptions, budget: RetryBudget, *, alone: bool, count: int
+    ) -> None:
         self.until = 0.0
         """When the source may be asked again, by the monotonic clock."""
         self.note: str | None = None
-        """What the user should hear of the last pause, until it was said."""
+        """What to report about the last pause, until it was reported."""
         self.retries = 0
         self._options = options
         self._budget = budget
@@ -51,26 +53,28 @@ class Patience:
         self._failed_at = time.monotonic()
         self._window = (self._failed_at, 0)
 
-    def failed(self, trouble: Passing, count: int, ramp: Ramp, *, others: bool) -> Final | None:
-        """Pause after a failed request, or return why that is of no use any more.
+    def failed(
+        self, error: TransientError, count: int, concurrency: ConcurrencyController, *, others: bool
+    ) -> SourceFailed | None:
+        """Schedule a pause after a failed request, or return why the source is given up.
 
         Parameters
         ----------
-        trouble : Passing
+        error : TransientError
             What happened.
         count : int
-            Bytes of the file that are there now. Failures in a row count as long as it stays.
-        ramp : Ramp
-            Gets fewer connections where that may help.
+            Bytes of the file that are there now. Consecutive failures count while it stays.
+        concurrency : ConcurrencyController
+            Is asked to back off where that may help.
         others : bool
             Whether other connections to the source are at work.
         """
         now = time.monotonic()
         if now < self.until:
-            # Connections that break together are one trouble.
+            # Connections that break together are one failure.
             return None
-        if isinstance(trouble, Crowded):
-            ramp.fewer()
+        if isinstance(error, RateLimited):
+            concurrency.back_off()
         if count > self._most:
             self._failures, lost = 1, 0.0
         else:
@@ -79,19 +83,21 @@ class Patience:
         self._failed_at = now
         if self._failures > self._options.retries:
             if not others:
-                return Final(trouble.reason, status=trouble.status)
-            # The host serves others of ours: live with those.
-            ramp.fewer()
+                return SourceFailed(error.reason, status=error.status)
+            # The host serves our other connections: continue with those.
+            concurrency.back_off()
             self._failures = 1
         pause = self._options.backoff * 2 ** (self._failures - 1) * random.uniform(0.5, 1.0)  # noqa: S311 - no secret
-        pause = max(min(pause, LONGEST_PAUSE), trouble.wait or 0.0)
+        pause = max(min(pause, LONGEST_PAUSE), error.wait or 0.0)
         self._budget.left -= lost + pause
-        if self._budget.left < 0 or (pause > LONGEST_PAUSE and not self._alone):
-            return Final(f"{trouble.reason}; too long to wait for", status=trouble.status)
+        if self._budget.left < 0:
+            return SourceFailed(f"{error.reason}; retry budget used up", status=error.status)
+        if pause > LONGEST_PAUSE and not self._alone:
+            return SourceFailed(f"{error.reason}; the next source is asked", status=error.status)
         self.retries += 1
         self.until = now + pause
-        if pause >= TOLD_PAUSE:
-            self.note = f"{trouble.reason}; asked again in {pause:.0f} s"
+        if pause >= NOTED_PAUSE:
+            self.note = f"{error.reason}; retrying in {pause:.0f} s"
         return None
 
     def stalled(self, transferred: int) -> bool:
@@ -100,11 +106,11 @@ class Patience:
         Parameters
         ----------
         transferred : int
-            Bytes that came over the wire so far.
+            Bytes received over the network so far.
 
         Raises
         ------
-        Final
+        SourceFailed
             If it was too slow, and is not.
         """
         now = time.monotonic()
@@ -121,6 +127,6 @@ class Patience:
             return False
         self._stalls += 1
         if not self._alone or self._stalls > self._options.retries:
-            raise Final(f"stalled: {rate:,.0f} bytes/s over {lapse:.0f} s")
+            raise SourceFailed(f"stalled: {rate:,.0f} bytes/s over {lapse:.0f} s")
         self.retries += 1
         return True

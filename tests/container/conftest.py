@@ -40,9 +40,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BASES = ("ubuntu:22.04", "python:3.13-slim", "company-base:1")
 """What the engine, the Containerfile and the page name as base."""
 
-_PACKAGES = (
-    "wheel", "cmind", "requests", "giturlparse", "tabulate", "cmx4mlops", "hatchling", "hatch-vcs",
-)  # fmt: skip
+_PACKAGES = ("wheel", "cmind", "requests", "giturlparse", "tabulate", "cmx4mlops", "hatchling")
 """What the engine installs into every image, CM's scripts, and what builds our wheel."""
 _BASE = """FROM rootfs
 COPY wheels /packages
@@ -135,7 +133,7 @@ def wheels(
     (ours,) = installation.prefix.parent.glob("*.whl")
     done = subprocess.run(
         [sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder,
-         "--only-binary=:all:", f"--python-version={version}", str(ours), *_PACKAGES],
+         "--only-binary=:all:", f"--python-version={version}", f"{ours}[dummy]", *_PACKAGES],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,

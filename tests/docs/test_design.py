@@ -83,6 +83,18 @@ def test_imports_go_one_way() -> None:
         left = {name: packages - free for name, packages in left.items() if name not in free}
 
 
+def test_no_module_imports_itself_through_others() -> None:
+    """Imports in functions and for types count: modules in a cycle can only be read together."""
+    known = modules()
+    left = {name: imported(path, known) - {name, ""} for name, path in known.items()}
+    while left:
+        used = set().union(*left.values())
+        free = {name for name, targets in left.items() if not targets & left.keys()}
+        free |= left.keys() - used
+        assert free, f"an import cycle among {sorted(left)}"
+        left = {name: targets for name, targets in left.items() if name not in free}
+
+
 def test_the_picture_shows_imports_that_are_there() -> None:
     (picture,) = pages.blocks(TEXT, "mermaid")
     drawn = re.findall(r"^ +(\w+)(?:\[.*?\])? --> (\w+)", picture, re.MULTILINE)

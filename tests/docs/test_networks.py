@@ -15,7 +15,7 @@ import urllib3.exceptions
 
 from cmx_resnet50.catalog.table import Catalog, Request
 from cmx_resnet50.catalog.variations import compose
-from cmx_resnet50.fetch.http.exceptions import verdict
+from cmx_resnet50.fetch.http.exceptions import translate_exception
 from cmx_resnet50.options import PREFIX, Options
 from tests.docs import pages
 from tests.docs.reader import follow
@@ -156,7 +156,7 @@ PROVOKED: dict[str, Callable[[Origin], dict[str, str]]] = {
     "a web page came in place of the file": says(Html()),
     "more than 10 redirects": says(Redirect(URL)),
     "refused: redirect from … to plain …": says(Redirect("http://login.example.com/")),
-    "… said nothing until the time-out": says(Stall()),
+    "… sent nothing until the time-out": says(Stall()),
     "stalled: … bytes/s": says(Trickle(900)),
     "HTTP 401": says(Status(401)),
     "HTTP 403": says(Status(403)),
@@ -191,10 +191,10 @@ def test_an_error_says_its_reason_and_the_page(cm: CM, origin: Origin, reason: s
     result = cm.command("cmx-resnet50", "get", "_tflite,_int8,_no-argmax", env=env)
     assert result.code == 1, result.text
     assert re.search(pattern(reason), result.err), result.text
-    assert result.err.endswith("`cmx-resnet50 docs networks` says more.\n")
+    assert result.err.endswith("Details: run `cmx-resnet50 docs networks`.\n")
 
 
 @pytest.mark.parametrize("reason", UNPROVOKED)
 def test_a_failure_of_the_system_has_its_reason(reason: str) -> None:
-    told = verdict(UNPROVOKED[reason], "https://zenodo.org/f", 1.0).reason
+    told = translate_exception(UNPROVOKED[reason], "https://zenodo.org/f", 1.0).reason
     assert re.fullmatch(pattern(reason), told)

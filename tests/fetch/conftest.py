@@ -12,6 +12,7 @@ import pytest
 
 from cmx_resnet50.digests import Digests, Expected
 from cmx_resnet50.fetch import Download, FetchOptions, Source, fetch
+from cmx_resnet50.progress import Progress
 from tests.fetch.server import Server, serve
 
 SIZE = 3_000_017
@@ -27,8 +28,8 @@ QUICK = FetchOptions(
 )
 
 
-class Watched:
-    """Progress that remembers what it was told."""
+class Watched(Progress):
+    """Progress that records its calls."""
 
     def __init__(self) -> None:
         self.starts: list[tuple[str, int | None, str, int]] = []

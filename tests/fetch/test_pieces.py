@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from cmx_resnet50.digests import Expected
 from cmx_resnet50.fetch import FetchError
-from cmx_resnet50.fetch.http.range_queue import Pieces, Span
-from cmx_resnet50.fetch.partial_file.ranges import Coverage
+from cmx_resnet50.fetch.http.range_queue import ByteRange, RangeQueue
+from cmx_resnet50.fetch.partial_file.ranges import RangeSet
 from tests.fetch import server as faults
 from tests.fetch.conftest import CONTENT, QUICK, SIZE, assert_whole, get
 from tests.fetch.server import Exchange, Server, serve
@@ -180,7 +180,7 @@ SPANS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)), max_size=12)
 
 @given(SPANS)
 def test_coverage_is_the_set_of_its_bytes(spans: list[tuple[int, int]]) -> None:
-    coverage = Coverage(spans)
+    coverage = RangeSet(spans)
     there = {position for start, end in spans for position in range(start, end)}
     ranges = list(coverage)
     assert {p for start, end in ranges for p in range(start, end)} == there
@@ -191,7 +191,7 @@ def test_coverage_is_the_set_of_its_bytes(spans: list[tuple[int, int]]) -> None:
     assert missing == set(range(50)) - there
     assert set(range(coverage.prefix)) <= there
     assert coverage.prefix not in there
-    assert list(coverage.clipped(20)) == list(Coverage((s, min(e, 20)) for s, e in ranges))
+    assert list(coverage.clipped(20)) == list(RangeSet((s, min(e, 20)) for s, e in ranges))
 
 
 @given(
@@ -202,11 +202,11 @@ def test_pieces_hand_out_each_byte_once(
     missing: list[tuple[int, int]], steps: list[tuple[str, int]]
 ) -> None:
     scale = 1 << 20
-    gaps = [(start * scale, end * scale) for start, end in Coverage(missing)]
-    pieces = Pieces(gaps)
-    total, fetched = sum(end - start for start, end in gaps), Coverage()
+    gaps = [(start * scale, end * scale) for start, end in RangeSet(missing)]
+    pieces = RangeQueue(gaps)
+    total, fetched = sum(end - start for start, end in gaps), RangeSet()
 
-    def work(span: Span, count: int) -> None:
+    def work(span: ByteRange, count: int) -> None:
         end = min(span.position + count, span.end)
         before = fetched.count
         fetched.add(span.position, end)
@@ -227,7 +227,7 @@ def test_pieces_hand_out_each_byte_once(
             work(span, amount)
             if step == "g":
                 pieces.give_back(span)
-        assert pieces.left == total - fetched.count
+        assert pieces.remaining == total - fetched.count
     while not pieces.finished:
         span = pieces.active[0] if pieces.active else pieces.take(4, 0)
         assert span is not None

@@ -268,7 +268,14 @@ def test_a_file_that_is_none_is_told(partial: Path, tmp_path: Path, server: Serv
     with pytest.raises(FetchError) as caught:
         get(urls, partial)
     reasons = [attempt.reason for attempt in caught.value.attempts]
-    words = ["No such file", "no file", "3,000,016 bytes", "wrong bytes", "host", "cannot be used"]
+    words = [
+        "No such file",
+        "not a regular file",
+        "3,000,016 bytes",
+        "wrong bytes",
+        "host",
+        "cannot be used",
+    ]
     assert len(reasons) == len(words)
     assert all(word in reason for word, reason in zip(words, reasons, strict=True))
     assert get([*urls, server.url], partial).url == server.url

@@ -288,7 +288,7 @@ def test_a_failed_run_says_why(open_page: Open, origin: Origin) -> None:
     page.see("no, and offline no run can fetch it")
     page.run_button.click()
     page.see("with exit code 1")
-    page.see("the network is not to be used")
+    page.see("offline mode is on")
     assert not origin.requests
 
 

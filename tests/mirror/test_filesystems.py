@@ -1,124 +1,30 @@
-"""Sources and mirrors that fsspec knows: in memory, and of a kind that fails as networks do."""
+"""Mirrors that fsspec knows: in memory."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-from zipfile import BadZipFile
 
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
-from cmx_resnet50.digests import Expected, digest_file
-from cmx_resnet50.fetch import FetchError, FetchOptions
+from cmx_resnet50.digests import digest_file
 from cmx_resnet50.mirror.publish import Item, opened, publish
 from cmx_resnet50.mirror.target import PublishError
-from tests.mirror.test_fetch import CONTENT, SIZE, Seen, get, interrupt, known
+from tests.mirror.test_fetch import Seen, interrupt
 
 HEAD = {"format": "cmx-resnet50-bundle", "version": 1}
 
 
-class Shaky(MemoryFileSystem):
-    """Keeps its files in memory, and does `trouble` before each read."""
-
-    protocol = "shaky"
-    store: dict[str, Any] = {}  # noqa: RUF012 - as in its base
-    pseudo_dirs: list[str] = [""]  # noqa: RUF012
-    trouble: list[Callable[[], None]] = []  # noqa: RUF012
-
-    @classmethod
-    def _strip_protocol(cls, path: Any) -> Any:
-        return super()._strip_protocol(str(path).replace("shaky://", "memory://"))
-
-    def cat_file(self, *arguments: Any, **keywords: Any) -> Any:
-        """Read a piece."""
-        if self.trouble:
-            self.trouble.pop(0)()
-        return super().cat_file(*arguments, **keywords)
-
-
 @pytest.fixture(autouse=True)
 def _empty() -> Iterator[None]:
-    fsspec.register_implementation("shaky", Shaky, clobber=True)
-    for kind in (MemoryFileSystem, Shaky):
-        kind.store.clear()
-        kind.pseudo_dirs[:] = [""]
-    Shaky.trouble.clear()
+    MemoryFileSystem.store.clear()
+    MemoryFileSystem.pseudo_dirs[:] = [""]
     yield
-
-
-def fail(error: BaseException) -> Callable[[], None]:
-    def trouble() -> None:
-        raise error
-
-    return trouble
-
-
-def test_a_file_is_fetched_in_pieces_and_resumed(tmp_path: Path) -> None:
-    fsspec.filesystem("memory").pipe("/site/model", CONTENT)
-    for expected in (known(CONTENT), Expected()):
-        with pytest.raises(KeyboardInterrupt):
-            get(tmp_path, "memory://site/model", expected=expected, progress=Seen(1, interrupt))
-        assert json.loads((tmp_path / "partial.journal").read_text().splitlines()[0])
-        done = get(tmp_path, "memory://site/model", expected=expected)
-        assert done.resumed > 0
-        assert done.transferred == SIZE - done.resumed
-        assert done.path.read_bytes() == CONTENT
-        done.path.unlink()
-
-
-def test_an_altered_file_is_not_continued(tmp_path: Path) -> None:
-    fsspec.filesystem("memory").pipe("/site/model", CONTENT)
-    with pytest.raises(KeyboardInterrupt):
-        get(tmp_path, "memory://site/model", expected=Expected(), progress=Seen(1, interrupt))
-    other = bytes(reversed(CONTENT))
-    time.sleep(0.01)
-    fsspec.filesystem("memory").pipe("/site/model", other)
-    assert get(tmp_path, "memory://site/model", expected=Expected()).path.read_bytes() == other
-
-
-def test_troubles_pass_and_are_told_without_their_text(tmp_path: Path) -> None:
-    fsspec.filesystem("shaky").pipe("/site/model", CONTENT)
-    Shaky.trouble += [fail(OSError("token=secret")), fail(RuntimeError("token=secret"))]
-    done = get(tmp_path, "shaky://site/model")
-    assert done.path.read_bytes() == CONTENT
-    done.path.unlink()
-    Shaky.trouble += [fail(BadZipFile("token=secret"))] * 9
-    with pytest.raises(FetchError) as caught:
-        get(tmp_path, "shaky://site/model", "shaky://u:secret@site/none")
-    text = str(caught.value)
-    assert "zipfile says BadZipFile" in text
-    assert "shaky://***@site/none\n     there is no such file" in text
-    assert "secret" not in text
-
-
-def test_what_hangs_is_left(tmp_path: Path) -> None:
-    released = threading.Event()
-    fsspec.filesystem("shaky").pipe("/site/model", CONTENT)
-    impatient = FetchOptions(connect_timeout=0.2, read_timeout=0.2, backoff=0.01)
-    Shaky.trouble += [lambda: released.wait(30) and None] * 2
-    try:
-        began = time.monotonic()
-        done = get(tmp_path, "shaky://site/model", options=impatient)
-        assert time.monotonic() - began < 10
-        assert done.path.read_bytes() == CONTENT
-    finally:
-        released.set()
-
-
-@pytest.mark.parametrize("other", [CONTENT[:-1], CONTENT[:-1] + b"?", b""])
-def test_other_bytes_are_refused(tmp_path: Path, other: bytes) -> None:
-    memory = fsspec.filesystem("memory")
-    memory.pipe({"/bad/model": other, "/good/model": CONTENT})
-    with pytest.raises(FetchError, match="memory://bad/model"):
-        get(tmp_path, "memory://bad/model")
-    assert get(tmp_path, "memory://bad/model", "memory://good/model").url == "memory://good/model"
 
 
 def items(folder: Path, *names: str) -> list[Item]:

@@ -1,4 +1,4 @@
-"""Turns what requests and the system raise into a verdict in plain words.
+"""Translates what requests and the system raise into an `AttemptError` that users can read.
 
 Texts of requests and urllib3 are not used: they hold whole URLs, secrets included.
 """
@@ -15,30 +15,34 @@ from collections.abc import Iterator
 import requests
 import urllib3.exceptions as wire
 
-from cmx_resnet50.fetch.errors import Final, Passing, Verdict
 from cmx_resnet50.fetch.http.response import PROXY_PASSWORD
 from cmx_resnet50.fetch.http.session import MAX_REDIRECTS, issuer_at
+from cmx_resnet50.fetch.verdicts import AttemptError, SourceFailed, TransientError
 from cmx_resnet50.redaction import host_of
 
 
-def verdict(error: Exception, url: str, timeout: float) -> Verdict:
-    """Say what `error` means for the request to `url`.
+def translate_exception(
+    error: Exception, url: str, timeout: float, *, received: str = ""
+) -> AttemptError:
+    """Return what `error` means for the request to `url`.
 
     Parameters
     ----------
     error : Exception
         What was raised by requests, urllib3 or the system.
     url : str
-        The URL that was asked.
+        The URL that was requested.
     timeout : float
         Seconds for a second look at the certificate that was refused.
+    received : str
+        How much of the file has come, for messages.
     """
     request = getattr(error, "request", None)
     url = getattr(request, "url", None) or url
     host = host_of(url)
     causes = list(_causes(error))
     for cause in causes:
-        if isinstance(cause, Verdict):
+        if isinstance(cause, AttemptError):
             return cause
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _untrusted(cause, url, timeout)
@@ -46,32 +50,37 @@ def verdict(error: Exception, url: str, timeout: float) -> Verdict:
         if isinstance(cause, requests.exceptions.ProxyError | wire.ProxyError):
             return _proxy(causes, host)
         if isinstance(cause, requests.exceptions.TooManyRedirects):
-            return Final(f"more than {MAX_REDIRECTS} redirects")
+            return SourceFailed(f"more than {MAX_REDIRECTS} redirects")
         if isinstance(cause, requests.exceptions.InvalidURL | wire.LocationParseError):
-            return Final("the URL cannot be used")
+            return SourceFailed("the URL is malformed")
     for cause in causes:
         if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
-            return Passing(f"{host} closed the TLS connection")
+            return TransientError(f"{host} closed the TLS connection")
         if isinstance(cause, ssl.SSLError):
-            return Final(f"TLS with {host} failed: {cause.reason or 'no reason given'}")
+            return SourceFailed(f"TLS with {host} failed: {cause.reason or 'no reason given'}")
         if isinstance(cause, socket.gaierror | wire.NameResolutionError):
-            return Passing(f"the name of {host} cannot be resolved")
+            return TransientError(f"the name of {host} cannot be resolved")
         if isinstance(cause, wire.ConnectTimeoutError) and not isinstance(
             cause, wire.NewConnectionError
         ):
-            return Passing(f"{host} did not accept a connection in time")
+            return TransientError(f"{host} did not accept a connection in time")
         if isinstance(cause, wire.ReadTimeoutError | TimeoutError):
-            return Passing(f"{host} said nothing until the time-out")
+            return TransientError(f"{host} sent nothing until the time-out")
         if isinstance(cause, wire.IncompleteRead):
-            return Passing("the connection ended before the body did")
+            return closed_early(received)
         if isinstance(cause, OSError) and cause.errno:
             name = errno.errorcode.get(cause.errno, str(cause.errno))
-            return Passing(f"connection to {host}: {os.strerror(cause.errno)} ({name})")
-    return Passing(f"{host} closed or broke the connection")
+            return TransientError(f"connection to {host}: {os.strerror(cause.errno)} ({name})")
+    return TransientError(f"{host} closed or broke the connection")
+
+
+def closed_early(received: str) -> TransientError:
+    """Return the error for a body that ended before all announced bytes had come."""
+    return TransientError(f"connection closed early: {received}".rstrip(": "))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """Yield `error` and what is behind it, however it is attached, from the outside in."""
+    """Yield `error` and its causes, however they are attached, from the outside in."""
     seen: set[int] = set()
     waiting: list[BaseException] = [error]
     while waiting:
@@ -85,25 +94,25 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         waiting.extend(part for part in inner if isinstance(part, BaseException))
 
 
-def _untrusted(error: ssl.SSLCertVerificationError, url: str, timeout: float) -> Final:
+def _untrusted(error: ssl.SSLCertVerificationError, url: str, timeout: float) -> SourceFailed:
     who = issuer_at(url, timeout)
-    told = f"; it was issued by {who}" if who else ""
-    return Final(
+    issued = f"; it was issued by {who}" if who else ""
+    return SourceFailed(
         f"the certificate of {host_of(url)} is not trusted: {error.verify_message.rstrip('.')}"
-        f"{told}. If this is your company's CA, install it in the system, or name it in "
+        f"{issued}. If this is your company's CA, install it in the system, or name it in "
         "REQUESTS_CA_BUNDLE or SSL_CERT_FILE",
         tls_issuer=who,
     )
 
 
-def _proxy(causes: list[BaseException], host: str) -> Verdict:
+def _proxy(causes: list[BaseException], host: str) -> AttemptError:
     text = " ".join(str(cause) for cause in causes)
     if "407" in text:
-        return Final(PROXY_PASSWORD, status=407)
+        return SourceFailed(PROXY_PASSWORD, status=407)
     if "403" in text:
-        return Final(f"the proxy forbids {host}", status=403)
+        return SourceFailed(f"the proxy forbids {host}", status=403)
     dropped = ConnectionResetError | http.client.RemoteDisconnected
     if "Tunnel" not in text and any(isinstance(cause, dropped) for cause in causes):
-        # urllib3 blames the proxy also where the tunnel stood and the host hung up.
-        return Passing(f"{host} closed or broke the connection")
-    return Passing("the proxy cannot be reached, or does not reach the host")
+        # urllib3 blames the proxy also where the tunnel was open and the host hung up.
+        return TransientError(f"{host} closed or broke the connection")
+    return TransientError("the proxy cannot be reached, or does not reach the host")

@@ -1,4 +1,4 @@
-"""Finds out who issued a certificate that was not trusted, so that the error can say it."""
+"""Finds out who issued a certificate that was not trusted, so that the error can name it."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """The body of an answer in chunks that are worth a write each.
 
-TLS gives one record of 16 KB a read. To lock, write and count for each of 6,000 of them costs
-more than the transfer itself, so reads are put together, as long as there is more at once.
+TLS gives one record of 16 KB a read. Locking, writing and counting for each of 6,000 of them
+costs more than the transfer itself, so reads are joined while more data is available at once.
 """
 
 from __future__ import annotations
@@ -13,21 +13,21 @@ if TYPE_CHECKING:
     from urllib3 import BaseHTTPResponse
 
 CHUNK = 512 * 1024
-"""Bytes put together, at most about: a read that is under way is not cut."""
+"""Bytes of a chunk, approximately: a read in progress is not cut."""
 
 
-def chunks(body: BaseHTTPResponse) -> Iterator[bytes]:
-    """Give all of `body`. What came before an error is given before the error is raised."""
+def read_chunks(body: BaseHTTPResponse) -> Iterator[bytes]:
+    """Yield all of `body`. What arrived before an error is yielded before it is raised."""
     over = False
     while not over:
         parts: list[bytes] = []
         count = 0
-        trouble: Exception | None = None
+        failure: Exception | None = None
         while count < CHUNK and (not parts or _has_more(body)):
             try:
                 data = body.read1(CHUNK, decode_content=False)
             except Exception as error:
-                trouble = error
+                failure = error
                 break
             if not data:
                 over = True
@@ -36,12 +36,12 @@ def chunks(body: BaseHTTPResponse) -> Iterator[bytes]:
             count += len(data)
         if parts:
             yield b"".join(parts) if len(parts) > 1 else parts[0]
-        if trouble is not None:
-            raise trouble
+        if failure is not None:
+            raise failure
 
 
 def _has_more(body: BaseHTTPResponse) -> bool:
-    """Whether a read would give something now, and not wait for it."""
+    """Whether a read would return data now instead of waiting for it."""
     from urllib3.util.wait import wait_for_read
 
     sock = getattr(body.connection, "sock", None)

@@ -1,4 +1,4 @@
-"""Judges the answer to one request: is it what was asked, and what does it say of the file."""
+"""Validates the answer to one request, and reads from it what it says about the file."""
 
 from __future__ import annotations
 
@@ -9,47 +9,33 @@ from dataclasses import dataclass
 
 import requests
 
-from cmx_resnet50.fetch.errors import Crowded, Final, Passing, Restart
+from cmx_resnet50.fetch.http.validator import Validator
+from cmx_resnet50.fetch.verdicts import (
+    AttemptError,
+    RateLimited,
+    RestartDownload,
+    SourceFailed,
+    TransientError,
+)
 
-PASSING_CODES = frozenset({408, 425, 500, 502, 504, 520, 521, 522, 523, 524})
-CROWDED_CODES = frozenset({429, 503})
+TRANSIENT_CODES = frozenset({408, 425, 500, 502, 504, 520, 521, 522, 523, 524})
+RATE_LIMIT_CODES = frozenset({429, 503})
 RANGE_REFUSED_CODES = frozenset({416, 501})
 
 PROXY_PASSWORD = "the proxy asks for a password; give it in HTTPS_PROXY or HTTP_PROXY"  # noqa: S105
 
-TOLD_LENGTH = 160
-"""Letters of a refusal that are shown."""
+REASON_LENGTH = 160
+"""Characters of a refusal that are shown."""
 
 _CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\s*", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
-class Validator:
-    """What tells one version of a remote file from another (RFC 9110, section 8.8)."""
-
-    etag: str = ""
-    modified: str = ""
-
-    @property
-    def if_range(self) -> str | None:
-        """The value for If-Range: a strong ETag or the date; a weak ETag may not stand there."""
-        if self.etag and not self.etag.startswith("W/"):
-            return self.etag
-        return self.modified or None
-
-    def differs(self, other: Validator) -> bool:
-        """Whether `other` must be another version; an absent header tells nothing."""
-        if self.etag and other.etag:
-            return self.etag != other.etag
-        return bool(self.modified and other.modified) and self.modified != other.modified
-
-
-@dataclass(frozen=True)
 class Answer:
-    """A good answer: a part of the file from `start` on, or all of it.
+    """A valid answer: a part of the file from `start` on, or all of it.
 
-    `total` is the size of the file, None where the server does not tell. `length` is the
-    size of this body, likewise. `encoded` names a content-encoding that we did not ask for.
+    `total` is the size of the file, None where the server does not send it. `length` is the
+    size of this body, likewise. `encoded` names a content-encoding that was not requested.
     """
 
     partial: bool
@@ -61,7 +47,9 @@ class Answer:
     encoded: str
 
 
-def judge(response: requests.Response, start: int, end: int | None, *, ranged: bool) -> Answer:
+def validate_response(
+    response: requests.Response, start: int, end: int | None, *, ranged: bool
+) -> Answer:
     """Return what `response` offers for the bytes from `start` to before `end`.
 
     Parameters
@@ -69,17 +57,17 @@ def judge(response: requests.Response, start: int, end: int | None, *, ranged: b
     response : requests.Response
         The answer, its body not yet read.
     start, end : int
-        What was asked; `end` is None for "to the end".
+        What was requested; `end` is None for "to the end".
     ranged : bool
-        Whether it was asked with a Range header.
+        Whether the request had a Range header.
 
     Raises
     ------
-    Passing, Crowded
-        If the request may be tried again.
-    Restart
-        If the server does not do ranges, or the remote file is another than before.
-    Final
+    TransientError, RateLimited
+        If the request may be repeated.
+    RestartDownload
+        If the server does not honour ranges, or the remote file changed.
+    SourceFailed
         If the source is of no use.
     """
     status = response.status_code
@@ -94,22 +82,26 @@ def judge(response: requests.Response, start: int, end: int | None, *, ranged: b
     if status == 200:
         return Answer(False, 0, length, length, validator, content_type, encoded)
     if not ranged:
-        raise Final("206 came as an answer to a request for the whole file", status=status)
+        raise SourceFailed("206 in answer to a request for the whole file", status=status)
     if encoded:
-        raise Restart("ranges of an encoded body cannot be put together", status=status, plain=True)
+        raise RestartDownload(
+            "ranges of an encoded body cannot be assembled", status=status, plain=True
+        )
     match = _CONTENT_RANGE.fullmatch(headers.get("Content-Range", ""))
     if match is None or match[3] == "*":
-        raise Restart("a part came without a usable Content-Range", status=status, plain=True)
+        raise RestartDownload(
+            "a part came without a usable Content-Range", status=status, plain=True
+        )
     first, last, total = int(match[1]), int(match[2]), int(match[3])
     asked_last = total - 1 if end is None else min(end, total) - 1
     if length is not None and length != last - first + 1:
-        raise Restart(
-            f"Content-Range says {last - first + 1} bytes, Content-Length {length}",
+        raise RestartDownload(
+            f"Content-Range has {last - first + 1} bytes, Content-Length {length}",
             status=status,
             plain=True,
         )
     if first != start or last != asked_last:
-        raise Restart(
+        raise RestartDownload(
             f"asked for bytes {start}-{asked_last}, but the server sent {first}-{last}",
             status=status,
             plain=True,
@@ -117,22 +109,24 @@ def judge(response: requests.Response, start: int, end: int | None, *, ranged: b
     return Answer(True, start, last - first + 1, total, validator, content_type, encoded)
 
 
-def _refusal(response: requests.Response, ranged: bool) -> Exception:
+def _refusal(response: requests.Response, ranged: bool) -> AttemptError:
     status = response.status_code
-    told = f"HTTP {status} {response.reason or ''}".strip()
-    told = "".join(c for c in told[:TOLD_LENGTH] if c.isprintable())
+    reason = f"HTTP {status} {response.reason or ''}".strip()
+    reason = "".join(c for c in reason[:REASON_LENGTH] if c.isprintable())
     if status == 407:
-        return Final(PROXY_PASSWORD, status=status)
-    if status in CROWDED_CODES:
+        return SourceFailed(PROXY_PASSWORD, status=status)
+    if status in RATE_LIMIT_CODES:
         wait = retry_after(response.headers.get("Retry-After"))
         asks = f", which asks to wait {wait:.0f} s" if wait is not None else ""
-        return Crowded(f"{told}{asks}", status=status, wait=wait)
-    if status in PASSING_CODES:
+        return RateLimited(f"{reason}{asks}", status=status, wait=wait)
+    if status in TRANSIENT_CODES:
         wait = retry_after(response.headers.get("Retry-After"))
-        return Passing(told, status=status, wait=wait)
+        return TransientError(reason, status=status, wait=wait)
     if ranged and status in RANGE_REFUSED_CODES:
-        return Restart(f"{told}: the server refuses this range", status=status, plain=True)
-    return Final(told, status=status)
+        return RestartDownload(
+            f"{reason}: the server refuses this range", status=status, plain=True
+        )
+    return SourceFailed(reason, status=status)
 
 
 def retry_after(value: str | None) -> float | None:

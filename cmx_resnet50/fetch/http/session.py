@@ -1,12 +1,11 @@
-"""HTTP as we want it: requests, with the system's trust, guarded redirects and no surprises.
+"""An HTTP session: requests, with the certificates that the system trusts and guarded redirects.
 
-requests brings proxies (with `NO_PROXY`), ``.netrc`` and redirects that drop credentials for
+requests provides proxies (with `NO_PROXY`), ``.netrc`` and redirects that drop credentials for
 another host. Added here: which certificates are trusted, and where a redirect may not lead.
 """
 
 from __future__ import annotations
 
-import ipaddress
 import os
 import ssl
 from pathlib import Path
@@ -17,8 +16,9 @@ import requests
 from requests.adapters import HTTPAdapter
 
 import cmx_resnet50
-from cmx_resnet50.fetch.errors import Final
 from cmx_resnet50.fetch.http import issuer
+from cmx_resnet50.fetch.http.hosts import is_loopback
+from cmx_resnet50.fetch.verdicts import SourceFailed
 from cmx_resnet50.redaction import host_of
 
 MAX_REDIRECTS = 10
@@ -29,7 +29,7 @@ CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 class Session(requests.Session):
-    """A session of one thread.
+    """A session for one thread.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ class Session(requests.Session):
     looking : bool
         Whether to look at the certificate only, see `issuer.looking_context`.
     ca_bundle : str, optional
-        A bundle that is named for this source, and goes before all others.
+        A bundle that is configured for this source; it takes precedence over all others.
     """
 
     def __init__(
@@ -63,7 +63,7 @@ class Session(requests.Session):
         )
 
     def get_adapter(self, url: str) -> Any:
-        """Return the adapter for `url`; the one for https is made when first needed."""
+        """Return the adapter for `url`; the one for https is created when first needed."""
         if not self._has_tls and url.lower().startswith("https://"):
             self._has_tls = True
             self.mount("https://", self._adapter())
@@ -77,22 +77,22 @@ class Session(requests.Session):
 
         Raises
         ------
-        Final
-            If the redirect leads away from https, to no web address, or to a plain http
-            address that nobody named.
+        SourceFailed
+            If the redirect leaves https, does not lead to a web address, or leads to a plain
+            http address that nobody named.
         """
         target = super().get_redirect_target(resp)
         if target is None:
             return None
         here, there = urlsplit(resp.url), urlsplit(urljoin(resp.url, target))
         if there.scheme not in ("http", "https"):
-            raise Final(
+            raise SourceFailed(
                 f"refused: redirect from {here.scheme} to {there.scheme}", status=resp.status_code
             )
         if there.scheme == "http" and not (
             here.scheme == "http" and (self.named_by_user or is_loopback(there.hostname))
         ):
-            raise Final(
+            raise SourceFailed(
                 f"refused: redirect from {here.scheme}://{host_of(resp.url)} to plain "
                 f"http://{host_of(there.geturl())}",
                 status=resp.status_code,
@@ -142,11 +142,11 @@ class _Looking(_Trusting):
 
 
 def trust(ca_bundle: str | None = None) -> ssl.SSLContext:
-    """Return a context that trusts `ca_bundle`, or which the environment names, or the system.
+    """Return a context that trusts `ca_bundle`, else what the environment names, else the system.
 
     Raises
     ------
-    Final
+    SourceFailed
         If the environment names a bundle that cannot be read.
     """
     bundles = {variable: os.environ.get(variable) for variable in CA_VARIABLES}
@@ -160,7 +160,7 @@ def trust(ca_bundle: str | None = None) -> ssl.SSLContext:
                 return ssl.create_default_context(capath=named)
             return ssl.create_default_context(cafile=named)
         except (OSError, ssl.SSLError) as error:
-            raise Final(
+            raise SourceFailed(
                 f"the CA bundle {named}, which {variable} names, cannot be read: {error}"
             ) from None
     import truststore
@@ -175,18 +175,6 @@ def issuer_at(url: str, timeout: float) -> str | None:
             session.get(url, timeout=timeout, stream=True).close()
         except issuer.Seen as seen:
             return issuer.issuer_of(seen.der)
-        except (Final, OSError, ValueError):
+        except (SourceFailed, OSError, ValueError):
             return None
     return None
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether `host` can only be this machine."""
-    if host is None:
-        return False
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False

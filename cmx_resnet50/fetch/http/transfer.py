@@ -1,4 +1,4 @@
-"""Moves a file from one HTTP source into a `Part`, over as many connections as help."""
+"""Transfers a file over HTTP into a `PartialFile`, over as many connections as help."""
 
 from __future__ import annotations
 
@@ -13,138 +13,100 @@ import requests
 from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
-from cmx_resnet50.digests import Expected
 from cmx_resnet50.errors import Resnet50Error
-from cmx_resnet50.fetch.errors import Crowded, Final, Passing, Restart, Verdict
+from cmx_resnet50.fetch.errors import amount
 from cmx_resnet50.fetch.http import error_pages
-from cmx_resnet50.fetch.http.concurrency import Ramp
-from cmx_resnet50.fetch.http.exceptions import verdict
-from cmx_resnet50.fetch.http.range_queue import Pieces, Span
-from cmx_resnet50.fetch.http.read_chunks import chunks
-from cmx_resnet50.fetch.http.response import Answer, Validator, judge
+from cmx_resnet50.fetch.http.concurrency import ConcurrencyController
+from cmx_resnet50.fetch.http.endpoint import Endpoint
+from cmx_resnet50.fetch.http.exceptions import closed_early, translate_exception
+from cmx_resnet50.fetch.http.range_queue import ByteRange, RangeQueue
+from cmx_resnet50.fetch.http.read_chunks import read_chunks
+from cmx_resnet50.fetch.http.response import Answer, validate_response
 from cmx_resnet50.fetch.http.session import Session
-from cmx_resnet50.fetch.http.slow_connections import Line, Renewal
-from cmx_resnet50.fetch.model import FetchOptions, Progress, Source
-from cmx_resnet50.fetch.partial_file.file import ENDLESS, Part
-from cmx_resnet50.fetch.partial_file.journal import Header
-from cmx_resnet50.fetch.retry import Patience
+from cmx_resnet50.fetch.http.slow_connections import ConnectionStats, SlowConnectionReplacer
+from cmx_resnet50.fetch.partial_file.file import ENDLESS
+from cmx_resnet50.fetch.transfer import Transfer, TransferTask
+from cmx_resnet50.fetch.verdicts import (
+    AttemptError,
+    RateLimited,
+    RestartDownload,
+    SourceFailed,
+    TransientError,
+)
+from cmx_resnet50.progress import Progress
 
-LINE = 256 * 1024
-"""Bytes of a connection that are told to the journal as one line, at least."""
+JOURNAL_BYTES = 256 * 1024
+"""Bytes of a connection that are recorded as one line of the journal, at least."""
 
-STALE = frozenset({401, 403, 404, 410})
-"""What a signed address that a redirect gave answers when its time is over."""
+JOURNAL_SECONDS = 0.5
+"""Seconds after which bytes are recorded in the journal, however few."""
+
+EXPIRED_CODES = frozenset({401, 403, 404, 410})
+"""What a signed address that a redirect gave answers when it has expired."""
 
 SMALLEST_SPLIT = 64 * 1024
-"""Bytes that a range under way must still have for a second connection to help it."""
-
-LOGGING = 0.5
-"""Seconds after which the journal is told of bytes, however few."""
+"""Bytes that an active range must still have for a second connection to help it."""
 
 JOINING = 2.0
 """Seconds to wait for a connection to end that was told to."""
 
 
 class _Dropped(Exception):
-    """The connection is not needed any more, or has to make room for a new one."""
+    """The connection is not needed any more, or is replaced by a new one."""
 
 
-class Transfer:
-    """One source's run at a file.
+class HttpTransfer(Transfer):
+    """A transfer over HTTP; `endpoint` has the address and the sessions."""
 
-    Parameters
-    ----------
-    source : Source
-        Where the bytes come from.
-    part : Part
-        Where they go; what it holds already is not fetched again.
-    header : Header
-        What the journal shall say of the file; size and validator are filled in here.
-    expected : Expected
-        What is known of the file.
-    options : FetchOptions
-    patience : Patience
-        How long the source is borne with.
-    recalled : Validator, optional
-        The version of the remote file that `part` holds bytes of, if they are this source's.
-    plain : bool
-        Ask for the whole file, without ranges.
-    """
-
-    def __init__(
-        self,
-        source: Source,
-        part: Part,
-        header: Header,
-        expected: Expected,
-        options: FetchOptions,
-        patience: Patience,
-        *,
-        recalled: Validator | None,
-        plain: bool,
-    ) -> None:
-        self.url = source.url
-        self.transferred = 0
-        self.encoded = ""
-        self.content_type = ""
-        self.status: int | None = None
-        self.reached = False
-        """Whether the host answered at all."""
-        self._source = source
-        self._part = part
-        self._header = header
-        self._expected = expected
-        self._options = options
-        self._patience = patience
-        self._plain = plain
-        self._validator = recalled
-        self._pieces = Pieces(part.coverage.gaps(ENDLESS if part.total is None else part.total))
-        self._ramp = Ramp(options.connections)
-        self._renewal = Renewal()
+    def __init__(self, task: TransferTask, endpoint: Endpoint) -> None:
+        super().__init__(task)
+        self._endpoint = endpoint
+        self._partial = partial = task.partial
+        self._options = task.options
+        self._retry = task.retry
+        self._validator = task.validator
+        total = ENDLESS if partial.total is None else partial.total
+        self._queue = RangeQueue(partial.ranges.gaps(total))
+        self._concurrency = ConcurrencyController(task.options.connections)
+        self._replacer = SlowConnectionReplacer()
         self._opened = False
-        self._in_pieces = False
-        self._begun: int | None = None
-        """Bytes that were there when the last body began, until the user was told."""
+        self._ranged = False
+        """Whether the server honours Range requests, so that connections can share the work."""
+        self._resumed: int | None = None
+        """Bytes that were there when the last body began, until the progress shows it."""
         self._resolved: tuple[str, str | None] | None = None
         self._outcome: BaseException | None = None
         self._over = False
         self._began = time.monotonic()
         self._threads: list[threading.Thread] = []
         self._responses: dict[threading.Thread, requests.Response] = {}
-        self._lines: dict[threading.Thread, Line] = {}
+        self._stats: dict[threading.Thread, ConnectionStats] = {}
 
-    def run(self, progress: Progress, name: str) -> None:
-        """Fetch all that is missing.
-
-        Raises
-        ------
-        Final, Restart
-            If the source is of no use, or has to give the file from nothing.
-        SpaceError, OSError
-            If the file cannot be written.
-        """
-        changed = self._part.changed
+    def run(self, progress: Progress) -> None:
+        """Fetch all that is missing."""
+        changed = self._partial.changed
+        name = self._partial.name
         shown, running = 0, True
         try:
             with changed:
-                self._staff()
+                self._start_threads()
             while running:
                 with changed:
-                    running = self._outcome is None and not self._pieces.finished
+                    running = self._outcome is None and not self._queue.finished
                     if running:
-                        changed.wait(0.01 if self._growing() else 0.1)
-                        self._grow()
-                        if self._patience.stalled(self.transferred):
+                        changed.wait(0.01 if self._may_add_connections() else 0.1)
+                        self._adapt()
+                        if self._retry.stalled(self.transferred):
                             self._hang_up()
-                    begun, self._begun = self._begun, None
-                    note, self._patience.note = self._patience.note, None
-                    count, total = self._part.coverage.count, self._part.total
+                    resumed, self._resumed = self._resumed, None
+                    note, self._retry.note = self._retry.note, None
+                    count, total = self._partial.ranges.count, self._partial.total
                 # Not under the condition: a terminal may be slow.
                 if note is not None:
                     progress.note(f"{name}: {note}.")
-                if begun is not None:
-                    shown = begun
-                    progress.start(name, total, self._source.printable, shown)
+                if resumed is not None:
+                    shown = resumed
+                    progress.start(name, total, self.task.source.printable, shown)
                 if self._opened:
                     progress.advance(max(0, count - shown))
                     shown = max(count, shown)
@@ -155,20 +117,22 @@ class Transfer:
 
     # What the calling thread does; it holds the condition.
 
-    def _growing(self) -> bool:
-        return self._in_pieces and self._ramp.level < self._options.connections
+    def _may_add_connections(self) -> bool:
+        return self._ranged and self._concurrency.connections < self._options.connections
 
-    def _grow(self) -> None:
-        if self._in_pieces and self._ramp.watch(self.transferred, self._pieces.left):
-            self._pieces.share()
-            self._staff()
-        elif self._in_pieces:
-            busy = [self._lines[thread] for thread in self._responses if thread in self._lines]
-            left = self._pieces.left // self._ramp.level
-            self._renewal.watch(busy, self._ramp.latency, self.transferred, left)
+    def _adapt(self) -> None:
+        if not self._ranged:
+            return
+        if self._concurrency.observe(self.transferred, self._queue.remaining):
+            self._queue.share()
+            self._start_threads()
+        else:
+            busy = [self._stats[thread] for thread in self._responses if thread in self._stats]
+            remaining = self._queue.remaining // self._concurrency.connections
+            self._replacer.observe(busy, self._concurrency.latency, self.transferred, remaining)
 
-    def _staff(self) -> None:
-        while len(self._threads) < self._ramp.level:
+    def _start_threads(self) -> None:
+        while len(self._threads) < self._concurrency.connections:
             number = len(self._threads)
             thread = threading.Thread(target=self._work, args=(number,), daemon=True)
             self._threads.append(thread)
@@ -179,19 +143,19 @@ class Transfer:
             with contextlib.suppress(Exception):
                 response.raw.shutdown()
 
-    def _log(self, span: Span) -> None:
-        """Tell the journal what came of `span` since the last time; the condition is held."""
-        if span.logged < span.position:
-            self._part.log(span.logged, span.position)
-            span.logged = span.position
+    def _log(self, part: ByteRange) -> None:
+        """Record in the journal what was written of `part`; the condition is held."""
+        if part.logged < part.position:
+            self._partial.log(part.logged, part.position)
+            part.logged = part.position
 
     def _end(self) -> None:
-        with self._part.changed:
+        with self._partial.changed:
             with contextlib.suppress(Resnet50Error):
-                for span in self._pieces.active:
-                    self._log(span)
+                for part in self._queue.active:
+                    self._log(part)
             self._over = True
-            self._part.changed.notify_all()
+            self._partial.changed.notify_all()
             self._hang_up()
         deadline = time.monotonic() + JOINING
         for thread in self._threads:
@@ -201,213 +165,234 @@ class Transfer:
     # What each connection's thread does.
 
     def _work(self, number: int) -> None:
-        changed = self._part.changed
+        changed = self._partial.changed
         try:
-            with self._source.session() as session:
+            with self._endpoint.session() as session:
                 while True:
                     with changed:
-                        span = self._next(number)
-                    if span is None:
+                        part = self._next(number)
+                    if part is None:
                         return
-                    self._serve(session, span)
+                    self._fetch(session, part)
         except BaseException as error:
             with changed:
                 self._outcome = self._outcome or error
                 changed.notify_all()
 
-    def _next(self, number: int) -> Span | None:
-        """Wait for something to do; None when there is nothing left, or one too many here."""
-        while not self._over and self._outcome is None and not self._pieces.finished:
-            wait = self._patience.until - time.monotonic()
-            if wait <= 0 and number < self._ramp.level:
-                span = self._pick()
-                if span is not None:
-                    return span
+    def _next(self, number: int) -> ByteRange | None:
+        """Wait for work; None when all is done, or this connection is one too many."""
+        while not self._over and self._outcome is None and not self._queue.finished:
+            wait = self._retry.until - time.monotonic()
+            if wait <= 0 and number < self._concurrency.connections:
+                part = self._pick()
+                if part is not None:
+                    return part
                 wait = 1.0
-            self._part.changed.wait(max(wait, 0.01))
+            self._partial.changed.wait(max(wait, 0.01))
         return None
 
-    def _pick(self) -> Span | None:
+    def _pick(self) -> ByteRange | None:
         if not self._opened:
-            # One asks first; what it learns decides what the others do.
-            return None if self._pieces.active else self._pieces.probe()
-        if not self._in_pieces and self._pieces.active:
+            # One connection asks first; what it learns decides what the others do.
+            return None if self._queue.active else self._queue.probe()
+        if not self._ranged and self._queue.active:
             return None
         lapse = max(time.monotonic() - self._began, 0.01)
-        each = self.transferred / lapse / max(1, len(self._pieces.active))
-        trip = int(each * self._ramp.latency)
-        span = self._pieces.take(self._ramp.level, trip)
-        if span is None and self._in_pieces and self._ramp.level > 1:
-            # To break off a connection and open another must be worth its while.
-            span = self._pieces.split(max(SMALLEST_SPLIT, int(each / 4), 4 * trip))
-        return span
+        each = self.transferred / lapse / max(1, len(self._queue.active))
+        trip = int(each * self._concurrency.latency)
+        part = self._queue.take(self._concurrency.connections, trip)
+        if part is None and self._ranged and self._concurrency.connections > 1:
+            # Dropping a connection and opening another costs time.
+            part = self._queue.split(max(SMALLEST_SPLIT, int(each / 4), 4 * trip))
+        return part
 
-    def _serve(self, session: Session, span: Span) -> None:
-        url, authorization = self._resolved or (self._source.address(), None)
-        trouble: BaseException | None = None
+    def _fetch(self, session: Session, part: ByteRange) -> None:
+        """Fetch `part`, and decide what follows where that fails."""
+        failure: BaseException | None = None
         kept = True
+        url = ""
         try:
-            self._request(session, span, url, authorization)
+            url, authorization = self._resolved or (self._endpoint.address(), None)
+            self._request(session, part, url, authorization)
         except _Dropped:
             kept = False
-        except (Verdict, Resnet50Error) as error:
-            trouble = error
+        except (AttemptError, Resnet50Error) as error:
+            failure = error
         except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
-            # Nobody asks why a connection broke that was told to end.
+            # A connection that was told to end may break in any way.
             if not self._over:
-                trouble = verdict(error, url, self._options.connect_timeout)
-        with self._part.changed:
-            if trouble is not None or not kept:
-                self._lines.pop(threading.current_thread(), None)
+                failure = translate_exception(
+                    error, url, self._options.connect_timeout, received=self._received()
+                )
+        with self._partial.changed:
+            if failure is not None or not kept:
+                self._stats.pop(threading.current_thread(), None)
             if not self._over:
                 try:
-                    self._log(span)
+                    self._log(part)
                 except Resnet50Error as error:
-                    trouble = error
-            self._pieces.give_back(span)
-            if trouble is not None and not self._over:
-                self._weigh(trouble)
-            self._part.changed.notify_all()
+                    failure = error
+            self._queue.give_back(part)
+            if failure is not None and not self._over:
+                self._decide(failure)
+            self._partial.changed.notify_all()
 
-    def _request(self, session: Session, span: Span, url: str, authorization: str | None) -> None:
-        start, end = span.position, None if span.end == ENDLESS else span.end
+    def _request(
+        self, session: Session, part: ByteRange, url: str, authorization: str | None
+    ) -> None:
+        start, end = part.position, None if part.end == ENDLESS else part.end
         headers = {}
-        if not self._plain:
+        if not self.task.plain:
             headers["Range"] = f"bytes={start}-{'' if end is None else end - 1}"
             condition = self._validator.if_range if self._validator else None
             if condition is not None:
                 headers["If-Range"] = condition
         asked = time.monotonic()
         me = threading.current_thread()
-        with self._part.changed:
-            self._lines.setdefault(me, Line())
+        with self._partial.changed:
+            self._stats.setdefault(me, ConnectionStats())
         with session.get(
             url,
             headers=headers,
             stream=True,
             timeout=(self._options.connect_timeout, self._options.read_timeout),
-            auth=_Again(authorization) if authorization else None,
+            auth=_SameAuthorization(authorization) if authorization else None,
         ) as response:
-            with self._part.changed:
+            with self._partial.changed:
                 if self._over:
                     raise _Dropped
                 self._responses[me] = response
                 self.reached, self.status = True, response.status_code
-                self._ramp.latency = time.monotonic() - asked
+                self._concurrency.latency = time.monotonic() - asked
             try:
-                answer = judge(response, start, end, ranged=not self._plain)
-                body = chunks(response.raw)
+                answer = validate_response(response, start, end, ranged=not self.task.plain)
+                body = read_chunks(response.raw)
                 data = next(body, b"")
-                with self._part.changed:
+                with self._partial.changed:
                     if self._over:
                         raise _Dropped
-                    self._accept(answer, response, span, data)
-                self._receive(answer, body, span, data)
+                    self._accept(answer, response, part, data)
+                self._receive(answer, body, part, data)
             finally:
-                with self._part.changed:
+                with self._partial.changed:
                     del self._responses[me]
 
-    def _accept(self, answer: Answer, response: requests.Response, span: Span, data: bytes) -> None:
-        """Hold `answer` against what is known of the file; prepare the file at the first one."""
-        part, total = self._part, answer.total
+    def _accept(
+        self, answer: Answer, response: requests.Response, part: ByteRange, data: bytes
+    ) -> None:
+        """Compare `answer` with what is known about the file; the first one prepares the file."""
+        partial, total = self._partial, answer.total
         if answer.start == 0:
-            page = error_pages.page_instead(data, answer.content_type)
+            page = error_pages.detect_error_page(data, answer.content_type)
             if page is not None:
-                raise Final(page, status=self.status)
+                raise SourceFailed(page, status=self.status)
         if total == 0:
-            raise Final("the answer is empty", status=self.status)
-        size = self._expected.size
+            raise SourceFailed("the answer is empty", status=self.status)
+        size = self.task.expected.size
         if None not in (size, total) and size != total and not answer.encoded:
-            raise Final(f"the file there has {total:,} bytes, not {size:,}", status=self.status)
+            raise SourceFailed(
+                f"the file there has {total:,} bytes, not {size:,}", status=self.status
+            )
         if answer.partial:
-            if part.total not in (None, total):
-                raise Restart(f"the file there has {total:,} bytes, not {part.total:,}")
+            if partial.total not in (None, total):
+                raise RestartDownload(f"the file there has {total:,} bytes, not {partial.total:,}")
             if self._validator is not None and self._validator.differs(answer.validator):
-                raise Restart("the remote file changed while it was fetched")
-            self._in_pieces = True
-        elif self._in_pieces:
-            raise Restart("the remote file changed, or its server stopped to do ranges")
+                raise RestartDownload("the remote file changed while it was fetched")
+            self._ranged = True
+        elif self._ranged:
+            raise RestartDownload(
+                "the remote file changed, or the server no longer honours Range requests"
+            )
         else:
-            # The body begins at the first byte, whatever was asked for.
-            if part.coverage.count:
-                part.clear()
+            # The body begins at byte 0, whatever was requested.
+            if partial.ranges.count:
+                partial.clear()
+                self.started_over = True
             self._opened = False
-            self._pieces.whole(span, ENDLESS if total is None else total)
-        if not self._opened or part.total is None:
+            self._queue.assign_all(part, ENDLESS if total is None else total)
+        if not self._opened or partial.total is None:
             self._open(answer, response)
 
     def _open(self, answer: Answer, response: requests.Response) -> None:
         self._opened = True
-        self._begun = self._part.coverage.count
+        self._resumed = self._partial.ranges.count
         self._validator = answer.validator
         self.encoded, self.content_type = answer.encoded, answer.content_type
-        if response.url != self._source.url:
+        if response.url != self.task.source.url:
             self._resolved = (response.url, response.request.headers.get("Authorization"))
         header = None
         if answer.total is not None and not answer.encoded:
             header = replace(
-                self._header,
+                self.task.header,
                 size=answer.total,
                 etag=answer.validator.etag,
                 modified=answer.validator.modified,
             )
-        if answer.partial and self._part.total is None:
+        if answer.partial and self._partial.total is None:
             # Only now is it known where the file ends.
-            self._pieces.cut(answer.total or 0)
-        self._part.open(header, answer.total)
-        # The calling thread waits for this to begin its show, and to count connections.
-        self._part.changed.notify_all()
+            self._queue.truncate(answer.total or 0)
+        self._partial.open(header, answer.total)
+        # The calling thread waits for this to show progress, and to count connections.
+        self._partial.changed.notify_all()
 
-    def _receive(self, answer: Answer, body: Iterator[bytes], span: Span, data: bytes) -> None:
-        part = self._part
+    def _receive(self, answer: Answer, body: Iterator[bytes], part: ByteRange, data: bytes) -> None:
+        partial = self._partial
         logged_at = time.monotonic()
-        line = self._lines[threading.current_thread()]
+        stats = self._stats[threading.current_thread()]
         while data:
-            with part.changed:
-                if self._over or line.slowed:
+            with partial.changed:
+                if self._over or stats.slowed:
                     raise _Dropped
                 self.transferred += len(data)
-                line.count += len(data)
-                taken = data[: span.end - span.position]
-                part.write(span.position, taken)
-                span.position += len(taken)
+                stats.count += len(data)
+                taken = data[: part.end - part.position]
+                partial.write(part.position, taken)
+                part.position += len(taken)
                 now = time.monotonic()
-                if span.position - span.logged >= LINE or now - logged_at > LOGGING:
-                    self._log(span)
+                if (
+                    part.position - part.logged >= JOURNAL_BYTES
+                    or now - logged_at > JOURNAL_SECONDS
+                ):
+                    self._log(part)
                     logged_at = now
-                if span.position >= span.end:
+                if part.position >= part.end:
                     break
-                if span.end == ENDLESS and span.position > (self._expected.size or ENDLESS):
-                    raise Final("more bytes came than the file has", status=self.status)
+                if part.end == ENDLESS and part.position > (self.task.expected.size or ENDLESS):
+                    raise SourceFailed("more bytes came than the file has", status=self.status)
             data = next(body, b"")
-        if answer.length is not None and span.position == answer.start + answer.length:
+        if answer.length is not None and part.position == answer.start + answer.length:
             # The read that finds the end of the body gives the connection back for reuse.
             next(body, None)
-        with part.changed:
-            if span.end == ENDLESS:
-                part.total = span.end = span.position
-            elif span.position < span.end:
-                raise Passing("the body ended before its time", status=self.status)
+        with partial.changed:
+            if part.end == ENDLESS:
+                partial.total = part.end = part.position
+            elif part.position < part.end:
+                raise closed_early(self._received())
 
-    def _weigh(self, trouble: BaseException) -> None:
-        """Decide what follows from `trouble`; the condition is held."""
-        status = getattr(trouble, "status", None)
+    def _received(self) -> str:
+        """Return how much of the file is there, for messages."""
+        count, total = self._partial.ranges.count, self._partial.total
+        return amount(count) if total is None else f"{amount(count)} of {amount(total)}"
+
+    def _decide(self, failure: BaseException) -> None:
+        """Decide what follows from `failure`; the condition is held."""
+        status = getattr(failure, "status", None)
         self.status = status or self.status
-        if isinstance(trouble, Final) and status in STALE and self._resolved:
+        if isinstance(failure, SourceFailed) and status in EXPIRED_CODES and self._resolved:
             self._resolved = None
-            trouble = Passing(trouble.reason, status=status)
-        if isinstance(trouble, Crowded):
-            self._renewal.stop()
-        if isinstance(trouble, Passing):
-            count, others = self._part.coverage.count, bool(self._pieces.active)
-            final = self._patience.failed(trouble, count, self._ramp, others=others)
+            failure = TransientError(failure.reason, status=status)
+        if isinstance(failure, RateLimited):
+            self._replacer.stop()
+        if isinstance(failure, TransientError):
+            count, others = self._partial.ranges.count, bool(self._queue.active)
+            final = self._retry.failed(failure, count, self._concurrency, others=others)
             self._outcome = self._outcome or final
         else:
-            self._outcome = self._outcome or trouble
+            self._outcome = self._outcome or failure
 
 
-class _Again(AuthBase):
-    """Sends the credentials again that belong to an address which a redirect gave."""
+class _SameAuthorization(AuthBase):
+    """Repeats the credentials that belong to an address which a redirect gave."""
 
     def __init__(self, authorization: str) -> None:
         self._authorization = authorization

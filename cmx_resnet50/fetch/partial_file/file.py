@@ -1,7 +1,7 @@
-"""The half-fetched file: its bytes, what is there of it, and the journal that remembers.
+"""The partial file: its bytes, which of them are present, and the journal that records it.
 
-One condition guards all of it. Whoever writes holds it, so that nobody writes a byte after
-the file was declared whole or given up.
+One condition guards all of it. Every writer holds it, so that no byte is written after the file
+was declared complete or given up.
 """
 
 from __future__ import annotations
@@ -19,47 +19,47 @@ from cmx_resnet50.digests import Digests, Expected
 from cmx_resnet50.fetch.errors import FetchError, SpaceError, amount
 from cmx_resnet50.fetch.partial_file.hashing import Digester
 from cmx_resnet50.fetch.partial_file.journal import Header, Journal
-from cmx_resnet50.fetch.partial_file.ranges import Coverage
+from cmx_resnet50.fetch.partial_file.ranges import RangeSet
 from cmx_resnet50.fetch.partial_file.writeback import Writeback
 
 ENDLESS = 1 << 62
-"""Stands for the size of a file while nobody knows it."""
+"""Stands for the size of a file while it is unknown."""
 
 NOTIFY = 1 << 20
 """Bytes by which the prefix grows before the digests are woken: waking costs time, too."""
 
 
-class Part:
-    """A file that is being put together at `path`, with its journal beside it."""
+class PartialFile:
+    """A file that is being assembled at `path`, with its journal next to it."""
 
     def __init__(self, path: Path, name: str) -> None:
         self.path = path
         self.name = name
         self.changed = threading.Condition()
-        self.coverage = Coverage()
+        self.ranges = RangeSet()
         self.total: int | None = None
         self.journal = Journal(path.with_name(path.name + ".journal"))
         self._file: IO[bytes] | None = None
         self._digester: Digester | None = None
         self._writeback: Writeback | None = None
-        self._told = 0
+        self._notified = 0
 
-    def recall(self, expected: Expected) -> Header | None:
-        """Take up what an earlier run left of the same file; return what it belongs to."""
+    def load(self, expected: Expected) -> Header | None:
+        """Load what an earlier run left of the same file; return what it belongs to."""
         found = self.journal.read()
         if found is None or not self.path.is_file():
             return None
-        header, coverage = found
+        header, ranges = found
         if not header.belongs_to(expected):
             return None
-        self.coverage = coverage.clipped(self.path.stat().st_size)
-        if not self.coverage.count:
+        self.ranges = ranges.clipped(self.path.stat().st_size)
+        if not self.ranges.count:
             return None
         self.total = header.size
         return header
 
     def open(self, header: Header | None, total: int | None) -> None:
-        """Make room for `total` bytes, write the journal anew, start the digests.
+        """Reserve `total` bytes, write the journal anew, start the digests.
 
         `header` is None where the size is unknown: such a file cannot be continued.
 
@@ -71,7 +71,7 @@ class Part:
         self.total = total
         with self._disk():
             if self._file is None:
-                # Not "w+": what is there shall stay.
+                # Not "w+": existing bytes are kept.
                 descriptor = os.open(
                     self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600
                 )
@@ -81,11 +81,11 @@ class Part:
             if header is None:
                 self.journal.drop()
             else:
-                self.journal.begin(header, self.coverage)
+                self.journal.begin(header, self.ranges)
         if self._digester is None:
-            self._digester = Digester(self.path, self.changed, lambda: self.coverage.prefix)
+            self._digester = Digester(self.path, self.changed, lambda: self.ranges.prefix)
         if self._writeback is None:
-            self._writeback = Writeback(self.path, self.changed, lambda: self.coverage.count)
+            self._writeback = Writeback(self.path, self.changed, lambda: self.ranges.count)
 
     def _reserve(self, file: IO[bytes], total: int) -> None:
         status = os.fstat(file.fileno())
@@ -107,7 +107,7 @@ class Part:
 
     @contextlib.contextmanager
     def _disk(self) -> Iterator[None]:
-        """Tell troubles of the disk from those of the network, which are `OSError` too."""
+        """Translate errors of the disk: those of the network are `OSError` too."""
         try:
             yield
         except OSError as error:
@@ -119,8 +119,8 @@ class Part:
             size = "" if self.total is None else f" of {amount(self.total)}"
             return SpaceError(
                 f"{self.name}{size} does not fit at {self.path.parent}: "
-                f"{os.strerror(error.errno)}, {amount(self.coverage.count)} are there and "
-                f"{amount(free)} are free. What is there is kept, and continued the next time."
+                f"{os.strerror(error.errno)}, {amount(self.ranges.count)} are there and "
+                f"{amount(free)} are free. The bytes are kept; the next run continues from them."
             )
         return FetchError(f"{self.path} cannot be written: {error.strerror or error}.")
 
@@ -136,42 +136,42 @@ class Part:
                     position += count
                     left = left[count:]
         finally:
-            self.coverage.add(start, position)
+            self.ranges.add(start, position)
         self._digester.offer(start, data)
-        if self.coverage.prefix - self._told >= NOTIFY:
-            self._told = self.coverage.prefix
+        if self.ranges.prefix - self._notified >= NOTIFY:
+            self._notified = self.ranges.prefix
             self.changed.notify_all()
 
     def log(self, start: int, end: int) -> None:
-        """Tell the journal that these bytes are written; the caller holds the condition."""
+        """Record in the journal that these bytes are written; the caller holds the condition."""
         with self._disk():
             self.journal.add(start, end)
 
     def clear(self) -> None:
-        """Forget everything: the file starts again from nothing."""
+        """Discard everything: the file starts again from byte 0."""
         with self.changed:
             self.stop_digests()
             self.journal.drop()
-            self.coverage = Coverage()
+            self.ranges = RangeSet()
             self.total = None
-            self._told = 0
+            self._notified = 0
             if self._file is not None:
                 self._file.truncate(0)
 
     def stop_digests(self) -> None:
-        """Let the digests go; the caller holds the condition."""
+        """End the digests; the caller holds the condition."""
         if self._digester is not None:
             self._digester.stop()
             self._digester = None
 
     def digests(self) -> Digests:
-        """Return the digests of the whole file, as soon as they have gone through it."""
+        """Wait until the complete file is digested, and return the digests."""
         assert self._digester is not None and self.total is not None  # noqa: S101 - as above
         with self._disk():
             return self._digester.result(self.total)
 
     def close(self) -> None:
-        """Let go of everything that is open; file and journal stay as they are."""
+        """Close everything that is open; file and journal stay as they are."""
         with self.changed:
             self.stop_digests()
             if self._writeback is not None:

@@ -1,8 +1,8 @@
-"""Digests that run behind the part of a file that is there from the beginning on.
+"""Digests that follow a growing file, as far as it is complete from byte 0 on.
 
 md5 and sha256 each have a thread: md5 alone takes longer than a fast transfer, and hashlib
-lets other threads run. They take what was written last from memory, and read the rest from the
-file, so that pieces may come in any order and memory stays small.
+lets other threads run. They take what was written last from memory, and read everything else
+from the file, so that ranges may come in any order and memory stays small.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ RECENT = 4 << 20
 
 
 class Digester:
-    """Both digests of the file at `path`, as far as `prefix()` says that it is there.
+    """Both digests of the file at `path`, of which `prefix()` bytes are present.
 
     Parameters
     ----------
@@ -32,7 +32,7 @@ class Digester:
     changed : threading.Condition
         Held while `prefix` is called; notified when it has grown.
     prefix : callable
-        Returns how many bytes are there from the beginning on.
+        Returns how many bytes are present from byte 0 on.
     """
 
     def __init__(self, path: Path, changed: threading.Condition, prefix: Callable[[], int]) -> None:
@@ -59,14 +59,14 @@ class Digester:
         self._changed.notify_all()
 
     def offer(self, position: int, data: bytes) -> None:
-        """Take note of what was just written at `position`; the caller holds the condition."""
+        """Remember what was just written at `position`; the caller holds the condition."""
         self._recent.append((position, data))
         self._kept += len(data)
         while self._kept > RECENT:
             self._kept -= len(self._recent.popleft()[1])
 
     def result(self, size: int) -> Digests:
-        """Wait until all `size` bytes are taken, and return the digests.
+        """Wait until all `size` bytes are digested, and return the digests.
 
         Raises
         ------
@@ -78,7 +78,7 @@ class Digester:
             self._changed.notify_all()
         for thread in self._threads:
             while thread.is_alive():
-                # With a time limit, so that an interrupt comes through.
+                # With a time limit, so that ctrl-C is noticed.
                 thread.join(1.0)
         if self._error is not None:
             raise self._error

@@ -1,9 +1,9 @@
-"""The journal beside a half-fetched file: which bytes are there, of what, from where.
+"""The journal next to a partial file: which bytes are present, of which file, from where.
 
 It is a text file. The first line is a JSON object, `Header`; each further line, ``+START END``,
-says that these bytes were written. Lines are appended after the bytes, so a process may be
-killed at any point. A line that was cut, or grew together with the next, does not parse and is
-passed over. All that is claimed here is trusted only after the file's digest was compared.
+records that these bytes were written. Lines are appended after the bytes, so a process may be
+killed at any point. A line that was cut, or merged with the next, does not parse and is
+skipped. Nothing that is recorded here is trusted before the file's digest was compared.
 """
 
 from __future__ import annotations
@@ -16,12 +16,12 @@ from pathlib import Path
 from typing import IO
 
 from cmx_resnet50.digests import Expected
-from cmx_resnet50.fetch.http.response import Validator
-from cmx_resnet50.fetch.partial_file.ranges import Coverage
+from cmx_resnet50.fetch.http.validator import Validator
+from cmx_resnet50.fetch.partial_file.ranges import RangeSet
 
 VERSION = 1
 LIMIT = 16 << 20
-"""Bytes of a journal that are read; a longer one is not ours."""
+"""Bytes of a journal that are read; a longer one was not written here."""
 
 _LINE = re.compile(r"\+(\d{1,18}) (\d{1,18})")
 
@@ -59,14 +59,14 @@ class Header:
 
 
 class Journal:
-    """The journal of one half-fetched file."""
+    """The journal of one partial file."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
         self._file: IO[bytes] | None = None
 
-    def read(self) -> tuple[Header, Coverage] | None:
-        """Return what the journal says, or None where there is none that can be used."""
+    def read(self) -> tuple[Header, RangeSet] | None:
+        """Return the content of the journal, or None where there is no valid one."""
         try:
             with open(self.path, "rb") as file:
                 text = file.read(LIMIT + 1)
@@ -75,44 +75,44 @@ class Journal:
         first, *lines = text.decode("utf-8", "replace").split("\n")
         try:
             header = Header(**json.loads(first))
-            sound = isinstance(header.size, int) and header.size >= 0 and len(text) <= LIMIT
+            valid = isinstance(header.size, int) and header.size >= 0 and len(text) <= LIMIT
         except (ValueError, TypeError, RecursionError):
             return None
-        if not sound or not all(
+        if not valid or not all(
             isinstance(getattr(header, name), str) for name in ("key", "source", "etag", "modified")
         ):
             return None
-        coverage = Coverage()
+        ranges = RangeSet()
         # What follows the last line end was cut while it was written.
         for line in lines[:-1]:
             match = _LINE.fullmatch(line)
             if match:
-                coverage.add(int(match[1]), min(int(match[2]), header.size))
-        return header, coverage
+                ranges.add(int(match[1]), min(int(match[2]), header.size))
+        return header, ranges
 
-    def begin(self, header: Header, coverage: Coverage) -> None:
-        """Write the journal anew, at once or not at all, and keep it open to append."""
+    def begin(self, header: Header, ranges: RangeSet) -> None:
+        """Replace the journal atomically, and keep it open to append."""
         self.close()
-        fresh = self.path.with_name(self.path.name + ".new")
-        with open(fresh, "wb") as file:
+        new = self.path.with_name(self.path.name + ".new")
+        with open(new, "wb") as file:
             file.write(json.dumps(asdict(header)).encode() + b"\n")
-            file.writelines(b"+%d %d\n" % span for span in coverage)
-        fresh.replace(self.path)
+            file.writelines(b"+%d %d\n" % pair for pair in ranges)
+        new.replace(self.path)
         self._file = open(self.path, "ab", buffering=0)  # noqa: SIM115 - kept until close()
 
     def add(self, start: int, end: int) -> None:
-        """Append that the bytes from `start` to before `end` are written."""
+        """Record that the bytes from `start` to before `end` are written."""
         if self._file is not None:
             self._file.write(b"+%d %d\n" % (start, end))
 
     def close(self) -> None:
-        """Let go of the file; what it says stays."""
+        """Close the file; its content stays."""
         if self._file is not None:
             self._file.close()
             self._file = None
 
     def drop(self) -> None:
-        """Remove the journal: nothing that is there shall be built upon."""
+        """Remove the journal: the bytes on disk cannot be continued."""
         self.close()
         for path in (self.path, self.path.with_name(self.path.name + ".new")):
             with contextlib.suppress(FileNotFoundError):

@@ -1,4 +1,4 @@
-"""Which bytes of a file are there: a set of ranges that do not touch."""
+"""Which bytes of a file are present: a set of ranges that do not touch."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Iterator
 
 
-class Coverage:
-    """Ranges from a first byte to before an end, kept in order and joined where they touch."""
+class RangeSet:
+    """Ranges from a first byte to before an end, in order, joined where they touch."""
 
     def __init__(self, ranges: Iterable[tuple[int, int]] = ()) -> None:
         self._starts: list[int] = []
@@ -21,11 +21,11 @@ class Coverage:
 
     @property
     def prefix(self) -> int:
-        """How many bytes are there from the beginning on."""
+        """How many bytes are present from byte 0 on."""
         return self._ends[0] if self._starts and self._starts[0] == 0 else 0
 
     def add(self, start: int, end: int) -> None:
-        """Take the bytes from `start` to before `end` as there."""
+        """Mark the bytes from `start` to before `end` as present."""
         if start >= end:
             return
         first = bisect_left(self._ends, start)
@@ -33,10 +33,10 @@ class Coverage:
         if first < last:
             start = min(start, self._starts[first])
             end = max(end, self._ends[last - 1])
-        gone = sum(self._ends[i] - self._starts[i] for i in range(first, last))
+        merged = sum(self._ends[i] - self._starts[i] for i in range(first, last))
         self._starts[first:last] = [start]
         self._ends[first:last] = [end]
-        self.count += end - start - gone
+        self.count += end - start - merged
 
     def gaps(self, total: int) -> Iterator[tuple[int, int]]:
         """Yield the ranges below `total` that are missing."""
@@ -50,6 +50,6 @@ class Coverage:
         if position < total:
             yield position, total
 
-    def clipped(self, total: int) -> Coverage:
-        """Return what is there below `total`."""
-        return Coverage((start, min(end, total)) for start, end in self if start < total)
+    def clipped(self, total: int) -> RangeSet:
+        """Return what is present below `total`."""
+        return RangeSet((start, min(end, total)) for start, end in self if start < total)

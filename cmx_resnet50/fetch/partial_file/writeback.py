@@ -1,4 +1,4 @@
-"""Brings a growing file to the disk meanwhile, so that the last fsync has little left to do."""
+"""Writes a growing file to the disk meanwhile, so that the last fsync has little left to do."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ STEP = 16 << 20
 class Writeback:
     """Follows the file at `path`, a step behind.
 
-    What the disk says to it is nobody's concern here: whoever needs the file safe calls fsync.
+    Errors of the disk are ignored here: whoever needs the file durable calls fsync.
 
     Parameters
     ----------

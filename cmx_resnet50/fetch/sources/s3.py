@@ -1,20 +1,20 @@
-"""An object of an S3 store as a source: asked at a signed web address, like any other file.
+"""An object of an S3 store, asked at a signed web address like any other file.
 
-So order, resume, pieces, retries and digests are those of HTTP. The address is made anew each
-time it is needed, and seen by nobody: messages, journal and provenance have the ``s3://`` URL.
+So order, resume, ranges, retries and digests are those of HTTP. The address is signed anew each
+time it is needed and never shown: messages, journal and provenance have the ``s3://`` URL.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
 from typing import Any
 
 import requests
 
-from cmx_resnet50.fetch.errors import Final, Passing
+from cmx_resnet50.fetch.http.endpoint import Endpoint
 from cmx_resnet50.fetch.http.session import Session
 from cmx_resnet50.fetch.model import FetchOptions, Source
+from cmx_resnet50.fetch.verdicts import SourceFailed, TransientError
 from cmx_resnet50.remote.s3_client import S3, S3Error, read_error
 
 BODY_LIMIT = 16 * 1024
@@ -22,39 +22,34 @@ BODY_LIMIT = 16 * 1024
 BODY_SECONDS = 5.0
 
 
-@dataclass(frozen=True, kw_only=True)
-class SignedSource(Source):
-    """An ``s3://`` source that `store` signs for."""
+class S3Endpoint(Endpoint):
+    """An ``s3://`` source, as boto3's configuration of this user reaches it.
 
-    store: S3 = field(compare=False, repr=False)
+    Raises
+    ------
+    SourceFailed
+        If that configuration cannot be used.
+    """
 
-    @classmethod
-    def of(cls, source: Source, options: FetchOptions) -> SignedSource:
-        """Return `source` as it can be asked, or say why not.
-
-        Raises
-        ------
-        Final
-            If what is configured for boto3 cannot be used.
-        """
-        store = S3(connect_timeout=options.connect_timeout, read_timeout=options.read_timeout)
-        signed = cls(source.url, source.named_by_user, store=store)
-        signed.address()
-        return signed
+    def __init__(self, source: Source, options: FetchOptions) -> None:
+        super().__init__(source)
+        self._store = S3(connect_timeout=options.connect_timeout, read_timeout=options.read_timeout)
+        # Also makes the client, which the sessions need.
+        self.address()
 
     def address(self) -> str:
-        """Return a fresh signed address."""
+        """Return a newly signed address."""
         try:
-            return self.store.signed(self.url)
+            return self._store.signed(self.source.url)
         except S3Error as error:
-            raise Final(str(error)) from None
+            raise SourceFailed(str(error)) from None
 
     def session(self) -> Session:
-        """Return a session that knows what the store's errors mean."""
-        return _Session(self.store)
+        """Return a session that explains the errors of the store."""
+        return _S3Session(self._store)
 
 
-class _Session(Session):
+class _S3Session(Session):
     def __init__(self, store: S3) -> None:
         super().__init__(named_by_user=True, ca_bundle=store.ca_bundle)
         self._store = store
@@ -63,11 +58,11 @@ class _Session(Session):
         self.hooks["response"].append(self._explain)
 
     def _explain(self, response: requests.Response, **_: Any) -> None:
-        """Put what the store says in the place of HTTP's own reason.
+        """Replace HTTP's reason phrase with what the store reports.
 
         Raises
         ------
-        Passing
+        TransientError
             If the bucket is in another region, for which the next request is signed.
         """
         if response.status_code in (200, 206):
@@ -76,13 +71,13 @@ class _Session(Session):
         trouble = read_error(_beginning(response), region)
         elsewhere = response.status_code in (301, 307, 400) and trouble.region
         if elsewhere and self._store.move(trouble.region):
-            raise Passing(f"the bucket is in the region {trouble.region}")
+            raise TransientError(f"the bucket is in the region {trouble.region}")
         if trouble.code:
             response.reason = self._store.words(trouble.code, trouble.message)
 
 
 def _beginning(response: requests.Response) -> bytes:
-    """Return the first bytes of the body, or what of them comes in time."""
+    """Return the first bytes of the body, as far as they arrive in time."""
     deadline = time.monotonic() + BODY_SECONDS
     body = b""
     while len(body) < BODY_LIMIT and time.monotonic() < deadline:

@@ -1,0 +1,56 @@
+"""How one request or one source ended. These exceptions never leave the package `fetch`."""
+
+from __future__ import annotations
+
+
+class AttemptError(Exception):
+    """The base: `reason` is a sentence for users and holds no secret."""
+
+    def __init__(self, reason: str, *, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.reason = reason
+        self.status = status
+
+
+class TransientError(AttemptError):
+    """A request failed in a way that a retry may fix, perhaps after `wait` seconds."""
+
+    def __init__(
+        self, reason: str, *, status: int | None = None, wait: float | None = None
+    ) -> None:
+        super().__init__(reason, status=status)
+        self.wait = wait
+
+
+class RateLimited(TransientError):
+    """The host asks for fewer requests (429, 503)."""
+
+
+class SourceFailed(AttemptError):
+    """The source cannot give this file; the next one is asked."""
+
+    def __init__(
+        self,
+        reason: str,
+        *,
+        status: int | None = None,
+        expected: str | None = None,
+        actual: str | None = None,
+        tls_issuer: str | None = None,
+    ) -> None:
+        super().__init__(reason, status=status)
+        self.expected = expected
+        self.actual = actual
+        self.tls_issuer = tls_issuer
+
+
+class RestartDownload(AttemptError):
+    """The bytes on disk cannot be continued from this source: it has to start from byte 0.
+
+    `plain` asks for the next request to be sent without a Range header, because the server
+    answers ranges wrongly.
+    """
+
+    def __init__(self, reason: str, *, status: int | None = None, plain: bool = False) -> None:
+        super().__init__(reason, status=status)
+        self.plain = plain
