@@ -1,15 +1,18 @@
-"""The quickest look at a place: two inodes and one small file, and nothing imported but os."""
+"""The check of a cache hit: two inodes and one small file, and nothing imported but os."""
 
 from __future__ import annotations
 
 import os
 import stat
 
+_READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
+"""Neither follows a link nor waits for the other end of a pipe."""
+
 
 def unchanged(root: str, sha256: str, place: str, stamp: str = "") -> bool:
     """Whether an object is as its stamp says, and `place` a hard link to it or as `stamp` says.
 
-    False says nothing: then `Store.check` and `Store.place` have the last word.
+    False decides nothing: then `Store.check` and `Store.place` look closer.
 
     Parameters
     ----------
@@ -24,13 +27,16 @@ def unchanged(root: str, sha256: str, place: str, stamp: str = "") -> bool:
     """
     folder = f"{root}/objects/{sha256[:2]}/{sha256}"
     try:
-        with open(f"{folder}/stamp", encoding="utf-8") as file:
-            recorded = file.read(200)
+        file = os.open(f"{folder}/stamp", _READ)
+        try:
+            recorded = os.read(file, 200)
+        finally:
+            os.close(file)
         found = os.lstat(f"{folder}/data")
         there = os.lstat(place)
     except (OSError, ValueError):
         return False
-    if not stat.S_ISREG(found.st_mode) or recorded != _stamp(found):
+    if not stat.S_ISREG(found.st_mode) or recorded != _stamp(found).encode():
         return False
     return os.path.samestat(found, there) or (
         stat.S_ISREG(there.st_mode) and stamp == _stamp(there)
@@ -38,5 +44,5 @@ def unchanged(root: str, sha256: str, place: str, stamp: str = "") -> bool:
 
 
 def _stamp(status: os.stat_result) -> str:
-    """Return what ``stamps.Stamp`` writes, which costs an import that a hit does not pay."""
+    """Return what ``stat_stamp.Stamp`` writes; importing that would cost a hit too much."""
     return f"{status.st_size} {status.st_mtime_ns} {status.st_ctime_ns} {status.st_ino}\n"

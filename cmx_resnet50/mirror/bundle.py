@@ -26,19 +26,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
-from cmx_resnet50.store.layout import (
-    SMALL,
-    Layout,
-    checked_key,
-    is_digest,
-    is_sha256,
-    plain,
-    read_json,
-    to_json,
-)
+from cmx_resnet50.store.files import SMALL, read_json, regular, to_json
+from cmx_resnet50.store.layout import Layout, checked_key, is_digest, is_sha256, plain
 from cmx_resnet50.store.link_or_copy import clone, disk_full_error, require_space, temporary_beside
 from cmx_resnet50.store.model import StoredObject, StoreError
-from cmx_resnet50.store.stat_stamp import regular
 
 if TYPE_CHECKING:
     from cmx_resnet50.store import Store

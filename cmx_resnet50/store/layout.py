@@ -14,22 +14,18 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
 
+from cmx_resnet50.store.files import children, read_small, remove
 from cmx_resnet50.store.model import StoreError
 
 _KEY = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,158}[a-z0-9])?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGEST_KEY = re.compile(r"(?:sha256-[0-9a-f]{64}|md5-[0-9a-f]{32})")
-SMALL = 1 << 20
-"""Bound in bytes on every small file that the store reads."""
-
 OWN_FOLDERS = ("objects", "aliases", "placements", "incoming", "locks", "temporary")
 
 
@@ -119,7 +115,9 @@ class Layout:
         """Put `text` at `path` in one step, whatever stands there."""
         temporary = self.temporary()
         try:
-            temporary.write_text(text, encoding="utf-8")
+            # "x": nothing that is there already is written to.
+            with open(temporary, "xb") as file:
+                file.write(text.encode())
             self.move(temporary, path)
         finally:
             with suppress(OSError):
@@ -184,64 +182,6 @@ class Layout:
             for folder in children(group):
                 if is_sha256(folder.name) and folder.name[:2] == group.name:
                     yield folder.name
-
-
-def children(folder: Path) -> list[Path]:
-    """What lies in `folder`, sorted; nothing where there is no such folder."""
-    try:
-        return sorted(folder.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
-        return []
-
-
-def read_small(path: Path) -> str | None:
-    """Return the text of a small file, or None where there is none or it cannot be one.
-
-    Raises
-    ------
-    StoreError
-        If it is there and may not be read.
-    """
-    try:
-        with open(path, "rb") as file:
-            content = file.read(SMALL + 1)
-        return content.decode("utf-8") if len(content) <= SMALL else None
-    except (FileNotFoundError, NotADirectoryError, IsADirectoryError, UnicodeDecodeError):
-        return None
-    except OSError as error:
-        if path.is_symlink():
-            return None
-        raise StoreError(
-            f"The store cannot read {path} ({error.strerror}). Make it readable for this user, "
-            "or name another store with CM_RESNET50_STORE."
-        ) from error
-
-
-def read_json(path: Path) -> dict[str, Any] | None:
-    """Return the object of a small JSON file, or None where there is none."""
-    text = read_small(path)
-    if text is None:
-        return None
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-    return content if isinstance(content, dict) else None
-
-
-def to_json(content: Mapping[str, Any]) -> str:
-    """Return `content` as the text of a small JSON file."""
-    return json.dumps(content, indent=1) + "\n"
-
-
-def remove(path: Path) -> None:
-    """Remove a file, a link or a whole folder; nothing there is as good."""
-    if path.is_dir() and not path.is_symlink():
-        from shutil import rmtree
-
-        rmtree(path, ignore_errors=True)
-    else:
-        path.unlink(missing_ok=True)
 
 
 def drop_empty(folder: Path) -> None:

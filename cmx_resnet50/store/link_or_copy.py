@@ -9,7 +9,7 @@ import zlib
 from contextlib import suppress
 from pathlib import Path
 
-from cmx_resnet50.store.layout import children
+from cmx_resnet50.store.files import children, open_regular
 from cmx_resnet50.store.model import StoreError
 
 _FICLONE = 0x40049409
@@ -63,7 +63,7 @@ def reflink(source: Path, target: Path) -> bool:
         from fcntl import ioctl
     except ImportError:
         return False
-    with open(source, "rb") as file:
+    with open(open_regular(source), "rb", buffering=0) as file:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
             ioctl(descriptor, _FICLONE, file.fileno())
@@ -82,14 +82,22 @@ def copy(source: Path, target: Path, size: int) -> None:
     Raises
     ------
     StoreError
-        If there is no room.
+        If there is no room, or `source` has more than `size` bytes.
     """
-    from shutil import copyfileobj
-
     require_space(target.parent, size, source.name)
-    with open(source, "rb") as reader, open(target, "xb") as writer:
-        copyfileobj(reader, writer, 1 << 20)
-        writer.flush()
+    buffer = memoryview(bytearray(1 << 20))
+    with (
+        open(open_regular(source), "rb", buffering=0) as reader,
+        open(target, "xb", buffering=0) as writer,
+    ):
+        left = size
+        while count := reader.readinto(buffer):
+            left -= count
+            if left < 0:
+                raise StoreError(f"{source} became longer than {size:,} bytes while it was copied.")
+            block = buffer[:count]
+            while block:
+                block = block[writer.write(block) :]
         os.fsync(writer.fileno())
 
 

@@ -19,7 +19,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmx_resnet50.errors import see
-from cmx_resnet50.store.layout import Layout, read_json
+from cmx_resnet50.store.files import read_json
+from cmx_resnet50.store.layout import Layout
 from cmx_resnet50.store.model import StoreError
 
 if TYPE_CHECKING:
@@ -85,7 +86,7 @@ class Locks:
                 from socket import gethostname
 
                 who = {"pid": os.getpid(), "host": gethostname(), "purpose": purpose}
-                holder.write_text(json.dumps(who), encoding="utf-8")
+                self._layout.write(holder, json.dumps(who))
             yield waited
         finally:
             with suppress(OSError):

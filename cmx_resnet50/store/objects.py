@@ -9,11 +9,12 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.store.layout import Layout, contradiction, read_json, read_small, to_json
+from cmx_resnet50.store.files import read_json, read_small, regular, to_json
+from cmx_resnet50.store.layout import Layout, contradiction
 from cmx_resnet50.store.link_or_copy import clone, sync_folder
 from cmx_resnet50.store.model import StoredObject, StoreError
 from cmx_resnet50.store.placements import PlacementRecords
-from cmx_resnet50.store.stat_stamp import Stamp, compare, regular
+from cmx_resnet50.store.stat_stamp import Stamp, compare
 
 if TYPE_CHECKING:
     from cmx_resnet50.digests import Digests

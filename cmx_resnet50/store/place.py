@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from cmx_resnet50.store.files import regular
 from cmx_resnet50.store.layout import OWN_FOLDERS, plain
 from cmx_resnet50.store.link_or_copy import (
     clone,
@@ -23,7 +24,7 @@ from cmx_resnet50.store.link_or_copy import (
 from cmx_resnet50.store.model import Placement, StoredObject, StoreError
 from cmx_resnet50.store.objects import Objects
 from cmx_resnet50.store.placements import PlacementRecord
-from cmx_resnet50.store.stat_stamp import Stamp, compare, regular
+from cmx_resnet50.store.stat_stamp import Stamp, compare
 
 
 class Placer:

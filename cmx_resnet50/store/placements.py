@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmx_resnet50.store.layout import Layout, children, read_json, to_json
+from cmx_resnet50.store.files import children, read_json, to_json
+from cmx_resnet50.store.layout import Layout
 from cmx_resnet50.store.stat_stamp import Stamp
 
 

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from cmx_resnet50.store.layout import Layout, children, read_json, remove
+from cmx_resnet50.store.files import children, read_json, regular, remove
+from cmx_resnet50.store.layout import Layout
 from cmx_resnet50.store.locks import PRUNING, Locks
 from cmx_resnet50.store.model import Pruned, StoredObject
 from cmx_resnet50.store.objects import Objects
-from cmx_resnet50.store.stat_stamp import regular
 
 ABANDONED = 7 * 24 * 3600.0
 """Seconds after which a partial file, a lock file or a temporary file counts as left behind."""

@@ -11,10 +11,11 @@ changes with mounts and restarts.
 from __future__ import annotations
 
 import os
-import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import NamedTuple
+
+from cmx_resnet50.store.files import open_regular, regular
 
 
 class Stamp(NamedTuple):
@@ -45,15 +46,6 @@ class Stamp(NamedTuple):
         return f"{self.size} {self.mtime} {self.ctime} {self.inode}\n"
 
 
-def regular(path: Path) -> os.stat_result | None:
-    """Return the status of the regular file at `path`, or None where something else stands."""
-    try:
-        status = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    return status if stat.S_ISREG(status.st_mode) else None
-
-
 def compare(
     path: Path, size: int, sha256: str, *, seal: bool = False
 ) -> tuple[bool, os.stat_result | None]:
@@ -77,7 +69,7 @@ def compare(
     if status is None or status.st_size != size:
         return False, None
     try:
-        descriptor = os.open(path, os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0))
+        descriptor = open_regular(path)
     except OSError:
         return False, None
     with open(descriptor, "rb", buffering=0) as file:

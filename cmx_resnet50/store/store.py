@@ -9,20 +9,15 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.store.layout import (
-    Layout,
-    checked_key,
-    contradiction,
-    drop_empty,
-    remove,
-)
+from cmx_resnet50.store.files import regular, remove
+from cmx_resnet50.store.layout import Layout, checked_key, contradiction, drop_empty
 from cmx_resnet50.store.link_or_copy import clone, disk_full_error
 from cmx_resnet50.store.locks import PRUNING, Locks, StoreReadOnly, read_only_error
 from cmx_resnet50.store.model import ObjectMissing, Placement, Pruned, StoredObject, StoreError
 from cmx_resnet50.store.objects import Objects
 from cmx_resnet50.store.place import Placer, destination
 from cmx_resnet50.store.placements import PlacementRecords
-from cmx_resnet50.store.stat_stamp import compare, regular
+from cmx_resnet50.store.stat_stamp import compare
 
 if TYPE_CHECKING:
     from cmx_resnet50.digests import Digests

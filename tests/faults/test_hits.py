@@ -361,3 +361,19 @@ def test_changed_place_does_not_reach_another_user_of_the_store(
     assert again.ok, again.text
     assert again.path.read_bytes() == delivered(served[NAME])
     assert_whole(cm, cm.get(env=shared), served)
+
+
+@pytest.mark.parametrize("name", ["stamp", "record.json"])
+def test_a_pipe_in_place_of_a_small_file_of_the_store_keeps_nobody_waiting(
+    cm: CM, origin: Origin, served: dict[str, Path], name: str
+) -> None:
+    assert cm.get().ok
+    origin.clear_log()
+    pipe = only_object(store_of(cm)).with_name(name)
+    pipe.unlink()
+    os.mkfifo(pipe)
+    result = cm.get(timeout=30)
+    assert_whole(cm, result, served)
+    assert cm.command("cmx-resnet50", "verify", timeout=30).ok
+    assert not pipe.is_fifo() or name == "record.json"
+    assert_quiet_hit(cm, served)

@@ -349,3 +349,48 @@ def test_good_keys_lead_to_their_own_object(
     store = Store(tmp_path_factory.mktemp("keys"))
     made = {key: put(store, key.encode() * 3, key) for key in keys}
     assert {key: store.find(key) for key in keys} == made
+
+
+SMALL_FILES = ("record.json", "stamp", "alias", "placement")
+
+
+@pytest.mark.parametrize("what", ["pipe", "link to a pipe", "link", "folder", "200 KB of ["])
+@pytest.mark.parametrize("name", SMALL_FILES)
+def test_a_small_file_that_is_not_one_of_ours_costs_a_look(
+    store: Store, tmp_path: Path, name: str, what: str
+) -> None:
+    """It is neither waited for nor followed, and replaced; the object is delivered."""
+    stored = put(store, DATA, "url-a")
+    store.place(stored, tmp_path / "model")
+    path = {
+        "alias": store.root / "aliases" / "url-a",
+        "placement": next((store.root / "placements").glob("*/*.json")),
+    }.get(name, stored.path.with_name(name))
+    text = path.read_text()
+    other = tmp_path / "other"
+    path.unlink()
+    if what == "pipe":
+        os.mkfifo(path)
+    elif what == "folder":
+        path.mkdir()
+    elif what == "200 KB of [":
+        path.write_text("[" * 200_000)
+    else:
+        os.mkfifo(other) if what == "link to a pipe" else other.write_text(text)
+        path.symlink_to(other)
+    again, _ = store.obtain(["url-a"], maker(), name="a")
+    assert (again.sha256, again.md5) == (stored.sha256, stored.md5)
+    assert store.check(again)
+    assert store.place(again, tmp_path / "model").method == "kept"
+    assert not other.exists() or other.is_fifo() or other.read_text() == text
+    if name != "placement":
+        assert path.read_text()
+        assert not path.is_symlink()
+
+
+def test_a_holder_file_that_is_a_link_is_not_written_through(store: Store, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.write_text("precious")
+    (put(store).path.parents[3] / "locks" / "obtain-url-b.holder").symlink_to(mine)
+    put(store, DATA, "url-b")
+    assert mine.read_text() == "precious"

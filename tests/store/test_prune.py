@@ -68,9 +68,9 @@ def test_prune_clears_old_leftovers_but_no_live_ones(tmp_path: Path) -> None:
             store.obtain(["url-dead"], _stop, name="a")
         young = store.prune(lambda _: True, dry_run=False)
         assert young == []
-        (root / "temporary").mkdir()
+        (root / "temporary").mkdir(exist_ok=True)
         (root / "temporary" / "1-a").write_text("x")
-        (root / "aliases").mkdir()
+        (root / "aliases").mkdir(exist_ok=True)
         (root / "aliases" / "url-x").write_text("0" * 64 + "\n")
         (root / "objects" / "00" / ("0" * 64)).mkdir(parents=True)
         _age(root)
