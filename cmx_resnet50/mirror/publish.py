@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from cmx_resnet50.mirror import manifest
-from cmx_resnet50.mirror.target import Feedback, Named, Target
+from cmx_resnet50.mirror.target import Named, Target
+from cmx_resnet50.progress import Progress
 
-__all__ = ["Feedback", "Item", "Target", "opened", "publish"]
+__all__ = ["Item", "Target", "opened", "publish"]
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,7 @@ def opened(url: str, *, connect_timeout: float, read_timeout: float) -> Target:
 
 
 def publish(
-    items: Sequence[Item], target: Target, head: Mapping[str, Any], feedback: Feedback
+    items: Sequence[Item], target: Target, head: Mapping[str, Any], progress: Progress
 ) -> Iterator[tuple[Item, bool]]:
     """Send what `target` lacks; the manifest comes last.
 
@@ -73,8 +74,8 @@ def publish(
     target : Target
     head : mapping
         What the manifest says beside its objects.
-    feedback : Feedback
-        Is told of the bytes.
+    progress : Progress
+        Shows the transfers.
 
     Yields
     ------
@@ -92,11 +93,11 @@ def publish(
         second = Named(f"md5/{md5}", size, sha256)
         missing = not target.holds(first)
         if missing:
-            feedback.start(item.name, size, target.printable, 0)
+            progress.start(item.name, size, target.printable, 0)
             try:
-                target.send(item.path, first, feedback.advance)
+                target.send(item.path, first, progress.advance)
             finally:
-                feedback.done()
+                progress.done()
         if missing or not target.holds(second):
             target.duplicate(first, second, item.path)
         yield item, missing

@@ -26,19 +26,6 @@ class Named:
     sha256: str
 
 
-class Feedback(Protocol):
-    """What publishing tells of itself; `cmx_resnet50.progress` has the one for users."""
-
-    def start(self, name: str, total: int | None, source: str, resumed: int) -> None:
-        """Begin with a file; sizes in bytes."""
-
-    def advance(self, count: int) -> None:
-        """Take `count` more bytes as sent."""
-
-    def done(self) -> None:
-        """End."""
-
-
 class Target(Protocol):
     """A place of names and bytes. Each method raises `PublishError` where it is refused.
 
