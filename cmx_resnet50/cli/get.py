@@ -165,7 +165,7 @@ def prefetched(
             continue
         try:
             # A store that an earlier version filled has the unpacked file only.
-            pipeline.packed(resolution)
+            pipeline.obtain_archive(resolution)
         except Resnet50Error as error:
             remark(f"{text}: the file is there; the archive for a mirror could not be had: {error}")
     if failed and len(wanted) > 1:

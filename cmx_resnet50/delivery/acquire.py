@@ -1,4 +1,4 @@
-"""Brings one artifact into the store: from mirrors, from Google Drive, or with random weights."""
+"""One artifact into the store: from its sources, from Google Drive, or as random weights."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ UNPACKED_LIMIT = 4 << 30
 """Bytes that an archive of unknown origin may unpack to; known ones state their own bound."""
 
 
-class Bringer:
+class Acquirer:
     """Fetches or makes single files for one store, with one set of options.
 
     Parameters
@@ -42,13 +42,13 @@ class Bringer:
         self.options = options
         self.progress = progress
 
-    def fetched(
+    def fetch(
         self,
         artifact: Artifact,
         urls: Sequence[str],
         *,
         named_by_user: bool = False,
-        brought: bool = False,
+        by_other_tool: bool = False,
     ) -> tuple[StoredObject, bool]:
         """Return the object of `artifact`, and whether it had to be fetched.
 
@@ -57,20 +57,24 @@ class Bringer:
         artifact : Artifact
             What to fetch.
         urls : sequence of str
-            Where it may lie, in order; a site's own mirrors are asked before.
+            Where it may be, in order; a site's own mirrors are asked first.
         named_by_user : bool
             Whether the first URL is the user's own choice.
-        brought : bool
+        by_other_tool : bool
             Whether the first URL is a file that another tool fetched from the artifact's URL.
         """
 
         def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
             if artifact.archive is None:
-                digests, url = self._bring(artifact, urls, partial, named_by_user=named_by_user)
-                record = self.record(artifact, artifact.url if brought else url)
+                digests, url = self._download(artifact, urls, partial, named_by_user=named_by_user)
+                record = self.record(artifact, artifact.url if by_other_tool else url)
             elif artifact.archive_keys:
                 get = functools.partial(
-                    self.packed, artifact, urls, named_by_user=named_by_user, brought=brought
+                    self.fetch_archive,
+                    artifact,
+                    urls,
+                    named_by_user=named_by_user,
+                    by_other_tool=by_other_tool,
                 )
                 packed, digests = _unpacked(artifact, get, partial)
                 url = str(packed.record.get("url", artifact.url))
@@ -78,28 +82,30 @@ class Bringer:
             else:
                 # Nothing says that these bytes are right: they are not kept for a mirror.
                 source = partial.with_name(f"{partial.name}.archive")
-                given, url = self._bring(artifact, urls, source, named_by_user=named_by_user)
+                given, url = self._download(artifact, urls, source, named_by_user=named_by_user)
                 try:
                     digests = _unpack(artifact, source, partial)
                 finally:
                     source.unlink()
-                record = self._unpacked_record(artifact, artifact.url if brought else url, given)
+                record = self._unpacked_record(
+                    artifact, artifact.url if by_other_tool else url, given
+                )
             problem = artifact.expected.mismatch(digests)
             if problem is not None:
                 partial.unlink()
                 raise Resnet50Error(f"{artifact.file} from {url}: {problem}.")
-            _refuse_other_formats(artifact, partial)
+            _reject_other_formats(artifact, partial)
             return digests, record
 
         return self.store.obtain(artifact.store_keys, make, name=artifact.file)
 
-    def packed(
+    def fetch_archive(
         self,
         artifact: Artifact,
         urls: Sequence[str],
         *,
         named_by_user: bool = False,
-        brought: bool = False,
+        by_other_tool: bool = False,
     ) -> StoredObject:
         """Return the archive that `artifact` comes in, whose digest is known, as an object.
 
@@ -108,23 +114,23 @@ class Bringer:
 
         Parameters
         ----------
-        artifact, urls, named_by_user, brought
-            As for `fetched`.
+        artifact, urls, named_by_user, by_other_tool
+            As for `fetch`.
         """
 
         def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
-            digests, url = self._bring(artifact, urls, partial, named_by_user=named_by_user)
-            return digests, self._archive_record(artifact, artifact.url if brought else url)
+            digests, url = self._download(artifact, urls, partial, named_by_user=named_by_user)
+            return digests, self._archive_record(artifact, artifact.url if by_other_tool else url)
 
         name = artifact.mirror_name
         return self.store.obtain(artifact.archive_keys, make, name=name)[0]
 
-    def adopt_packed(self, artifact: Artifact, path: Path) -> None:
-        """Take the user's own archive, which was compared already, as `packed` would keep it."""
+    def import_archive(self, artifact: Artifact, path: Path) -> None:
+        """Take the user's own archive, which was compared already, as `fetch_archive` keeps it."""
         record = self._archive_record(artifact, path.as_uri())
         self.store.import_file(path, keys=artifact.archive_keys, record=record)
 
-    def _bring(
+    def _download(
         self, artifact: Artifact, urls: Sequence[str], target: Path, *, named_by_user: bool
     ) -> tuple[Digests, str]:
         """Fetch what `artifact` is delivered as; return its digests, and the URL that gave it."""
@@ -172,10 +178,10 @@ class Bringer:
         names.append(artifact.mirror_name)
         return [f"{prefix.rstrip('/')}/{name}" for prefix in self.options.mirror for name in names]
 
-    def dummy(self, artifact: Artifact) -> tuple[StoredObject, bool]:
+    def make_dummy(self, artifact: Artifact) -> tuple[StoredObject, bool]:
         """Return the object with random weights in place of `artifact`, and whether it was made."""
         if artifact.dummy is None:
-            raise Resnet50Error(f"_dummy-weights: none are made for {artifact.name}.")
+            raise Resnet50Error(f"_dummy-weights: there are none for {artifact.name}.")
 
         def make(partial: Path) -> tuple[Digests, dict[str, Any]]:
             from cmx_resnet50.digests import digest_file
@@ -185,7 +191,7 @@ class Bringer:
             digests = digest_file(partial)
             problem = artifact.expected_dummy.mismatch(digests)
             if problem is not None:
-                raise Resnet50Error(f"The random weights made here are not the usual: {problem}.")
+                raise Resnet50Error(f"The random weights made here are not as usual: {problem}.")
             return digests, self.record(artifact, f"dummy:{artifact.name}")
 
         return self.store.obtain(artifact.dummy_keys, make, name=artifact.file)
@@ -220,17 +226,17 @@ def _unpack(artifact: Artifact, source: Path, partial: Path) -> Digests:
 def _unpacked(
     artifact: Artifact, packed: Callable[[], StoredObject], partial: Path
 ) -> tuple[StoredObject, Digests]:
-    """Unpack an archive of the store, which `packed` brings."""
+    """Unpack an archive of the store, which `packed` returns."""
     while True:
         stored = packed()
-        # Until there is what is in it, nothing says that it is used: where it is pruned in
-        # between, it is brought again.
+        # Until its content is an object, nothing says that it is used: where it is pruned in
+        # between, it is fetched again.
         with suppress(FileNotFoundError):
             return stored, _unpack(artifact, stored.path, partial)
 
 
-def _refuse_other_formats(artifact: Artifact, partial: Path) -> None:
-    """Refuse a file of unknown origin that is no model of its format, before it is an object."""
+def _reject_other_formats(artifact: Artifact, partial: Path) -> None:
+    """Reject a file of unknown origin that is not a model of its format, before it is an object."""
     if not artifact.verifiable:
         from cmx_resnet50.formats import read_facts
 
@@ -239,4 +245,4 @@ def _refuse_other_formats(artifact: Artifact, partial: Path) -> None:
         except Resnet50Error as error:
             partial.unlink()
             text = str(error).replace(str(partial), redact(artifact.url))
-            raise Resnet50Error(f"{text}. It is not taken.") from error
+            raise Resnet50Error(f"{text}. Rejected.") from error

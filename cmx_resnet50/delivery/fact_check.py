@@ -1,4 +1,4 @@
-"""A file's own facts beside what is declared of it: the file is right.
+"""Compares what is declared of a file with its own facts: the file is right.
 
 What the table does not know is filled from the file; what both know must agree. For a file of
 unknown origin the facts decide what is exported, so names that it carries are checked before
@@ -16,7 +16,7 @@ from cmx_resnet50.formats.facts import FormatError, ModelFacts, TensorInfo
 from cmx_resnet50.shell_values import Place, check
 
 
-def described(artifact: Artifact, path: Path) -> tuple[Artifact, list[str]]:
+def check_facts(artifact: Artifact, path: Path) -> tuple[Artifact, list[str]]:
     """Read the file at `path` and fill what is not declared of it.
 
     Returns
@@ -29,7 +29,7 @@ def described(artifact: Artifact, path: Path) -> tuple[Artifact, list[str]]:
     Raises
     ------
     FormatError
-        If a file of unknown origin is no model of the format that is asked for.
+        If a file of unknown origin is not a model of the format that is asked for.
     UnsafeValue
         If it names its inputs or outputs with characters that a shell would act on.
     """

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.catalog.table import RUN, Artifact, Catalog, Resolution
-from cmx_resnet50.delivery.acquire import Bringer
+from cmx_resnet50.delivery.acquire import Acquirer
 from cmx_resnet50.errors import Resnet50Error, see
 from cmx_resnet50.options import Options
 from cmx_resnet50.progress import Progress
@@ -71,7 +71,7 @@ class Pipeline:
         self.catalog = catalog
         self.options = options
         self.store = Store(options.store)
-        self._bringer = Bringer(self.store, options, progress or Progress())
+        self._acquirer = Acquirer(self.store, options, progress or Progress())
 
     def obtain(self, resolution: Resolution, extra_sources: Sequence[str] = ()) -> Delivery:
         """Return the objects of `resolution`, fetched or made only where the store lacks them.
@@ -88,32 +88,36 @@ class Pipeline:
         Resnet50Error
             If no source gives the right bytes.
         """
-        return self.shape(self.plain(resolution, extra_sources))
+        return self.fix_batch(self.obtain_published(resolution, extra_sources))
 
-    def plain(
-        self, resolution: Resolution, extra_sources: Sequence[str] = (), *, brought: bool = False
+    def obtain_published(
+        self,
+        resolution: Resolution,
+        extra_sources: Sequence[str] = (),
+        *,
+        by_other_tool: bool = False,
     ) -> Delivery:
         """Do what `obtain` does, but leave the batch as it is in the published file.
 
-        With `brought`, the source is a file that another tool fetched from the artifact's URL.
+        With `by_other_tool`, the source is a file that another tool fetched from the URL.
         """
         if resolution.request.weights == "dummy":
             return self._dummies(resolution)
         if resolution.request.local is not None:
-            return self._adopted(resolution, Path(resolution.request.local))
+            return self._imported(resolution, Path(resolution.request.local))
         sources = [*resolution.sources, *extra_sources]
         named = resolution.request.url is not None
-        model, made = self._bringer.fetched(
-            resolution.artifact, sources, named_by_user=named, brought=brought
+        model, made = self._acquirer.fetch(
+            resolution.artifact, sources, named_by_user=named, by_other_tool=by_other_tool
         )
         others = []
         for companion in resolution.companions:
-            stored, fetched = self._bringer.fetched(companion, [companion.url, *companion.mirrors])
+            stored, fetched = self._acquirer.fetch(companion, [companion.url, *companion.mirrors])
             others.append(stored)
             made = made or fetched
         return self._delivery(resolution, model, tuple(others), "fetched" if made else "store")
 
-    def packed(self, resolution: Resolution) -> StoredObject | None:
+    def obtain_archive(self, resolution: Resolution) -> StoredObject | None:
         """Return the archive that the file comes in, fetched where the store lacks it.
 
         None where there is none whose digest is known: nobody could ask a mirror for it.
@@ -126,7 +130,7 @@ class Pipeline:
         artifact = resolution.artifact
         if resolution.request.weights == "dummy" or not artifact.archive_keys:
             return None
-        return self._bringer.packed(artifact, resolution.sources)
+        return self._acquirer.fetch_archive(artifact, resolution.sources)
 
     def find_complete(self, resolution: Resolution, sha256: str) -> Delivery | None:
         """Return what the store holds whole of `resolution`, opening no socket; else None.
@@ -165,13 +169,13 @@ class Pipeline:
         Resnet50Error
             If a file of unknown origin is not what is asked for.
         """
-        from cmx_resnet50.delivery.fact_check import described
+        from cmx_resnet50.delivery.fact_check import check_facts
 
         resolution = delivery.resolution
-        artifact, problems = described(resolution.artifact, folder / resolution.artifact.file)
+        artifact, problems = check_facts(resolution.artifact, folder / resolution.artifact.file)
         return replace(delivery, resolution=replace(resolution, artifact=artifact)), problems
 
-    def shape(self, delivery: Delivery, ready: Path | None = None) -> Delivery:
+    def fix_batch(self, delivery: Delivery, ready: Path | None = None) -> Delivery:
         """Return `delivery` with the batch made true that was asked for, if any was.
 
         The result is an object of its own, made once for all who ask.
@@ -179,7 +183,7 @@ class Pipeline:
         Parameters
         ----------
         delivery : Delivery
-            What `plain` returned.
+            What `obtain_published` returned.
         ready : Path, optional
             The result, if something else has made it; it is moved into the store.
         """
@@ -197,7 +201,7 @@ class Pipeline:
                 reshape(original.path, partial, batch=batch)
             else:
                 shutil.move(ready, partial)
-            record = self._bringer.record(resolution.artifact, delivery.url)
+            record = self._acquirer.record(resolution.artifact, delivery.url)
             return digest_file(partial), {
                 **record,
                 "derived_from": original.sha256,
@@ -207,8 +211,8 @@ class Pipeline:
         model, _ = self.store.obtain([_derived_key(original, batch)], make, name=name)
         return replace(delivery, model=model, original=original)
 
-    def is_shaped(self, delivery: Delivery) -> bool:
-        """Whether the store has the result of `shape` already."""
+    def has_fixed_batch(self, delivery: Delivery) -> bool:
+        """Whether the store has the result of `fix_batch` already."""
         batch = delivery.resolution.batch
         return batch is None or self._derived(delivery.model, batch) is not None
 
@@ -244,7 +248,7 @@ class Pipeline:
                 self.store.import_file(
                     path,
                     keys=artifact.store_keys,
-                    record=self._bringer.record(artifact, path.as_uri()),
+                    record=self._acquirer.record(artifact, path.as_uri()),
                 )
         return self.find_complete(resolution, sha256)
 
@@ -304,7 +308,7 @@ class Pipeline:
                 resolution = replace(resolution, artifact=found)
         return Delivery(resolution, model, companions, origin, artifact.verifiable, url)
 
-    def _adopted(self, resolution: Resolution, given: Path) -> Delivery:
+    def _imported(self, resolution: Resolution, given: Path) -> Delivery:
         artifact = resolution.artifact
         path = given / artifact.file if given.is_dir() else given
         if given.is_dir() and not path.is_file() and (given / artifact.mirror_name).is_file():
@@ -317,8 +321,8 @@ class Pipeline:
         packed = artifact.expected_archive
         if packed.verifiable and packed.mismatch(digests) is None:
             # Only the archive's digest is published: what is in it cannot be compared itself.
-            self._bringer.adopt_packed(artifact, path)
-            stored, _ = self._bringer.fetched(artifact, [path.as_uri()])
+            self._acquirer.import_archive(artifact, path)
+            stored, _ = self._acquirer.fetch(artifact, [path.as_uri()])
             delivery = self._delivery(resolution, stored, (), "local")
             return replace(delivery, verified=True, url=path.as_uri())
         problem = artifact.expected.mismatch(digests)
@@ -336,7 +340,7 @@ class Pipeline:
             read_facts(path, artifact.format)
         names = artifact.store_keys if problem is None else [f"sha256-{digests.sha256}"]
         stored = self.store.import_file(
-            path, keys=names, record=self._bringer.record(artifact, path.as_uri())
+            path, keys=names, record=self._acquirer.record(artifact, path.as_uri())
         )
         others = tuple(self._beside(companion, path.parent) for companion in resolution.companions)
         if problem is not None:
@@ -351,14 +355,14 @@ class Pipeline:
     def _beside(self, companion: Artifact, folder: Path) -> StoredObject:
         path = folder / companion.file
         if path.is_file() and not self.options.accept_any:
-            return self._bringer.fetched(
+            return self._acquirer.fetch(
                 companion, [path.as_uri(), companion.url, *companion.mirrors]
             )[0]
         if path.is_file():
             return self.store.import_file(
-                path, record=self._bringer.record(companion, path.as_uri())
+                path, record=self._acquirer.record(companion, path.as_uri())
             )
-        return self._bringer.fetched(companion, [companion.url, *companion.mirrors])[0]
+        return self._acquirer.fetch(companion, [companion.url, *companion.mirrors])[0]
 
     def _dummies(self, resolution: Resolution) -> Delivery:
         artifact = resolution.artifact
@@ -368,8 +372,10 @@ class Pipeline:
                 f"_dummy-weights: no random weights are made in place of {artifact.file}, "
                 f"which is {artifact.precision}. Ask for fp32:\n  {RUN},{asked.variations}"
             )
-        model, made = self._bringer.dummy(artifact)
-        others = tuple(self._bringer.dummy(companion)[0] for companion in resolution.companions)
+        model, made = self._acquirer.make_dummy(artifact)
+        others = tuple(
+            self._acquirer.make_dummy(companion)[0] for companion in resolution.companions
+        )
         return self._delivery(resolution, model, others, "dummy" if made else "store")
 
 

@@ -91,7 +91,7 @@ def prepare(
         Whether to print no progress.
     """
     pipeline = Pipeline(Catalog.load(), options, progress_for(not silent))
-    delivery = pipeline.plain(resolution, downloader.further_urls(env))
+    delivery = pipeline.obtain_published(resolution, downloader.further_urls(env))
     folder = _original_folder(env) if resolution.batch is not None else Path(env[PLACE]).parent
     pipeline.place(delivery, folder)
     delivery = inspected(pipeline, delivery, folder)
@@ -106,7 +106,7 @@ def needs_script(resolution: Resolution, delivery: Delivery, options: Options) -
     """Whether the native step ``run-fix-input`` has work to do."""
     if resolution.request.fix_shape != "yes" or resolution.artifact.format != "tensorflow":
         return False
-    return not Pipeline(Catalog.load(), options).is_shaped(delivery)
+    return not Pipeline(Catalog.load(), options).has_fixed_batch(delivery)
 
 
 def for_script(env: EnvView, resolution: Resolution) -> None:
@@ -123,7 +123,7 @@ def complete(env: EnvView, delivery: Delivery, options: Options, *, silent: bool
     pipeline = Pipeline(Catalog.load(), options, progress_for(not silent))
     made = Path(env[ENTRY] or ".") / delivery.resolution.artifact.file
     by_script = ORIGINAL in env
-    shaped = pipeline.shape(delivery, ready=made if by_script else None)
+    shaped = pipeline.fix_batch(delivery, ready=made if by_script else None)
     pipeline.place(shaped, Path(env[PLACE]).parent)
     return shaped
 
@@ -134,10 +134,10 @@ def import_fetched(env: EnvView, resolution: Resolution, options: Options) -> De
     pipeline = Pipeline(Catalog.load(), options, progress_for(True))
     try:
         local = replace(resolution, sources=(Path(path).as_uri(),))
-        delivery = pipeline.plain(local, brought=True)
+        delivery = pipeline.obtain_published(local, by_other_tool=True)
     except Resnet50Error as error:
         raise Resnet50Error(
-            f"{error}\nAnother download tool brought this file. Remove it and run again:\n"
+            f"{error}\nAnother download tool fetched this file. Remove it and run again:\n"
             f"  rm '{path}'"
         ) from error
     delivery = replace(delivery, url=redact(resolution.sources[0]), origin="fetched")
