@@ -1,4 +1,4 @@
-"""What a model file is: the facts that every reader returns, and the three ways to refuse one."""
+"""The facts that every reader returns, and the three errors that reject a file."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from cmx_resnet50.errors import Resnet50Error
 
 
 class FormatError(Resnet50Error):
-    """A file that cannot be delivered as the model it is asked for.
+    """A file that is not a valid model of the requested format.
 
     Parameters
     ----------
     reason : str
-        What is wrong, in plain words.
+        What is wrong.
     offset : int, optional
-        The byte at which it was noticed.
+        The byte at which it was found.
     """
 
     def __init__(self, reason: str, offset: int | None = None) -> None:
@@ -25,23 +25,23 @@ class FormatError(Resnet50Error):
 
 
 class NotAModel(FormatError):
-    """The file is none of the formats known here, say an HTML page."""
+    """The file is not a model of a supported format, but an HTML page, for example."""
 
 
 class WrongFormat(FormatError):
-    """The file is a model, but of another format than asked."""
+    """The file is a model of another format than the requested one."""
 
 
 class Damaged(FormatError):
-    """The file begins as a model, and then contradicts its own format: cut, altered or hostile."""
+    """The file begins as a model and then contradicts its format: cut, altered or hostile."""
 
 
 @dataclass(frozen=True)
 class TensorInfo:
     """One input or output of a graph.
 
-    `shape` holds an int for a fixed dimension, a str for a symbolic one, None for an unknown
-    one; it is None as a whole where the file does not tell. `dtype` is a NumPy name
+    `shape` has an int for a fixed dimension, a str for a symbolic one, None for an unknown one;
+    it is None where the rank is unknown. `dtype` is a NumPy name
     (``float32``, ``uint8``, ``int64``) or None.
     """
 
@@ -52,7 +52,7 @@ class TensorInfo:
 
 @dataclass(frozen=True)
 class ModelFacts:
-    """What a file says of itself; None or an empty tuple stands for what it does not say."""
+    """The facts that a file states; None or an empty tuple is unknown."""
 
     format: str
     """``onnx``, ``tensorflow``, ``tflite``, ``pytorch`` or ``ncnn``."""
@@ -65,10 +65,10 @@ class ModelFacts:
     layout: str | None = None
     """``NCHW`` or ``NHWC``, of the image input."""
     weight_precision: str | None = None
-    """``fp32``, ``fp16``, ``int8``, ``uint8``: the type that holds most bytes of the parameters."""
+    """``fp32``, ``fp16``, ``int8``, ``uint8``: the type of most bytes of the parameters."""
     classes: int | None = None
     """Length of the last axis of the scores, or of the last layer's bias."""
     parameter_count: int | None = None
     parameter_bytes: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
-    """Free text that the file carries (ONNX metadata_props, TFLite description and the like)."""
+    """Free text in the file (ONNX metadata_props, TFLite description and the like)."""

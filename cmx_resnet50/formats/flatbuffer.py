@@ -1,8 +1,7 @@
-"""FlatBuffers read in place: tables, vectors and texts behind checked offsets.
+"""FlatBuffers read in place: tables, vectors and text behind checked offsets.
 
-The `flatbuffers` package follows offsets without looking where they lead, and costs an import of
-NumPy; here every step is held inside the file, and a document has a budget of steps. The layout is
-specified at https://flatbuffers.dev/internals/.
+The `flatbuffers` package follows offsets unchecked, and costs an import of NumPy; here every step
+stays inside the file, and a document has a budget of steps. The layout is specified at https://flatbuffers.dev/internals/.
 """
 
 from __future__ import annotations
@@ -20,8 +19,8 @@ STRING = 64 << 10
 """Bytes of one text."""
 
 _RELEASE_EVERY = 512
-"""Steps after which the pages touched are given back, so that stepping over many weights does not
-bring them all into memory (a touched page brings in its neighbours)."""
+"""Steps after which the touched pages are released, so that skipping many weights does not load
+them all into memory (touching a page maps its neighbours)."""
 
 
 class Vector(NamedTuple):
@@ -38,7 +37,7 @@ class Vector(NamedTuple):
 
 
 class FlatBuffer:
-    """Bytes that hold one flatbuffer, and how many steps may still be taken in it."""
+    """The bytes of one flatbuffer, and the budget of steps left for reading it."""
 
     def __init__(self, data: bytes | mmap.mmap) -> None:
         self.data = data
@@ -46,16 +45,16 @@ class FlatBuffer:
         self._steps_left = STEPS
 
     def root(self) -> Table:
-        """Return the table that the file begins with."""
+        """Return the root table."""
         return Table(self, self.follow(0))
 
     def number(self, layout: str, at: int) -> int:
-        """Return the number of a `struct` layout that stands at an offset.
+        """Return the number of a `struct` layout at an offset.
 
         Raises
         ------
         Damaged
-            If it does not lie in the file, or the budget is spent.
+            If it is not inside the file, or the budget is used up.
         """
         self._steps_left -= 1
         if self._steps_left < 0:
@@ -63,7 +62,7 @@ class FlatBuffer:
         if self._steps_left % _RELEASE_EVERY == 0:
             self._release()
         if at < 0 or at + struct.calcsize(layout) > self.size:
-            raise Damaged("an offset leads out of the file: it is cut or altered", at)
+            raise Damaged("an offset points out of the file: it is cut or altered", at)
         (value,) = struct.unpack_from(layout, self.data, at)
         return int(value)
 
@@ -72,14 +71,14 @@ class FlatBuffer:
             self.data.madvise(mmap.MADV_DONTNEED)
 
     def follow(self, at: int) -> int:
-        """Return the offset to which the forward reference at `at` leads."""
+        """Return the target of the forward reference at `at`."""
         distance = self.number("<I", at)
         if distance == 0 or at + distance >= self.size:
-            raise Damaged("an offset leads out of the file: it is cut or altered", at)
+            raise Damaged("an offset points out of the file: it is cut or altered", at)
         return at + distance
 
     def vector(self, at: int, width: int) -> Vector:
-        """Return the vector that the reference at `at` leads to; `width` is bytes an element."""
+        """Return the vector that is referenced at `at`; `width` is bytes an element."""
         start = self.follow(at)
         vector = Vector(start + 4, self.number("<I", start), width)
         if vector.end > self.size:
@@ -88,12 +87,12 @@ class FlatBuffer:
 
 
 class Table:
-    """A table of a flatbuffer; fields are told by their number in the schema.
+    """A table of a flatbuffer; fields are identified by their number in the schema.
 
     Raises
     ------
     Damaged
-        From any method, if what it reads does not lie in the file.
+        From any method, if what it reads is not inside the file.
     """
 
     def __init__(self, buffer: FlatBuffer, at: int) -> None:
@@ -103,17 +102,17 @@ class Table:
         self._size = buffer.number("<H", self._fields)
 
     def number(self, field: int, layout: str, default: int = 0) -> int:
-        """Return a number, or its default where the table leaves it out."""
+        """Return a number, or its default if absent."""
         at = self._place(field)
         return default if at is None else self._buffer.number(layout, at)
 
     def table(self, field: int) -> Table | None:
-        """Return a table, None where it is left out."""
+        """Return a table, None if absent."""
         at = self._place(field)
         return None if at is None else Table(self._buffer, self._buffer.follow(at))
 
     def tables(self, field: int) -> list[Table]:
-        """Return a vector of tables, empty where it is left out."""
+        """Return a vector of tables, empty if absent."""
         at = self._place(field)
         if at is None:
             return []
@@ -124,7 +123,7 @@ class Table:
         ]
 
     def numbers(self, field: int) -> tuple[int, ...] | None:
-        """Return a vector of signed 32-bit numbers, None where it is left out."""
+        """Return a vector of signed 32-bit numbers, None if absent."""
         at = self._place(field)
         if at is None:
             return None
@@ -134,12 +133,12 @@ class Table:
         )
 
     def run(self, field: int) -> Vector | None:
-        """Return where a vector of bytes lies, None where it is left out."""
+        """Return the place of a vector of bytes, None if absent."""
         at = self._place(field)
         return None if at is None else self._buffer.vector(at, 1)
 
     def text(self, field: int) -> str | None:
-        """Return a text, None where it is left out."""
+        """Return a text, None if absent."""
         run = self.run(field)
         if run is None:
             return None

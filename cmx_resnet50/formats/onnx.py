@@ -1,6 +1,6 @@
-"""The reader of ONNX files: walks the protobuf around the weights; `check_onnx` asks the library.
+"""The reader of ONNX files: it parses the protobuf around the weights.
 
-Parsing the whole file with the ``onnx`` package takes a third of a second for the import alone
+Parsing the complete file with the ``onnx`` package takes a third of a second for the import alone
 and five times the file's size in memory. The numbers of fields and types below are those of
 ``onnx.proto3`` (https://github.com/onnx/onnx, IR versions 3 to 13).
 """
@@ -87,7 +87,7 @@ class Tensor(NamedTuple):
 
     @property
     def size(self) -> int:
-        """Bytes of all elements, packed; 0 for text, whose length the record does not tell."""
+        """Bytes of all elements, packed; 0 for text, whose length is not in the record."""
         bits = DTYPES[self.dtype][1]
         return 0 if bits is None else (self.elements * bits + 7) // 8
 
@@ -107,13 +107,13 @@ class _Graph:
 
 
 def sniff(head: bytes) -> bool:
-    """Tell from the first bytes of a file whether it is meant as an ONNX model."""
+    """Detect an ONNX model by the first bytes of the file."""
     fields = peek(head)
     if not fields or any(_MODEL_FIELDS.get(found.number) != found.wire for found in fields):
         return False
     numbers = {found.number for found in fields}
-    # Writers put ir_version first. Other orders are legal, but one field is no proof: bzip2 data
-    # begins like an opset_import.
+    # Writers put ir_version first. Other orders are legal, but one field is not enough: bzip2
+    # data begins like an opset_import.
     if fields[0].number != 1:
         return {7, 8} <= numbers
     # A TensorFlow SavedModel begins likewise, but its field 2 is a message that opens with field 1.
@@ -123,12 +123,12 @@ def sniff(head: bytes) -> bool:
 
 
 def read_facts(path: Path) -> ModelFacts:
-    """Read what an ONNX file says of itself, without its weights.
+    """Read the facts of an ONNX file, without its weights.
 
     Raises
     ------
     NotAModel
-        If there is no file with content at `path`.
+        If `path` is not a regular file, or empty.
     Damaged
         If the file contradicts the format: cut, altered or hostile.
     OSError
@@ -139,7 +139,7 @@ def read_facts(path: Path) -> ModelFacts:
 
 
 def read_tensor(document: Document, record: Field) -> Tensor:
-    """Read the record of a tensor (TensorProto), and hold the length of its data against its shape.
+    """Read the record of a tensor (TensorProto), and compare the length of its data with its shape.
 
     Raises
     ------
@@ -181,7 +181,7 @@ def read_tensor(document: Document, record: Field) -> Tensor:
     if raw is not None:
         if bits is not None and raw != tensor.size:
             raise Damaged(
-                f"{where} holds {raw:,} bytes, its shape {list(dims)} and type {numpy_name} need"
+                f"{where} has {raw:,} bytes, its shape {list(dims)} and type {numpy_name} need"
                 f" {tensor.size:,}",
                 record.at,
             )
@@ -189,8 +189,7 @@ def read_tensor(document: Document, record: Field) -> Tensor:
         numpy_name == "float64" and doubles != tensor.size
     ):
         raise Damaged(
-            f"{where} holds {floats + doubles:,} bytes, its shape {list(dims)} needs"
-            f" {tensor.size:,}",
+            f"{where} has {floats + doubles:,} bytes, its shape {list(dims)} needs {tensor.size:,}",
             record.at,
         )
     elif tensor.elements and not (floats or doubles or others):
@@ -204,7 +203,7 @@ def check_onnx(path: Path) -> None:
     Raises
     ------
     Damaged
-        If the checker refuses the file; the text holds its reason.
+        If the checker rejects the file; the text has its reason.
     """
     import onnx.checker
     import onnx.shape_inference
@@ -213,7 +212,7 @@ def check_onnx(path: Path) -> None:
         onnx.checker.check_model(str(path), full_check=True)
     except (onnx.checker.ValidationError, onnx.shape_inference.InferenceError) as error:
         reason = " ".join(str(error).split())[:1000]
-        raise Damaged(f"the checker of the onnx package refuses it: {reason}") from None
+        raise Damaged(f"rejected by the checker of the onnx package: {reason}") from None
 
 
 def _read_model(document: Document) -> ModelFacts:
@@ -229,7 +228,7 @@ def _read_model(document: Document) -> ModelFacts:
             producer[item.number - 2] = document.text(item)
         elif item.number == 7:
             if graph is not None:
-                raise Damaged("holds two graphs", item.at)
+                raise Damaged("contains two graphs", item.at)
             graph = _read_graph(document, item)
         elif item.number == 8:
             opsets += 1
@@ -243,7 +242,7 @@ def _read_model(document: Document) -> ModelFacts:
         raise Damaged(
             "begins as an ONNX model and ends without a graph: the file is cut", document.size
         )
-    # IR version 3 made the list of operator sets obligatory; it follows the weights.
+    # Required since IR version 3, and written after the weights.
     if int(version["ir"]) >= 3 and not opsets:
         raise Damaged(
             "ends without the version of its operator set: the file is cut", document.size
@@ -318,7 +317,7 @@ def _read_node(document: Document, record: Field, graph: _Graph) -> None:
 def read_value_info(document: Document, record: Field) -> TensorInfo:
     """Read the name, shape and type of a value (ValueInfoProto) of a graph.
 
-    A value that is no tensor (a sequence, a map) has neither shape nor dtype.
+    A value of another kind (a sequence, a map) has neither shape nor dtype.
     """
     name_field = document.only(record, 1)
     name = "" if name_field is None else document.text(name_field)
@@ -350,7 +349,7 @@ def _read_dimension(document: Document, record: Field) -> int | str | None:
     for item in document.fields(record):
         if item.number == 1:
             size = document.integer(item)
-            # Some exporters write -1 for a size that they do not know.
+            # Some exporters write -1 for an unknown size.
             if size < 0:
                 size = None
         elif item.number == 2:
@@ -376,7 +375,7 @@ def _read_pair(document: Document, record: Field) -> tuple[str, str]:
 
 
 def _count_classes(graph: _Graph) -> int | None:
-    """Count classes by the shape of the scores or, where that is not told, by the last layer."""
+    """Count classes by the shape of the scores or, where that is unknown, by the last layer."""
     for output in graph.outputs:
         if output.dtype is not None and "float" in output.dtype:
             classes = classes_of(output.shape)

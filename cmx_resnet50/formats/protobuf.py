@@ -1,9 +1,10 @@
-"""Protobuf's wire format, walked in place: keys and lengths are read, payloads are stepped over.
+"""Protobuf's wire format: read in place, payloads skipped; and encoded, field by field.
 
 ONNX files and TensorFlow graphs are protobuf messages whose weights fill nearly all bytes.
 A `Document` reads the few kilobytes around them from a memory map and never loads them.
-What it reads may be hostile: a document has a budget of fields and of text, depth is what
-the calling reader descends to, and every contradiction ends in `Damaged`.
+Input may be hostile: a document has a budget of fields and of text, the depth is bounded by the
+calling reader, and every contradiction raises `Damaged`. Fields are encoded in the order of the
+calls, so the bytes are the same everywhere, which a library does not promise for maps.
 
 The wire format is specified at https://protobuf.dev/programming-guides/encoding/.
 """
@@ -31,8 +32,8 @@ TEXT_BUDGET = 8 << 20
 """Bytes of names and other text taken from one document; a ResNet-50 has about 100 KB."""
 
 _RELEASE_EVERY = 512
-"""Fields after which the pages touched are given back, so that resident memory stays small
-however many weights are stepped over (a touched page brings in up to 64 KB around it)."""
+"""Fields after which the touched pages are released, so that resident memory stays small however
+many weights are skipped (touching a page maps up to 64 KB around it)."""
 
 _ENDLESS = 1 << 62
 _MAX_NUMBER = (1 << 29) - 1
@@ -48,7 +49,7 @@ class Field(NamedTuple):
     wire : int
         Its wire type.
     at : int
-        Offset of its key.
+        Offset of its tag.
     value : int
         The unsigned number itself for a varint, the offset of the payload otherwise.
     end : int
@@ -63,7 +64,7 @@ class Field(NamedTuple):
 
 
 class Document:
-    """Bytes that hold one protobuf message, and what may still be read of it.
+    """The bytes of one protobuf message, and the budget left for reading it.
 
     Parameters
     ----------
@@ -80,12 +81,12 @@ class Document:
         self._text_left = TEXT_BUDGET
 
     def fields(self, inside: Field | None = None) -> Iterator[Field]:
-        """Yield the fields of the whole document, or of the message that is a field's payload.
+        """Yield the fields of the document, or of the message that is a field's payload.
 
         Raises
         ------
         Damaged
-            If a key, a length or a number contradicts the wire format, or the budget is spent.
+            If a tag, a length or a number contradicts the wire format, or the budget is used up.
         """
         if inside is None:
             position, stop = 0, self.size
@@ -102,7 +103,7 @@ class Document:
                 key, position = self._varint(at, stop)
             number, wire = key >> 3, key & 7
             if not 0 < number <= _MAX_NUMBER:
-                raise Damaged(f"field number {number} cannot exist", at)
+                raise Damaged(f"invalid field number {number}", at)
             if wire == LENGTH:
                 length, position = self._varint(position, stop)
                 value = position
@@ -113,7 +114,7 @@ class Document:
                 value = position
                 position += 4 if wire == FIXED32 else 8
             else:
-                raise Damaged(f"field {number} has the wire type {wire}, which cannot be", at)
+                raise Damaged(f"field {number} has the invalid wire type {wire}", at)
             if position > stop:
                 raise Damaged(
                     f"field {number} claims {position - value:,} bytes where {stop - value:,} are"
@@ -123,19 +124,19 @@ class Document:
             yield Field(number, wire, at, value, position)
 
     def only(self, inside: Field, number: int) -> Field | None:
-        """Return the field `number` of the message in `inside`, or None if it has none.
+        """Return the field `number` of the message in `inside`, None if it is absent.
 
         Raises
         ------
         Damaged
-            If the message has it twice, which is legal protobuf, written by nobody, and would
-            let two programs see two different models.
+            If it occurs twice, which is legal protobuf, never written, and would let two programs
+            see two different models.
         """
         found = None
         for field in self.fields(inside):
             if field.number == number:
                 if found is not None:
-                    raise Damaged(f"field {number} stands twice where it may stand once", field.at)
+                    raise Damaged(f"field {number} occurs twice where one is allowed", field.at)
                 found = field
         return found
 
@@ -145,12 +146,12 @@ class Document:
         Raises
         ------
         Damaged
-            If it is no UTF-8 text, or the budget of text is spent.
+            If it is not UTF-8, or the budget of text is used up.
         """
         self._require(field, LENGTH)
         self._text_left -= field.end - field.value
         if self._text_left < 0:
-            raise Damaged(f"holds more than {TEXT_BUDGET:,} bytes of names", field.at)
+            raise Damaged(f"contains more than {TEXT_BUDGET:,} bytes of names", field.at)
         try:
             return self.data[field.value : field.end].decode()
         except UnicodeDecodeError:
@@ -175,7 +176,7 @@ class Document:
         return numbers
 
     def payload(self, field: Field) -> int:
-        """Return how many bytes a length-delimited field holds."""
+        """Return the number of bytes in a length-delimited field."""
         self._require(field, LENGTH)
         return field.end - field.value
 
@@ -186,7 +187,7 @@ class Document:
     def _spend(self, at: int) -> None:
         self._fields_left -= 1
         if self._fields_left < 0:
-            raise Damaged(f"holds more than {FIELD_BUDGET:,} fields", at)
+            raise Damaged(f"contains more than {FIELD_BUDGET:,} fields", at)
         if self._fields_left % _RELEASE_EVERY == 0 and isinstance(self.data, mmap.mmap):
             release = getattr(self.data, "madvise", None)
             if release is not None and hasattr(mmap, "MADV_DONTNEED"):
@@ -212,9 +213,9 @@ class Document:
 
 
 def peek(head: bytes) -> list[Field]:
-    """Return the top-level fields that begin in the first bytes of a file, as far as they hold.
+    """Return the top-level fields that begin in a file's first bytes, as far as they are valid.
 
-    The last of them may end beyond `head`. Never raises: this is for telling formats apart.
+    The last of them may end beyond `head`. Never raises: this is for detecting formats.
     """
     found = []
     document = Document(head, _ENDLESS)
@@ -233,7 +234,7 @@ def map_file(path: Path) -> Iterator[Document]:
     Raises
     ------
     NotAModel
-        If there is nothing to map: no regular file, or an empty one.
+        If it is not a regular file, or empty.
     OSError
         If the file cannot be read.
     """

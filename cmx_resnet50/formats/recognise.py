@@ -1,8 +1,17 @@
-"""What a file is by its first bytes, not by its name; and, if no model, what it looks like."""
+"""Detect a file's format by its first bytes, not by its name, and describe what is not a model.
+
+A format is one row of `_FORMATS`: its name, how its files begin, and the module that reads them.
+"""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
+from importlib import import_module
+from pathlib import Path
+from typing import NamedTuple, cast
+
+from cmx_resnet50.formats.facts import ModelFacts
 
 HEAD = 4096
 """Bytes from the start of a file that are enough to recognise it."""
@@ -27,29 +36,55 @@ _TITLE = re.compile(rb"<title[^>]*>\s*(.*?)\s*</title", re.IGNORECASE | re.DOTAL
 _TEXT_CONTROLS = frozenset(b"\t\n\r\f")
 
 
-def recognise(head: bytes) -> str | None:
-    """Return the format of a model (`ModelFacts.format`) by a file's first `HEAD` bytes, or None.
+class _Format(NamedTuple):
+    """A format: its name, its reader's module below this package, and the test of a head."""
 
-    Only the readers that may be meant are imported.
-    """
-    if head[4:8] == b"TFL3":
-        return "tflite"
-    if head.startswith(b"7767517"):
-        return "ncnn"
+    name: str
+    module: str
+    matches: Callable[[bytes], bool]
+
+
+def _is_pytorch(head: bytes) -> bool:
     is_pickle = head[:1] == b"\x80" and head[1:2] in (b"\x01", b"\x02", b"\x03", b"\x04", b"\x05")
-    if is_pickle or head.startswith(b"PK\x03\x04") or head[257:262] == b"ustar":
-        return "pytorch"
+    return is_pickle or head.startswith(b"PK\x03\x04") or head[257:262] == b"ustar"
+
+
+def _is_onnx(head: bytes) -> bool:
     from cmx_resnet50.formats import onnx
 
-    if onnx.sniff(head):
-        return "onnx"
+    return onnx.sniff(head)
+
+
+def _is_tensorflow(head: bytes) -> bool:
     from cmx_resnet50.formats import tensorflow
 
-    return "tensorflow" if tensorflow.sniff(head) else None
+    return tensorflow.sniff(head)
+
+
+_FORMATS = (
+    _Format("tflite", "tflite", lambda head: head[4:8] == b"TFL3"),
+    _Format("ncnn", "ncnn.reader", lambda head: head.startswith(b"7767517")),
+    _Format("pytorch", "pytorch.reader", _is_pytorch),
+    _Format("onnx", "onnx", _is_onnx),
+    _Format("tensorflow", "tensorflow", _is_tensorflow),
+)
+"""In the order of the tests: the last two import a module for theirs."""
+
+
+def recognise(head: bytes) -> str | None:
+    """Return the format (`ModelFacts.format`) by a file's first `HEAD` bytes, or None."""
+    return next((row.name for row in _FORMATS if row.matches(head)), None)
+
+
+def reader_of(name: str) -> Callable[[Path], ModelFacts]:
+    """Return the function that reads the facts of a file of the format `name`."""
+    module = next(row.module for row in _FORMATS if row.name == name)
+    reader = import_module(f"cmx_resnet50.formats.{module}")
+    return cast(Callable[[Path], ModelFacts], reader.read_facts)
 
 
 def describe(head: bytes) -> str:
-    """Say in words what a file looks like that no reader recognises."""
+    """Describe a file that no reader recognises."""
     if not head:
         return "an empty file"
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip()
@@ -61,7 +96,7 @@ def describe(head: bytes) -> str:
     if text[:1] in (b"{", b"["):
         return "JSON" + _quote(text)
     if head.startswith(_LFS_POINTER):
-        return "a Git LFS pointer, which stands for the file"
+        return "a Git LFS pointer in place of the file"
     for magic, name in _ARCHIVES.items():
         if head.startswith(magic):
             return name

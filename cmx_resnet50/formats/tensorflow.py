@@ -1,7 +1,7 @@
 """The reader of TensorFlow frozen graphs (a GraphDef in one file), without TensorFlow.
 
-A frozen graph is a list of nodes; the weights lie in the attribute ``value`` of its Const nodes
-and are stepped over. The numbers of fields and types are those of TensorFlow's ``graph.proto``,
+A frozen graph is a list of nodes; the weights are in the attribute ``value`` of its Const nodes
+and are skipped. The numbers of fields and types are those of TensorFlow's ``graph.proto``,
 ``node_def.proto``, ``attr_value.proto``, ``tensor.proto``, ``tensor_shape.proto``,
 ``types.proto`` and ``versions.proto`` (https://github.com/tensorflow/tensorflow).
 """
@@ -101,7 +101,7 @@ class _Graph:
 
 
 def sniff(head: bytes) -> bool:
-    """Tell from the first bytes of a file whether it is meant as a TensorFlow graph."""
+    """Detect a TensorFlow graph by the first bytes of the file."""
     fields = peek(head)
     if not fields or any(_GRAPH_FIELDS.get(found.number) != found.wire for found in fields):
         return False
@@ -120,12 +120,12 @@ def sniff(head: bytes) -> bool:
 
 
 def read_facts(path: Path) -> ModelFacts:
-    """Read what a frozen graph says of itself, without its weights.
+    """Read the facts of a frozen graph, without its weights.
 
     Raises
     ------
     NotAModel
-        If there is no file with content at `path`.
+        If `path` is not a regular file, or empty.
     Damaged
         If the file contradicts the format: cut, altered or hostile.
     OSError
@@ -161,7 +161,7 @@ def read_facts(path: Path) -> ModelFacts:
 
 
 def producer_of(edge: str) -> tuple[str, int | None]:
-    """Split a node's input into the node that makes it and the port, None for mere control."""
+    """Split a node's input into the node that produces it and the port, None for control only."""
     if edge.startswith("^"):
         return edge[1:], None
     name, colon, port = edge.rpartition(":")
@@ -205,7 +205,7 @@ def read_attributes(document: Document, node: Node) -> Mapping[str, Field]:
 
 
 def read_shape(document: Document, record: Field) -> tuple[int | None, ...] | None:
-    """Read a TensorShapeProto; None stands for an unknown rank or, inside, for an unknown size."""
+    """Read a TensorShapeProto; None is an unknown rank or, inside, an unknown size."""
     sizes: list[int | None] = []
     unknown = False
     for item in document.fields(record):
@@ -223,7 +223,7 @@ def read_shape(document: Document, record: Field) -> tuple[int | None, ...] | No
 
 
 def read_constant(document: Document, node: Node, value: Field) -> Constant:
-    """Read the record of a Const node's tensor, and hold the length of its data against its shape.
+    """Read the record of a Const node's tensor, and compare the length of its data with its shape.
 
     Raises
     ------
@@ -232,7 +232,7 @@ def read_constant(document: Document, node: Node, value: Field) -> Constant:
     """
     tensor = document.only(value, 8)
     if tensor is None:
-        raise Damaged(f"the constant {node.name!r} holds no tensor", value.at)
+        raise Damaged(f"the constant {node.name!r} has no tensor", value.at)
     dtype = 0
     dims: tuple[int | None, ...] | None = ()
     content: int | None = None
@@ -251,10 +251,10 @@ def read_constant(document: Document, node: Node, value: Field) -> Constant:
     if len(sizes) != len(dims) or math.prod(sizes) >> 63:
         raise Damaged(f"the constant {node.name!r} has an impossible shape", tensor.at)
     constant = Constant(dtype, sizes)
-    # Without tensor_content the values stand in lists, where the last one repeats to the end.
+    # Without tensor_content the values are in lists, where the last one repeats to the end.
     if content and _DTYPES[dtype][1] and content != constant.size:
         raise Damaged(
-            f"the constant {node.name!r} holds {content:,} bytes, its shape {list(sizes)} and type"
+            f"the constant {node.name!r} has {content:,} bytes, its shape {list(sizes)} and type"
             f" {_DTYPES[dtype][0]} need {constant.size:,}",
             tensor.at,
         )
@@ -262,7 +262,7 @@ def read_constant(document: Document, node: Node, value: Field) -> Constant:
 
 
 def _looks_like(pattern: re.Pattern[str], head: bytes, node: Field, part: Field) -> bool:
-    """Whether the text `part` inside `node` matches, as far as `head` holds it."""
+    """Whether the text `part` inside `node` matches, as far as it is in `head`."""
     if part.wire != LENGTH:
         return False
     text = head[node.value + part.value : node.value + part.end]
@@ -300,7 +300,7 @@ def _read_graph(document: Document) -> _Graph:
 
 
 def _describe(document: Document, node: Node) -> TensorInfo:
-    """Return what a node's attributes tell of its first result."""
+    """Return name, shape and type of a node's first result, as far as its attributes have them."""
     attributes = read_attributes(document, node)
     record = None
     if "_output_shapes" in attributes:
@@ -314,7 +314,7 @@ def _describe(document: Document, node: Node) -> TensorInfo:
 
 
 def _read_dtype(document: Document, node: Node, attributes: Mapping[str, Field]) -> str | None:
-    # ArgMax's T is the type of what it reads; what it returns is int64 unless it says otherwise.
+    # ArgMax's T is its input's type; its output is int64 unless output_type says otherwise.
     keys = ("output_type",) if node.op == "ArgMax" else ("dtype", "DstT", "T")
     for key in keys:
         if key in attributes:
@@ -325,7 +325,7 @@ def _read_dtype(document: Document, node: Node, attributes: Mapping[str, Field])
 
 
 def _count_classes(graph: _Graph, outputs: list[TensorInfo]) -> int | None:
-    """Count classes by the shape of the scores or, where that is not told, by the last layer."""
+    """Count classes by the shape of the scores or, where that is unknown, by the last layer."""
     for output in outputs:
         if output.dtype is not None and "float" in output.dtype:
             classes = classes_of(output.shape)

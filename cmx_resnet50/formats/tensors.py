@@ -1,4 +1,4 @@
-"""What the readers of graphs conclude from shapes and types, the same way for every format."""
+"""Conclusions from shapes and types that are the same for every format."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _CHANNELS = (1, 3, 4)
 
 
 def layout_of(shapes: Sequence[Shape | None]) -> str | None:
-    """Return ``NCHW`` or ``NHWC`` from the first four-dimensional input, None if it does not tell.
+    """Return ``NCHW`` or ``NHWC`` of the first four-dimensional input, None if ambiguous.
 
     An image has 1, 3 or 4 channels, and is larger than that.
     """
@@ -34,10 +34,10 @@ def precision_of(bytes_by_dtype: Mapping[str, int]) -> str | None:
 
 
 def classes_of(shape: Shape | None) -> int | None:
-    """Return the number of classes in scores of this shape, None if it is no such shape.
+    """Return the number of classes in scores of this shape, None if it is not a row of scores.
 
     Scores are a row for each image, ``[N, classes]``; some networks leave axes of length 1 around
-    the classes. A row of one score is no classification.
+    the classes. A single score is not a classification.
     """
     if shape is None or len(shape) < 2:
         return None

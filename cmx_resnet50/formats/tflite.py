@@ -1,4 +1,4 @@
-"""The facts of a TensorFlow Lite file: a flatbuffer whose weights are stepped over.
+"""The reader of TensorFlow Lite files: flatbuffers whose weights are skipped.
 
 Field numbers and types are those of version 3 of TensorFlow Lite's schema (`schema.fbs`).
 """
@@ -44,8 +44,8 @@ _TYPES = {
     17: ("int4", 4),
     18: ("bfloat16", 16),
 }
-"""Element types by number: NumPy's name and bits of an element. The rest (13, 14: handles of
-variables, and what later schemas add) hold no weights that are read here."""
+"""Element types by number: NumPy's name and bits of an element. Others (13, 14: handles of
+variables, and what later schemas add) have no weights that are read here."""
 
 _RUNTIME = "min_runtime_version"
 _RUNTIME_BYTES = 32
@@ -53,21 +53,21 @@ _RUNTIME_BYTES = 32
 
 @dataclass(frozen=True)
 class _Weights:
-    """What the constant tensors of a file add up to."""
+    """The totals of the constant tensors of a file."""
 
     count: int
     by_dtype: Counter[str]
 
 
 def read_facts(path: Path) -> ModelFacts:
-    """Read what a TensorFlow Lite file says of itself, without its weights.
+    """Read the facts of a TensorFlow Lite file, without its weights.
 
     Raises
     ------
     NotAModel
-        If it is no TensorFlow Lite file of schema 3.
+        If it is not a TensorFlow Lite file of schema 3.
     Damaged
-        If an offset leads out of it, or a tensor and its bytes disagree.
+        If an offset points out of it, or a tensor and its bytes disagree.
     OSError
         If it cannot be read.
     """
@@ -77,15 +77,15 @@ def read_facts(path: Path) -> ModelFacts:
 
 def _facts(buffer: FlatBuffer) -> ModelFacts:
     if buffer.data[4:8] != _IDENTIFIER:
-        raise NotAModel("is no TensorFlow Lite file: it lacks the mark TFL3", 4)
+        raise NotAModel("is not a TensorFlow Lite file: it has no identifier TFL3", 4)
     model = buffer.root()
     schema = model.number(_VERSION, "<I")
     if schema != _SCHEMA:
-        raise NotAModel(f"is of schema {schema}; schema {_SCHEMA} is read", model.at)
+        raise NotAModel(f"has schema {schema}; only schema {_SCHEMA} is supported", model.at)
     runs = [_run(buffer, table) for table in model.tables(_BUFFERS)]
     graphs = [(graph, graph.tables(_TENSORS)) for graph in model.tables(_SUBGRAPHS)]
     if not graphs:
-        raise Damaged("holds no graph", model.at)
+        raise Damaged("contains no graph", model.at)
     main, tensors = graphs[0]
     inputs = _ends(main, _INPUTS, tensors)
     outputs = _ends(main, _OUTPUTS, tensors)
@@ -106,12 +106,12 @@ def _facts(buffer: FlatBuffer) -> ModelFacts:
 
 
 def _run(buffer: FlatBuffer, table: Table) -> Vector | None:
-    """Return where the bytes of a buffer lie: in it, or, in files over 2 GB, behind the graph."""
+    """Return the place of a buffer's bytes: in it or, in files over 2 GB, after the graph."""
     far = table.number(_FAR_OFFSET, "<Q")
     if far > 1:
         run = Vector(far, table.number(_FAR_SIZE, "<Q"), 1)
         if run.end > buffer.size:
-            raise Damaged("a buffer reaches beyond the file: it is cut", table.at)
+            raise Damaged("a buffer exceeds the file: it is cut", table.at)
         return run
     return table.run(_DATA)
 
@@ -131,14 +131,14 @@ def _info(tensor: Table) -> TensorInfo:
     shape: Shape | None = tensor.numbers(_SHAPE)
     signature = tensor.numbers(_SIGNATURE)
     if signature is not None and shape is not None and len(signature) == len(shape):
-        # The shape tells one example of what the signature leaves open.
+        # The shape is one example of what the signature allows.
         shape = tuple(None if size < 0 else size for size in signature)
     dtype, _ = _TYPES.get(tensor.number(_TYPE, "<b"), (None, None))
     return TensorInfo(tensor.text(_NAME) or "", shape, dtype)
 
 
 def _weights(tensors: list[Table], runs: list[Vector | None], size: int) -> _Weights:
-    """Add up the tensors that have bytes in the file, each held against its shape.
+    """Add up the tensors that have bytes in the file, each compared with its shape.
 
     Raises
     ------
@@ -177,7 +177,7 @@ def _weights(tensors: list[Table], runs: list[Vector | None], size: int) -> _Wei
 
 
 def _metadata(buffer: FlatBuffer, model: Table, runs: list[Vector | None]) -> dict[str, str]:
-    """Return the description and the least runtime that can run the file, as far as told."""
+    """Return the description and the minimal runtime, as far as the file states them."""
     metadata = {}
     description = model.text(_DESCRIPTION)
     if description:

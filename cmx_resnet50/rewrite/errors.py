@@ -1,4 +1,4 @@
-"""The error of this room, apart so that both its halves can import it."""
+"""The error of all rewriters, in a module that each of them can import."""
 
 from __future__ import annotations
 
@@ -6,4 +6,4 @@ from cmx_resnet50.errors import Resnet50Error
 
 
 class ReshapeError(Resnet50Error):
-    """A model that cannot be given the batch size asked for; the text says why."""
+    """A model that cannot be given the requested batch size; the text says why."""

@@ -2,8 +2,8 @@
 
 The graph without its weights is a model of some 100 KB, in which each weight is an input. The
 ``onnx`` package infers every shape of it and checks it in milliseconds. Then only the records of
-inputs, outputs and inner values are replaced in the file: nodes, weights, operator sets and all
-else stay what they are, byte for byte.
+inputs, outputs and inner values are replaced in the file; nodes, weights, operator sets and
+everything else stay the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ _MAX_SKELETON = 256 << 20
 
 
 class _Layout(NamedTuple):
-    """Where the parts of a model lie in its file."""
+    """The parts of a model, as fields of its file."""
 
     model: list[Field]
     graph: Field
@@ -67,14 +67,14 @@ def _read_layout(document: Document) -> _Layout:
     model = list(document.fields())
     graphs = [field for field in model if field.number == _GRAPH]
     if len(graphs) != 1:
-        raise Damaged(f"holds {len(graphs)} graphs")
+        raise Damaged(f"contains {len(graphs)} graphs")
     parts = list(document.fields(graphs[0]))
     weights = {}
     for part in parts:
         if part.number == _INITIALIZER:
             tensor = read_tensor(document, part)
             if tensor.external:
-                raise ReshapeError("its weights lie in another file")
+                raise ReshapeError("its weights are in another file")
             if document.payload(part) > _SMALL:
                 weights[part] = tensor
     return _Layout(model, graphs[0], parts, weights)
@@ -88,7 +88,7 @@ def _read_skeleton(document: Document, layout: _Layout) -> onnx.ModelProto:
     kept = [part for part in layout.parts if part not in layout.weights]
     around = [field for field in layout.model if field.number != _GRAPH]
     if sum(field.end - field.at for field in (*kept, *around)) > _MAX_SKELETON:
-        raise ReshapeError("it holds too much beside its initializers")
+        raise ReshapeError("too much of it is not initializers")
     graph = b"".join(document.data[part.at : part.end] for part in kept)
     rest = b"".join(document.data[field.at : field.end] for field in around)
     try:
@@ -135,7 +135,7 @@ def _infer(model: onnx.ModelProto, weights: set[str], batch: int) -> onnx.ValueI
     graph.output.extend(inferred.graph.output)
     for value in inferred.graph.value_info:
         record = graph.value_info.add()
-        # Keep what else the file says of the value, say a comment.
+        # Keep other fields of the value, a comment for example.
         record.CopyFrom(annotations.get(value.name, value))
         record.type.CopyFrom(value.type)
     for name, value in annotations.items():
@@ -156,21 +156,23 @@ def _set_batch(graph: onnx.GraphProto, constants: set[str], batch: int) -> onnx.
     first, *rest = image.type.tensor_type.shape.dim
     if any(dim.dim_value < 1 for dim in rest):
         shown = _shown(image)
-        raise ReshapeError(f"its input {image.name!r} leaves more open than the batch: {shown}")
+        raise ReshapeError(f"its input {image.name!r} leaves more unknown than the batch: {shown}")
     first.dim_value = batch
     return image
 
 
 def _require_batch(graph: onnx.GraphProto, batch: int) -> None:
-    """Hold every inferred shape against the batch size.
+    """Compare every inferred shape with the batch size.
 
-    Inference takes the numbers in a Reshape as they stand, and a constant may have been made for
+    Inference takes the numbers in a Reshape as they are, and a constant may have been made for
     another batch: both show in a count of elements or in an output.
     """
     values = {value.name: value for value in (*graph.input, *graph.value_info, *graph.output)}
     for value in (*graph.value_info, *graph.output):
         if value.type.HasField("tensor_type") and _elements(value) is None:
-            raise ReshapeError(f"the shape of its value {value.name!r} stays open: {_shown(value)}")
+            raise ReshapeError(
+                f"the shape of its value {value.name!r} stays unknown: {_shown(value)}"
+            )
     for node in graph.node:
         if node.op_type in ("Reshape", "Flatten") and node.domain in ("", "ai.onnx"):
             taken, given = values.get(node.input[0]), values.get(node.output[0])

@@ -1,6 +1,6 @@
-"""A PyTorch state_dict moved into the zip container that today's `torch.load` reads safely.
+"""A PyTorch state_dict rewritten into the zip container that today's `torch.load` reads safely.
 
-The published ResNet-50 weights lie in the tar container of PyTorch 0.1, which
+The published ResNet-50 weights are in the tar container of PyTorch 0.1, which
 `torch.load(weights_only=True)`, the default since 2.6, refuses. The tensors are copied byte for
 byte; the same source gives the same bytes. PyTorch is not needed.
 """
@@ -17,13 +17,13 @@ from typing import BinaryIO
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.formats.facts import FormatError
 from cmx_resnet50.formats.protobuf import map_file
-from cmx_resnet50.formats.pytorch import state_dict
 from cmx_resnet50.formats.pytorch.containers import Contents, read_contents
+from cmx_resnet50.formats.pytorch.reader import state_dict
 from cmx_resnet50.formats.pytorch.records import StorageRecord, TensorRecord
 
 _ROOT = "archive"
 _ALIGNMENT = 64
-"""Storages begin at multiples of so many bytes, so that they can be used where they are mapped."""
+"""Storages begin at multiples of so many bytes, so that a memory map of them can be used."""
 
 _CHUNK = 1 << 20
 _LOCAL_HEADER = 30
@@ -35,23 +35,23 @@ _CONVERTED = ("tar", "pickle")
 
 
 class ConversionError(Resnet50Error):
-    """A file that cannot be converted, and why."""
+    """A file that cannot be converted; the text says why."""
 
 
 def convert(source: Path, dest: Path) -> None:
     """Write the tensors of the state_dict `source`, in a tar or legacy pickle, as a zip at `dest`.
 
-    `dest` appears under its name only when it is whole; a file that is there already is replaced.
+    `dest` appears under its name only when it is complete; an existing file is replaced.
 
     Raises
     ------
     ConversionError
-        If `source` is no such state_dict, is damaged, or is `dest` itself.
+        If `source` is not such a state_dict, is damaged, or is `dest` itself.
     OSError
         If a file cannot be read or written.
     """
     if dest.exists() and dest.samefile(source):
-        raise ConversionError(f"{source} cannot be converted onto itself: name another file")
+        raise ConversionError(f"{source} cannot be converted onto itself: choose another file")
     try:
         with map_file(source) as document:
             contents = read_contents(document.data)
@@ -59,20 +59,20 @@ def convert(source: Path, dest: Path) -> None:
             _publish(document.data, tensors, dest)
     except FormatError as error:
         raise ConversionError(
-            f"{source} cannot be converted: {error}. Expected is a PyTorch state_dict in the tar or"
-            f" legacy pickle container; `cmx-resnet50 inspect {source}` tells what it is."
+            f"{source} cannot be converted: {error}. Expected a PyTorch state_dict in the tar or"
+            f" legacy pickle container. Details: run cmx-resnet50 inspect {source}"
         ) from error
 
 
 def _convertible(source: Path, contents: Contents) -> dict[str, TensorRecord]:
     if contents.container == "zip":
-        raise ConversionError(f"{source} is in the zip container already: use it as it is")
+        raise ConversionError(f"{source} is already in the zip container: use it as it is")
     if contents.container not in _CONVERTED:
         raise ConversionError(f"{source} is {contents.container}, not a state_dict")
     tensors = state_dict(contents)
     if not isinstance(contents.value, dict) or not tensors or len(tensors) != len(contents.value):
         raise ConversionError(
-            f"{source} is no state_dict: it holds more or less than named tensors"
+            f"{source} is not a state_dict: it contains something other than named tensors"
         )
     return tensors
 

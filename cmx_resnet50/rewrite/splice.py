@@ -1,7 +1,7 @@
-"""Write a file made of pieces of another and of a few new bytes, with as little work as can be.
+"""Write a file from extents of another and a few new bytes.
 
-Pieces of the source are moved by ``copy_file_range``, which never brings them into this process
-and, on file systems that can, shares them between the two files.
+Extents of the source are copied by ``copy_file_range``, which never maps them into this process
+and, on file systems that support it, shares them between the two files.
 """
 
 from __future__ import annotations
@@ -95,7 +95,7 @@ def _copy_in_kernel(reader: BinaryIO, writer: BinaryIO, extent: Extent) -> int:
                 reader.fileno(), writer.fileno(), extent.end - position, offset_src=position
             )
         except OSError:
-            # Some pairs of file systems cannot. A real fault, say a full disk, comes again below.
+            # Not supported between some file systems. A real error, a full disk say, recurs below.
             return position
         if not count:
             return position

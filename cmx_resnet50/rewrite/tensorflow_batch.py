@@ -1,9 +1,9 @@
 """Fix the batch size of a TensorFlow frozen graph, without TensorFlow.
 
-TensorFlow infers every shape itself when it imports a graph; what a file says of shapes is the
+TensorFlow infers every shape itself when it imports a graph; the shapes in a file are the
 attribute ``shape`` of the Placeholder, which stays a Placeholder, and, in some files, the
-annotation ``_output_shapes``, which an import holds against what it infers. These sizes are
-replaced; all else, the weights above all, stays what it is, byte for byte.
+annotation ``_output_shapes``, which an import compares with what it infers. These sizes are
+replaced; everything else, the weights above all, stays the same, byte for byte.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ _FIRST_RESULT_ONLY = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatc
 
 @dataclass
 class _Sizes:
-    """Where the batch size stands in a file, and the fields that lie around these places."""
+    """The fields of a file that are the batch size, and those around them."""
 
     places: set[Field] = field(default_factory=set)
     around: set[Field] = field(default_factory=set)
@@ -97,12 +97,12 @@ def _batch_of(document: Document, image: Node) -> int | None:
     shape = None if record is None else read_shape(document, record)
     if not shape:
         raise ReshapeError(
-            f"its Placeholder {image.name!r} does not tell how many dimensions it has"
+            f"its Placeholder {image.name!r} does not state how many dimensions it has"
         )
     if any(size is None or size < 1 for size in shape[1:]):
         shown = ["?" if size is None else size for size in shape]
         raise ReshapeError(
-            f"its Placeholder {image.name!r} leaves more open than the batch: {shown}"
+            f"its Placeholder {image.name!r} leaves more unknown than the batch: {shown}"
         )
     return shape[0]
 
@@ -134,7 +134,7 @@ def _carriers(graph: dict[str, Node], image: Node) -> set[str]:
 def _require_free(
     document: Document, graph: dict[str, Node], carriers: set[str], batch: int
 ) -> None:
-    """Refuse a graph in which a Reshape of the data has another batch than asked as a constant."""
+    """Reject a graph in which a Reshape of the data has another batch as a constant."""
     for name in carriers:
         node = graph[name]
         if node.op != "Reshape" or len(node.inputs) < 2:
@@ -148,7 +148,7 @@ def _require_free(
 
 
 def _numbers(document: Document, constant: Node) -> list[int]:
-    """Return the numbers in a constant of integers that is meant as a shape."""
+    """Return the numbers in a constant of integers that is used as a shape."""
     value = read_attributes(document, constant).get("value")
     tensor = None if value is None else document.only(value, _TENSOR)
     if tensor is None:
@@ -175,9 +175,9 @@ def _numbers(document: Document, constant: Node) -> list[int]:
 def _find_sizes(
     document: Document, record: Field, node: Node, known: tuple[int | None, ...], found: _Sizes
 ) -> None:
-    """Add to `found` each batch size that stands in the attributes of a node.
+    """Add to `found` each batch size in the attributes of a node.
 
-    `record` is the field of the node, `known` is what may stand in the place of the batch size.
+    `record` is the field of the node, `known` the values that may be in place of the batch size.
     """
     for entry in node.attributes:
         key = document.only(entry, 1)
@@ -199,11 +199,11 @@ def _find_sizes(
         for shape in shapes:
             sizes = read_shape(document, shape)
             if sizes is None or None in sizes[1:]:
-                raise ReshapeError(f"the shape of its node {node.name!r} stays open")
+                raise ReshapeError(f"the shape of its node {node.name!r} stays unknown")
             if not sizes or sizes[0] not in known:
                 raise ReshapeError(
                     f"something inside binds another batch: the result of its node {node.name!r} is"
-                    f" said to have the shape {list(sizes)}"
+                    f" declared with the shape {list(sizes)}"
                 )
             found.places.add(next(item for item in document.fields(shape) if item.number == _DIM))
             found.around.update((*holders, shape))

@@ -112,7 +112,7 @@ def test_user_url_is_not_answered_by_the_cache(
     ("content", "said"),
     [
         (b"<!DOCTYPE html><title>Sign in</title>", "Sign in"),
-        (b"other bytes", "is no model"),
+        (b"other bytes", "is not a model"),
         (b"", "empty"),
     ],
 )

@@ -17,13 +17,13 @@ from pathlib import Path
 from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import FormatError
 
-start = time.perf_counter()
+start = time.process_time()
 try:
     read_facts(Path(sys.argv[1]))
     outcome = "facts"
 except FormatError as error:
     outcome = type(error).__name__
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 # VmHWM and not ru_maxrss, which a process inherits from the one that started it.
 status = Path("/proc/self/status").read_text().split()
 print(outcome, seconds, int(status[status.index("VmHWM:") + 1]) / 1024)
@@ -31,7 +31,7 @@ print(outcome, seconds, int(status[status.index("VmHWM:") + 1]) / 1024)
 
 
 def cost_of_reading(path: Path) -> tuple[str, float, float]:
-    """Read `path` in a process of its own; return the outcome, seconds, and peak memory in MB."""
+    """Read `path` in a process of its own; return the outcome, CPU seconds, and peak MB."""
     done = subprocess.run(
         [sys.executable, "-c", _COST, str(path)], capture_output=True, text=True, check=True
     )

@@ -10,8 +10,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from cmx_resnet50 import dummy
-from cmx_resnet50.formats import ncnn, read_facts
+from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import Damaged, FormatError, ModelFacts, NotAModel, TensorInfo
+from cmx_resnet50.formats.ncnn import reader
 from tests.formats.messages import cost_of_reading
 
 ONE_FOLDER = [HealthCheck.function_scoped_fixture]
@@ -106,8 +107,8 @@ def test_half_a_pair(tmp_path: Path, left: str) -> None:
     param = pair(tmp_path)
     other = {".param": ".bin", ".bin": ".param"}[left]
     param.with_suffix(other).unlink()
-    with pytest.raises(NotAModel, match=rf"model\{other} is not beside it"):
-        ncnn.read_facts(param.with_suffix(left))
+    with pytest.raises(NotAModel, match=rf"model\{other} is not next to it"):
+        reader.read_facts(param.with_suffix(left))
 
 
 @pytest.mark.parametrize("change", [-4, -1, 1, 4, 4096])
@@ -122,25 +123,25 @@ def test_weights_of_another_length(tmp_path: Path, change: int) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "reason"),
     [
-        ("4 4", "5 4", "says 5 layers and has 4"),
-        ("4 4", "4 9", "says 9 blobs and has 4"),
+        ("4 4", "5 4", "declares 5 layers and has 4"),
+        ("4 4", "4 9", "declares 9 blobs and has 4"),
         ("4 4", "4", "lacks the numbers"),
-        ("4 4", "x 4", "whole number"),
-        ("1 1 in0 1 0=2", "1 1 nowhere 1 0=2", "takes 'nowhere', which nothing gives"),
-        ("1 1 2 out0", "1 1 2 1", "gives '1' a second time"),
-        ("1 1 2 out0", "1 900000000 2 out0", "fewer blobs than it says"),
-        ("1 1 2 out0", "-1 1 2 out0", "fewer blobs than it says"),
+        ("4 4", "x 4", "in place of an integer"),
+        ("1 1 in0 1 0=2", "1 1 nowhere 1 0=2", "reads 'nowhere', which no layer produces"),
+        ("1 1 2 out0", "1 1 2 1", "produces '1' a second time"),
+        ("1 1 2 out0", "1 900000000 2 out0", "fewer blobs than it declares"),
+        ("1 1 2 out0", "-1 1 2 out0", "fewer blobs than it declares"),
         ("BatchNorm", "BatchNorn", "'BatchNorn', unknown here"),
-        ("0=7", "0=-7", "no count"),
-        ("0=7", "0=99999999999", "no count"),
-        ("0=7", "0=" + "9" * 5000, "whole number"),
-        ("0=7", "0=7.0", "no whole number"),
-        ("0=7", "0=1.e.5", "no number"),
-        ("0=7", "77=7", "parameter that is none"),
-        ("0=7", "07", "parameter that is none"),
-        ("=2,0.5,6e0", "=3,0.5,6e0", "another length than it says"),
+        ("0=7", "0=-7", "not a count"),
+        ("0=7", "0=99999999999", "not a count"),
+        ("0=7", "0=" + "9" * 5000, "in place of an integer"),
+        ("0=7", "0=7.0", "not an integer"),
+        ("0=7", "0=1.e.5", "not a number"),
+        ("0=7", "77=7", "an invalid parameter"),
+        ("0=7", "07", "an invalid parameter"),
+        ("=2,0.5,6e0", "=3,0.5,6e0", "another length than it declares"),
         ("2=133", "2=2000000000", "claim 8,000,000,004 bytes"),
-        ("InnerProduct fc 1 1", "InnerProduct fc", "fewer blobs|whole number"),
+        ("InnerProduct fc 1 1", "InnerProduct fc", "fewer blobs|place of an integer"),
     ],
 )
 def test_contradictions_are_refused(tmp_path: Path, old: str, new: str, reason: str) -> None:
@@ -169,7 +170,7 @@ def test_hostile_graphs_cost_little(tmp_path: Path) -> None:
 def test_cut_graphs_are_refused(tmp_path: Path, length: int) -> None:
     path = pair(tmp_path, GRAPH[:length])
     with pytest.raises(FormatError):
-        ncnn.read_facts(path)
+        reader.read_facts(path)
 
 
 @settings(max_examples=400, deadline=None, suppress_health_check=ONE_FOLDER)
@@ -181,7 +182,7 @@ def test_altered_bytes_end_in_facts_or_a_refusal(tmp_path: Path, data: st.DataOb
         target[at] ^= data.draw(st.integers(0, 255))
     path = pair(tmp_path, bytes(graph), bytes(held))
     try:
-        facts = ncnn.read_facts(path)
+        facts = reader.read_facts(path)
     except FormatError as error:
         assert error.reason
     else:

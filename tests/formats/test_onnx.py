@@ -410,7 +410,7 @@ def test_check_tells_the_reason(tmp_path: Path) -> None:
     model.graph.output[1].type.tensor_type.shape.dim[1].dim_value = 7
     onnx.save(model, str(path))
     assert read_facts(path).classes == 7
-    with pytest.raises(Damaged, match=r"checker of the onnx package refuses it: .*1001"):
+    with pytest.raises(Damaged, match=r"rejected by the checker of the onnx package: .*1001"):
         check_onnx(path)
 
 

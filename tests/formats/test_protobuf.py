@@ -122,7 +122,7 @@ def test_any_bytes_are_fields_or_damaged(data: bytes) -> None:
         (b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f", "claims"),
         (b"\x0d\x00\x00\x00", "claims 4 bytes"),
         (b"\x09\x00\x00\x00\x00", "claims 8 bytes"),
-        (b"\xff\xff\xff\xff\xff\x01\x00", "cannot exist"),
+        (b"\xff\xff\xff\xff\xff\x01\x00", "invalid field number"),
     ],
 )
 def test_contradictions(data: bytes, reason: str) -> None:
@@ -172,11 +172,11 @@ def test_text_is_utf_8() -> None:
 
 def test_budget_of_fields() -> None:
     document = Document(b"\x08\x01" * (FIELD_BUDGET + 1))
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(Damaged, match="more than 250,000 fields"):
         for _ in document.fields():
             pass
-    assert time.perf_counter() - start < 1
+    assert time.process_time() - start < 1
 
 
 def test_budget_of_packed_numbers() -> None:

@@ -90,17 +90,17 @@ def test_parameter_is_its_tensor(tmp_path: Path) -> None:
 def test_checkpoint_is_told_from_a_state_dict(tmp_path: Path) -> None:
     inner = b"}" + text("w") + files.tensor(files.storage("w", 4, legacy=False), (4,)) + b"s"
     main = pickle(b"}(" + text("epoch") + integer(3) + text("state_dict") + inner + b"u")
-    with pytest.raises(NotAModel, match="checkpoint: its weights lie under 'state_dict'"):
+    with pytest.raises(NotAModel, match="checkpoint: its weights are under 'state_dict'"):
         facts_of(tmp_path, files.zipped(main, shapes={"w": (4,)}))
 
 
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (files.zipped(pickle(b"}")), "no weights by name"),
-        (files.legacy(pickle(integer(3)), {}), "no weights by name"),
-        (pickle(b"}"), "begins like none of PyTorch's containers"),
-        (files.magic().replace(b"\x19.", b"\x18."), "begins like none of PyTorch's containers"),
+        (files.zipped(pickle(b"}")), "no named weights"),
+        (files.legacy(pickle(integer(3)), {}), "no named weights"),
+        (pickle(b"}"), "is not one of PyTorch's containers"),
+        (files.magic().replace(b"\x19.", b"\x18."), "is not one of PyTorch's containers"),
     ],
 )
 def test_files_without_weights_are_no_models(tmp_path: Path, raw: bytes, reason: str) -> None:
@@ -112,7 +112,7 @@ def test_other_zip_archives_are_no_models(tmp_path: Path) -> None:
     path = tmp_path / "model.npz"
     with zipfile.ZipFile(path, "w") as archive:
         archive.writestr("weights.npy", bytes(100))
-    with pytest.raises(NotAModel, match=r"lacks a data\.pkl"):
+    with pytest.raises(NotAModel, match=r"has no data\.pkl"):
         read_facts(path)
 
 
@@ -123,7 +123,7 @@ def test_tensor_may_not_reach_beyond_its_storage(tmp_path: Path) -> None:
             integer(0) + b"(" + integer(4),
             integer(offset) + b"(" + b"".join(map(integer, shape)),
         ).replace(b"(" + integer(1) + b"t", b"(" + integer(1) * len(shape) + b"t")
-        with pytest.raises(Damaged, match="reaches beyond its 4 elements"):
+        with pytest.raises(Damaged, match="exceeds its 4 elements"):
             facts_of(
                 tmp_path, files.zipped(pickle(b"}" + text("a") + reach + b"s"), shapes={"a": (4,)})
             )

@@ -64,7 +64,7 @@ def test_another_format_than_asked(tmp_path: Path) -> None:
     path = tmp_path / "resnet50_v1.onnx"
     dummy.write("tensorflow", path, width=1)
     assert read_facts(path, "tensorflow").format == "tensorflow"
-    with pytest.raises(WrongFormat, match="is a model for tensorflow, asked was one for onnx"):
+    with pytest.raises(WrongFormat, match="is a model for tensorflow, expected one for onnx"):
         read_facts(path, "onnx")
 
 

@@ -252,5 +252,5 @@ def test_a_circle_ends(tmp_path: Path) -> None:
 
 
 def test_the_refusal_names_the_node(tmp_path: Path) -> None:
-    with pytest.raises(Damaged, match=r"the constant 'w' holds 4 bytes.*need 12"):
+    with pytest.raises(Damaged, match=r"the constant 'w' has 4 bytes.*need 12"):
         facts_of(tf_graph(IMAGE, tf_constant("w", (3,), bytes(4))), tmp_path)

@@ -116,9 +116,9 @@ def tiny(
         (lambda: tiny(inputs=(2,)), "names tensor 2 of 2"),
         (lambda: tiny(inputs=(-1,)), "names tensor -1 of 2"),
         (lambda: tiny(buffer=9), "names buffer 9 of 2"),
-        (lambda: b"\xff\xff\xff\x7fTFL3" + bytes(64), "leads out of the file"),
-        (lambda: bytes(4) + b"TFL3" + bytes(64), "leads out of the file"),
-        (lambda: b"\x08\0\0\0TFL3" + b"\0\0\0\x80" + bytes(64), "leads out of the file"),
+        (lambda: b"\xff\xff\xff\x7fTFL3" + bytes(64), "points out of the file"),
+        (lambda: bytes(4) + b"TFL3" + bytes(64), "points out of the file"),
+        (lambda: b"\x08\0\0\0TFL3" + b"\0\0\0\x80" + bytes(64), "points out of the file"),
     ],
 )
 def test_contradictions_are_refused(tmp_path: Path, raw: Callable[[], bytes], reason: str) -> None:
@@ -134,7 +134,7 @@ def test_other_schemas_are_refused(tmp_path: Path) -> None:
 def test_other_files_are_no_models(tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     path.write_bytes(b"<html>" + bytes(100))
-    with pytest.raises(NotAModel, match="lacks the mark TFL3"):
+    with pytest.raises(NotAModel, match="has no identifier TFL3"):
         tflite.read_facts(path)
 
 

@@ -1,4 +1,4 @@
-"""How many weights each kind of ncnn layer takes from the `.bin`, and in which order.
+"""How many weights each type of ncnn layer reads from the `.bin`, and in which order.
 
 Parameter numbers are those of ncnn's `load_param`, orders those of its `load_model`, for the
 layers that image classifiers are made of.
@@ -17,11 +17,11 @@ Value = int | float | tuple[int | float, ...]
 """Value of a parameter of a layer."""
 
 _WEIGHTS = 1 << 33
-"""Weights of one layer, more than any file holds."""
+"""Weights of one layer: more than any file has."""
 
 
 class Weights(NamedTuple):
-    """A run of weights: how many, and whether a tag in front of them tells their type."""
+    """A run of weights: how many, and whether a tag before them gives their type."""
 
     number: int
     tagged: bool
@@ -47,16 +47,16 @@ class Layer:
     at: int
 
     def integer(self, number: int, default: int = 0) -> int:
-        """Return a parameter that must be a whole number.
+        """Return a parameter that must be an integer.
 
         Raises
         ------
         Damaged
-            If it is something else.
+            If it is not.
         """
         value = self.values.get(number, default)
         if not isinstance(value, int):
-            raise Damaged(f"parameter {number} of layer {self.name!a} is no whole number", self.at)
+            raise Damaged(f"parameter {number} of layer {self.name!a} is not an integer", self.at)
         return value
 
     def size(self, number: int, default: int = 0) -> int:
@@ -65,21 +65,21 @@ class Layer:
         Raises
         ------
         Damaged
-            If it is negative, no whole number, or absurdly large.
+            If it is negative, not an integer, or absurdly large.
         """
         value = self.integer(number, default)
         if not 0 <= value < _WEIGHTS:
-            raise Damaged(f"parameter {number} of layer {self.name!a} is no count", self.at)
+            raise Damaged(f"parameter {number} of layer {self.name!a} is not a count", self.at)
         return value
 
 
 def weights_of(layer: Layer) -> list[Weights]:
-    """Return what a layer takes from the `.bin`, in order.
+    """Return what a layer reads from the `.bin`, in order.
 
     Raises
     ------
     Damaged
-        If its type is unknown here, so that the length of the `.bin` cannot be told.
+        If its type is unknown here, so that the length of the `.bin` cannot be computed.
     """
     if layer.kind in _WITHOUT:
         return []
@@ -94,7 +94,7 @@ def _plain(number: int) -> Weights:
 
 
 def _convolution(layer: Layer) -> list[Weights]:
-    if layer.integer(19):  # the weights come in as another blob
+    if layer.integer(19):  # the weights are an input blob
         return []
     return _matrix(layer, weights=6, bias=5, scales=layer.size(0))
 
@@ -134,7 +134,7 @@ def _batch_norm(layer: Layer) -> list[Weights]:
 
 
 def _scale(layer: Layer) -> list[Weights]:
-    if layer.integer(0) == -233:  # the factors come in as another blob
+    if layer.integer(0) == -233:  # the factors are an input blob
         return []
     return [_plain(layer.size(0))] * (2 if layer.integer(1) else 1)
 
@@ -206,4 +206,4 @@ _WITHOUT = frozenset(
         "UnaryOp",
     }
 )
-"""Types that take nothing from the `.bin`."""
+"""Types that read nothing from the `.bin`."""

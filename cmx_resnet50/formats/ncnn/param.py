@@ -1,7 +1,7 @@
-"""ncnn's graph: a text of one layer a line, read into layers, inputs and outputs.
+"""ncnn's graph: a text of one layer a line, parsed into layers, inputs and outputs.
 
-The first line is a magic number, the second tells how many layers and blobs follow, each further
-one is ``type name inputs outputs [blob names] [number=value]``, where an array is written as
+The first line is a magic number, the second the numbers of layers and blobs, each further one is
+``type name inputs outputs [blob names] [number=value]``, where an array is written as
 ``-23300-number=length,value,value``.
 """
 
@@ -18,17 +18,17 @@ _BYTES = 1 << 20
 _LAYERS = 20_000
 _WORDS = 100_000
 _WORD = 256
-"""Bytes of the text, lines and words in it; a ResNet-50 has 10 KB in 125 lines."""
+"""Limits of the text: bytes, lines, words, bytes of a word; a ResNet-50 has 10 KB in 125 lines."""
 
 _PARAMETERS = 32
 _ARRAY = 23300
 _DIGITS = 15
-"""ncnn reads at most so many letters of a number."""
+"""ncnn reads at most so many characters of a number."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """What a `.param` says."""
+    """The contents of a `.param`."""
 
     magic: int
     layers: tuple[Layer, ...]
@@ -44,44 +44,46 @@ def read_graph(data: bytes | mmap.mmap) -> Graph:
     NotAModel
         If it does not begin with ncnn's magic number.
     Damaged
-        If a line contradicts the format, or uses a blob that no line before it gives.
+        If a line contradicts the format, or uses a blob that no line before it produces.
     """
     if len(data) > _BYTES:
-        raise NotAModel(f"is too long for a graph of ncnn: {len(data):,} bytes", 0)
+        raise NotAModel(f"is too long for an ncnn graph: {len(data):,} bytes", 0)
     lines = _lines(data[:])
     if not lines or lines[0][1] != [b"%d" % MAGIC]:
-        raise NotAModel(f"is no graph of ncnn: it does not begin with {MAGIC}", 0)
+        raise NotAModel(f"is not an ncnn graph: it does not begin with {MAGIC}", 0)
     if len(lines) < 2 or len(lines[1][1]) != 2:
         raise Damaged("the graph lacks the numbers of its layers and blobs", len(data))
     at, words = lines[1]
     layer_count, blob_count = _integer(words[0], at), _integer(words[1], at)
     if len(lines) - 2 != layer_count:
         raise Damaged(
-            f"the graph says {layer_count:,} layers and has {len(lines) - 2:,}: it is cut", at
+            f"the graph declares {layer_count:,} layers and has {len(lines) - 2:,}: it is cut", at
         )
     layers, inputs = [], []
-    blobs: dict[str, bool] = {}  # whether a layer takes it
+    blobs: dict[str, bool] = {}  # whether a layer reads it
     for at, words in lines[2:]:
         layer, bottoms, tops = _layer(words, at)
         for bottom in bottoms:
             if bottom not in blobs:
-                raise Damaged(f"layer {layer.name!a} takes {bottom!a}, which nothing gives", at)
+                raise Damaged(f"layer {layer.name!a} reads {bottom!a}, which no layer produces", at)
             blobs[bottom] = True
         for top in tops:
             if top in blobs:
-                raise Damaged(f"layer {layer.name!a} gives {top!a} a second time", at)
+                raise Damaged(f"layer {layer.name!a} produces {top!a} a second time", at)
             blobs[top] = False
         if layer.kind == "Input":
             inputs += [TensorInfo(top, _input_shape(layer), "float32") for top in tops]
         layers.append(layer)
     if len(blobs) != blob_count:
-        raise Damaged(f"the graph says {blob_count:,} blobs and has {len(blobs):,}", lines[1][0])
+        raise Damaged(
+            f"the graph declares {blob_count:,} blobs and has {len(blobs):,}", lines[1][0]
+        )
     outputs = tuple(name for name, taken in blobs.items() if not taken)
     return Graph(MAGIC, tuple(layers), tuple(inputs), outputs)
 
 
 def _lines(content: bytes) -> list[tuple[int, list[bytes]]]:
-    """Return offset and words of each line that is not blank."""
+    """Return offset and words of each line that is not empty."""
     lines = []
     at = words_seen = 0
     for line in content.split(b"\n"):
@@ -96,14 +98,14 @@ def _lines(content: bytes) -> list[tuple[int, list[bytes]]]:
 
 
 def _layer(words: list[bytes], at: int) -> tuple[Layer, list[str], list[str]]:
-    """Return a layer with the names of the blobs that it takes and gives."""
+    """Return a layer with the names of the blobs that it reads and produces."""
     if len(words) < 4:
         raise Damaged("a line of the graph is cut", at)
     taken, given = _integer(words[2], at), _integer(words[3], at)
     first = 4 + taken
     last = first + given
     if taken < 0 or given < 0 or last > len(words):
-        raise Damaged("a line of the graph names fewer blobs than it says", at)
+        raise Damaged("a line of the graph names fewer blobs than it declares", at)
     names = [_name(word, at) for word in words[:2]]
     values: dict[int, Value] = {}
     for word in words[last:]:
@@ -124,12 +126,12 @@ def _parameter(word: bytes, at: int) -> tuple[int, Value]:
     if is_array:
         number = -number - _ARRAY
     if not equals or not 0 <= number < _PARAMETERS:
-        raise Damaged("a line of the graph has a parameter that is none", at)
+        raise Damaged("a line of the graph has an invalid parameter", at)
     if not is_array:
         return number, _value(text, at)
     length, *values = text.split(b",")
     if _integer(length, at) != len(values):
-        raise Damaged("an array of the graph has another length than it says", at)
+        raise Damaged("an array of the graph has another length than it declares", at)
     return number, tuple(_value(one, at) for one in values)
 
 
@@ -138,14 +140,14 @@ def _value(text: bytes, at: int) -> int | float:
         try:
             return float(text)
         except ValueError:
-            raise Damaged("a parameter of the graph is no number", at) from None
+            raise Damaged("a parameter of the graph is not a number", at) from None
     return _integer(text, at)
 
 
 def _integer(text: bytes, at: int) -> int:
     digits = text.removeprefix(b"-")
     if not digits.isdigit() or len(text) > _DIGITS:
-        raise Damaged("the graph has something else where a whole number must stand", at)
+        raise Damaged("the graph has something else in place of an integer", at)
     return int(text)
 
 
@@ -156,6 +158,6 @@ def _name(word: bytes, at: int) -> str:
 
 
 def _input_shape(layer: Layer) -> tuple[int, ...] | None:
-    """Return the shape of an input, channels first, None where the graph leaves it open."""
+    """Return the shape of an input, channels first, None where the graph does not fix it."""
     sizes = tuple(layer.size(number) for number in (2, 11, 1, 0))
     return tuple(size for size in sizes if size) or None

@@ -1,7 +1,7 @@
-"""The directories of tar and zip archives, read from a memory map without unpacking anything.
+"""The directories of tar and zip archives, read from a memory map without extracting anything.
 
-Only what PyTorch writes is read: plain files with relative names, in a tar of ustar headers or a
-zip whose entries do not overlap. Sizes, counts and names are checked before they are believed.
+Only what PyTorch writes is accepted: regular files with relative names, in a tar of ustar headers
+or a zip whose entries do not overlap. Sizes, counts and names are checked before they are used.
 Layouts: POSIX.1-2001 "ustar Interchange Format" and PKWARE's APPNOTE.TXT 6.3.
 """
 
@@ -25,7 +25,7 @@ _DIRECTORY_BYTES = 1 << 20
 
 INFLATED_ENTRY = 16 << 20
 INFLATED_ALL = 64 << 20
-"""Bytes that one deflated entry, and all of them, may claim to unpack to."""
+"""Bytes that one deflated entry, and all of them, may claim to inflate to."""
 
 _STORED, _DEFLATED = 0, 8
 _END, _END64, _END64_AT = b"PK\x05\x06", b"PK\x06\x06", b"PK\x06\x07"
@@ -43,11 +43,11 @@ class Member(NamedTuple):
     at : int
         Offset of its bytes in the archive.
     stored : int
-        Bytes it takes there.
+        Bytes it occupies there.
     size : int
-        Bytes it has when unpacked.
+        Bytes it has when inflated.
     deflated : bool
-        Whether its bytes are packed; otherwise they lie in the archive as they are.
+        Whether its bytes are compressed; otherwise they are stored as they are.
     """
 
     at: int
@@ -67,8 +67,8 @@ def tar_members(data: bytes | mmap.mmap) -> dict[str, Member]:
     Raises
     ------
     Damaged
-        If a header contradicts itself, a name leads out of the archive, an entry is no plain
-        file, or the archive is cut.
+        If a header contradicts itself, a name points out of the archive, an entry is not a
+        regular file, or the archive is cut.
     """
     members: dict[str, Member] = {}
     position = 0
@@ -86,11 +86,11 @@ def tar_members(data: bytes | mmap.mmap) -> dict[str, Member]:
         if kind == b"x":
             _check_pax(data, member)
         elif kind not in (b"0", b"\0"):
-            raise Damaged(f"{name} is no plain file in the tar archive", position)
+            raise Damaged(f"{name} is not a regular file in the tar archive", position)
         elif name in members:
-            raise Damaged(f"{name} stands twice in the tar archive", position)
+            raise Damaged(f"{name} occurs twice in the tar archive", position)
         elif len(members) == _TAR_MEMBERS:
-            raise Damaged(f"the tar archive holds more than {_TAR_MEMBERS} files", position)
+            raise Damaged(f"the tar archive has more than {_TAR_MEMBERS} files", position)
         else:
             members[name] = member
         position = member.at + -(-size // _BLOCK) * _BLOCK
@@ -102,8 +102,8 @@ def zip_members(data: bytes | mmap.mmap) -> dict[str, Member]:
     Raises
     ------
     Damaged
-        If the directory is missing, too large or contradicts the entries, entries overlap, unpack
-        to absurd sizes, are encrypted, or a name leads out of the archive.
+        If the directory is missing, too large or contradicts the entries, entries overlap, inflate
+        to absurd sizes, are encrypted, or a name points out of the archive.
     """
     start, size, count = _zip_directory(data)
     members: dict[str, Member] = {}
@@ -112,21 +112,23 @@ def zip_members(data: bytes | mmap.mmap) -> dict[str, Member]:
     for _ in range(count):
         name, member, header, position = _zip_entry(data, position, start + size)
         if name in members:
-            raise Damaged(f"{name} stands twice in the zip archive", header)
+            raise Damaged(f"{name} occurs twice in the zip archive", header)
         if member.deflated:
             inflated += member.size
             if member.size > INFLATED_ENTRY or inflated > INFLATED_ALL:
-                raise Damaged(f"{name} unpacks to {member.size:,} bytes: no weights do", header)
+                raise Damaged(
+                    f"{name} inflates to {member.size:,} bytes, more than any weights", header
+                )
         members[name] = member
         spans.append((header, member.end, name))
     if position != start + size:
-        raise Damaged("the directory of the zip archive has another length than it says", start)
+        raise Damaged("the directory of the zip archive has another length than it declares", start)
     spans.sort()
     for (_, end, name), (following, _, other) in pairwise(spans):
         if following < end:
             raise Damaged(f"{name} and {other} overlap in the zip archive", following)
     if spans and spans[-1][1] > start:
-        raise Damaged(f"{spans[-1][2]} reaches into the directory of the zip archive", start)
+        raise Damaged(f"{spans[-1][2]} overlaps the directory of the zip archive", start)
     return members
 
 
@@ -136,10 +138,10 @@ def unpack(data: bytes | mmap.mmap, member: Member, limit: int = INFLATED_ENTRY)
     Raises
     ------
     Damaged
-        If it is larger, or does not unpack to the size it says.
+        If it is larger, or does not inflate to its declared size.
     """
     if member.size > limit:
-        raise Damaged(f"claims {member.size:,} bytes where at most {limit:,} make sense", member.at)
+        raise Damaged(f"claims {member.size:,} bytes where at most {limit:,} are valid", member.at)
     packed = data[member.at : member.end]
     if not member.deflated:
         return packed
@@ -147,9 +149,9 @@ def unpack(data: bytes | mmap.mmap, member: Member, limit: int = INFLATED_ENTRY)
     try:
         content = inflater.decompress(packed, member.size + 1)
     except zlib.error as error:
-        raise Damaged(f"does not unpack: {error}", member.at) from None
+        raise Damaged(f"does not inflate: {error}", member.at) from None
     if len(content) != member.size:
-        raise Damaged(f"does not unpack to the {member.size:,} bytes it says", member.at)
+        raise Damaged(f"does not inflate to the declared {member.size:,} bytes", member.at)
     return content
 
 
@@ -157,7 +159,7 @@ def _check_name(raw: bytes, at: int) -> str:
     try:
         name = raw.decode()
     except UnicodeDecodeError:
-        raise Damaged("a name in the archive is no text", at) from None
+        raise Damaged("a name in the archive is not text", at) from None
     if (
         not name
         or not name.isprintable()
@@ -166,7 +168,7 @@ def _check_name(raw: bytes, at: int) -> str:
         or ":" in name
         or ".." in name.split("/")
     ):
-        raise Damaged(f"the archive holds the name {name[:80]!a}, which leads out of it", at)
+        raise Damaged(f"the archive contains the name {name[:80]!a}, which points out of it", at)
     return name
 
 
@@ -183,12 +185,12 @@ def _tar_header(header: bytes, at: int) -> tuple[str, int, bytes]:
 def _octal(field: bytes, at: int) -> int:
     digits = field.strip(b"\0 ")
     if not digits or digits.strip(b"01234567"):
-        raise Damaged("a number in the tar archive is none", at)
+        raise Damaged("a number in the tar archive is invalid", at)
     return int(digits, 8)
 
 
 def _check_pax(data: bytes | mmap.mmap, member: Member) -> None:
-    """Pass over what Python adds for times in fractions of a second; it may change nothing else."""
+    """Skip what Python adds for fractions of seconds in times; nothing else may change."""
     if member.size > _PAX_BYTES:
         raise Damaged("an extended header of the tar archive is too long", member.at)
     content = data[member.at : member.end]
@@ -228,7 +230,7 @@ def _zip_directory(data: bytes | mmap.mmap) -> tuple[int, int, int]:
 
 
 def _zip_entry(data: bytes | mmap.mmap, position: int, stop: int) -> tuple[str, Member, int, int]:
-    """Return name, member and header offset of the entry at `position`, and where the next is."""
+    """Return name, member and header offset of the entry at `position`, and the next position."""
     if position + _ENTRY_SIZE > stop or data[position : position + 4] != _ENTRY:
         raise Damaged("an entry of the zip archive's directory is altered", position)
     flags, method = struct.unpack_from("<2H", data, position + 8)
@@ -247,13 +249,13 @@ def _zip_entry(data: bytes | mmap.mmap, position: int, stop: int) -> tuple[str, 
     if flags & 1:
         raise Damaged(f"{name} is encrypted", position)
     if method not in (_STORED, _DEFLATED) or (method == _STORED and stored != size):
-        raise Damaged(f"{name} is packed in a way that PyTorch does not write", position)
+        raise Damaged(f"{name} is compressed in a way that PyTorch does not write", position)
     if header + _LOCAL_SIZE > len(data) or data[header : header + 4] != _LOCAL:
         raise Damaged(f"{name} is not where the zip archive's directory says", position)
     local_named, local_extra = struct.unpack_from("<2H", data, header + 26)
     begin = header + _LOCAL_SIZE
     if data[begin : begin + local_named] != raw_name:
-        raise Damaged(f"{name} has another name in front of its bytes", header)
+        raise Damaged(f"{name} has another name in its local header", header)
     at = begin + local_named + local_extra
     if at + stored > len(data):
         raise Damaged(f"{name} claims {stored:,} bytes: the zip archive is cut", header)
@@ -261,7 +263,7 @@ def _zip_entry(data: bytes | mmap.mmap, position: int, stop: int) -> tuple[str, 
 
 
 def _zip64(extra: bytes, numbers: tuple[int, int, int], at: int) -> tuple[int, int, int]:
-    """Return stored size, size and header offset with those that need 64 bits put in."""
+    """Return stored size, size and header offset, with those of 64 bits filled in."""
     position = 0
     while position + 4 <= len(extra):
         kind, length = struct.unpack_from("<2H", extra, position)

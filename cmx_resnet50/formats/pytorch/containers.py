@@ -1,6 +1,6 @@
-"""PyTorch's containers taken apart: which tensors a file holds, and where their bytes lie in it.
+"""PyTorch's containers: which tensors a file contains, and where their bytes are in it.
 
-Four kinds, told apart by their first bytes: the *tar* of PyTorch 0.1 (the published ResNet-50
+Four kinds, distinguished by their first bytes: the *tar* of PyTorch 0.1 (the published ResNet-50
 weights are one), the *legacy pickle* of 0.2 to 1.5, the *zip* since 1.6, and TorchScript, a zip
 that carries code. Layouts as `torch.serialization` reads them.
 """
@@ -41,7 +41,7 @@ _DIMENSIONS = 64
 
 @dataclass(frozen=True)
 class Contents:
-    """What a PyTorch file holds.
+    """The contents of a PyTorch file.
 
     Parameters
     ----------
@@ -59,9 +59,9 @@ class Contents:
 
 
 def container_of(head: bytes) -> str | None:
-    """Return ``tar``, ``pickle`` or ``zip`` from the first bytes of a file, None if it is neither.
+    """Return ``tar``, ``pickle`` or ``zip`` by the first bytes of a file, or None.
 
-    `head` should be 2 KB or the whole file; a zip may still be anything.
+    `head` should be 2 KB or the complete file; a zip may still be anything.
     """
     if head.startswith(_ZIP):
         return "zip"
@@ -76,14 +76,14 @@ def container_of(head: bytes) -> str | None:
 
 
 def read_contents(data: bytes | mmap.mmap) -> Contents:
-    """Read what a PyTorch file holds, without its weights.
+    """Read the contents of a PyTorch file, without its weights.
 
     Raises
     ------
     NotAModel
-        If it is none of the containers.
+        If it is not one of the containers.
     Damaged
-        If it contradicts itself, or a storage does not lie inside it as a whole.
+        If it contradicts itself, or a storage is not completely inside it.
     """
     container = container_of(data[:2048])
     if container == "tar":
@@ -92,7 +92,7 @@ def read_contents(data: bytes | mmap.mmap) -> Contents:
         return _read_legacy(data)
     if container == "zip":
         return _read_zip(data)
-    raise NotAModel("begins like none of PyTorch's containers (tar, pickle, zip)", 0)
+    raise NotAModel("is not one of PyTorch's containers (tar, pickle, zip)", 0)
 
 
 def _read_tar(data: bytes | mmap.mmap) -> Contents:
@@ -114,7 +114,7 @@ def _read_tar(data: bytes | mmap.mmap) -> Contents:
             found = tensors.get(int(persistent)) if len(persistent) < 24 else None
             if found is not None:
                 return found
-        raise Damaged("the pickle refers to a tensor that the file does not hold", at)
+        raise Damaged("the pickle refers to a tensor that the file does not contain", at)
 
     main = members["pickle"]
     value, end = PickleReader(data, TorchVocabulary(resolve)).load(main.at, main.end)
@@ -137,12 +137,12 @@ def _tar_storages(
     at = position
     views, position = plain.load(position, member.end)
     if not isinstance(views, list | tuple):
-        raise Damaged("the views of the storages are no list", at)
+        raise Damaged("the views of the storages are not a list", at)
     for view in views:
         target, root, offset, numel = _items(view, 4, at)
         whole = storages.get(storage_key(root, at))
         if whole is None:
-            raise Damaged("a view is of a storage that the file does not hold", at)
+            raise Damaged("a view is of a storage that the file does not contain", at)
         storages[storage_key(target, at)] = _part(whole, count(offset, at), count(numel, at), at)
     _check_end("storages", position, member)
     return storages
@@ -160,7 +160,7 @@ def _tar_tensors(
         at = position
         entry, position = plain.load(position, member.end)
         key, storage, _ = _items(entry, 3, at)
-        # The number of dimensions, 4 bytes that mean nothing, sizes, strides, offset.
+        # The number of dimensions, 4 unused bytes, sizes, strides, offset.
         (dimensions,) = _numbers(data, "<i", position, member.end)
         if not 0 <= dimensions <= _DIMENSIONS:
             raise Damaged(f"a tensor has {dimensions} dimensions", position)
@@ -206,7 +206,7 @@ def _read_legacy(data: bytes | mmap.mmap) -> Contents:
     at = position
     keys, position = plain.load(position, len(data))
     if not isinstance(keys, list | tuple) or len(keys) > _TENSORS:
-        raise Damaged("the keys of the storages are no list", at)
+        raise Damaged("the keys of the storages are not a list", at)
     for key in keys:
         storage = storages.get(storage_key(key, at))
         if storage is None or storage.at >= 0:
@@ -232,7 +232,7 @@ def _read_zip(data: bytes | mmap.mmap) -> Contents:
     members = zip_members(data)
     roots = [name.removesuffix("data.pkl") for name in members if name.endswith("/data.pkl")]
     if len(roots) != 1 or roots[0].count("/") != 1:
-        raise NotAModel("is a zip archive, but not one of PyTorch's: it lacks a data.pkl", 0)
+        raise NotAModel("is a zip archive, but not one of PyTorch's: it has no data.pkl", 0)
     root = roots[0]
     order = members.get(f"{root}byteorder")
     if order is not None and unpack(data, order, limit=16).strip() != b"little":
@@ -257,7 +257,7 @@ def _zip_pickle(
             raise Damaged(f"the zip archive lacks the storage {str(key)[:80]!a}", at)
         storage.at = member.at
         if member.deflated:
-            raise Damaged("a storage is packed, which PyTorch does not do", member.at)
+            raise Damaged("a storage is compressed, which PyTorch does not do", member.at)
         if member.size != storage.nbytes:
             raise Damaged(
                 f"a storage has {member.size:,} bytes instead of {storage.nbytes:,}", member.at
@@ -275,15 +275,15 @@ def _zip_pickle(
 
 
 def _named_storage(persistent: tuple[object, ...], at: int) -> tuple[str | int, StorageRecord]:
-    """Return key and record of the storage that a persistent id names; its place is not told."""
+    """Return key and record of the storage that a persistent id names; its offset is not in it."""
     tag, kind, key, _, numel = persistent[:5]
     if tag not in ("storage", b"storage"):
-        raise Damaged("the pickle refers to something that is no storage", at)
+        raise Damaged("the pickle refers to something other than a storage", at)
     return storage_key(key, at), StorageRecord(storage_kind(kind, at), count(numel, at))
 
 
 def _storage_begin(data: bytes | mmap.mmap, kind: str, position: int, stop: int) -> StorageRecord:
-    """Return the storage whose number of elements stands at `position`, its bytes after it."""
+    """Return the storage whose number of elements is at `position`, followed by its bytes."""
     (numel,) = _numbers(data, "<q", position, stop)
     storage = StorageRecord(kind, count(numel, position), position + 8)
     if storage.at + storage.nbytes > stop:
@@ -297,7 +297,7 @@ def _storage_begin(data: bytes | mmap.mmap, kind: str, position: int, stop: int)
 
 def _part(whole: StorageRecord, offset: int, numel: int, at: int) -> StorageRecord:
     if offset + numel > whole.numel:
-        raise Damaged("a view reaches beyond its storage", at)
+        raise Damaged("a view exceeds its storage", at)
     return StorageRecord(whole.kind, numel, whole.at + offset * whole.itemsize)
 
 
@@ -309,7 +309,7 @@ def _numbers(data: bytes | mmap.mmap, layout: str, position: int, stop: int) -> 
 
 def _items(value: object, length: int, at: int) -> tuple[object, ...]:
     if not isinstance(value, tuple | list) or len(value) != length:
-        raise Damaged("a storage or tensor is described in an unknown way", at)
+        raise Damaged("a storage or tensor has an unknown description", at)
     return tuple(value)
 
 
@@ -325,11 +325,11 @@ def _check_end(name: str, end: int, member: Member) -> None:
         raise Damaged(f"{member.end - end:,} bytes follow the end of {name}", end)
 
 
-def _check_system(system: object, protocol: int, at: int, told: object = None) -> None:
-    """Compare what the file says of the machine that wrote it with what is read here."""
+def _check_system(system: object, protocol: int, at: int, stated: object = None) -> None:
+    """Check protocol version and byte order of the machine that wrote the file."""
     if not isinstance(system, dict):
-        raise Damaged("says nothing of the machine that wrote it", at)
-    if protocol not in (told, system.get("protocol_version")):
+        raise Damaged("has no record of the machine that wrote it", at)
+    if protocol not in (stated, system.get("protocol_version")):
         raise Damaged(f"is of another version of the container than {protocol}", at)
     if system.get("little_endian") is not True:
         raise Damaged("its numbers are not little-endian", at)

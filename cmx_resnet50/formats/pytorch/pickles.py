@@ -1,9 +1,9 @@
-"""A pickle machine that calls nothing: it builds plain values and hands every call to a vocabulary.
+"""A pickle machine that calls nothing: it builds plain values and hands calls to a vocabulary.
 
-Python's own unpickler runs what a pickle names and trusts the sizes that it claims. This one
-knows the opcodes that weight files consist of (protocols 2 to 5, with the text integers that
-Python 2 mixed in), refuses all others, and has a budget of opcodes and of text, so that a hostile
-pickle costs a fraction of a second and a few megabytes. The opcodes are specified by the module
+Python's own unpickler calls what a pickle names and trusts the sizes that it claims. This one
+implements the opcodes of weight files (protocols 2 to 5, with the text integers that Python 2
+mixed in), rejects all others, and has a budget of opcodes and of text, so that a hostile pickle
+costs a fraction of a second and a few megabytes. The opcodes are specified by the module
 `pickletools` of the standard library.
 """
 
@@ -25,14 +25,14 @@ TEXT = 4 << 20
 
 STRING = 64 << 10
 MARKS = 256
-"""Open marks at a time: how deep tuples, lists and calls may be nested."""
+"""Open marks at a time: the depth to which tuples, lists and calls may be nested."""
 
 _LINE = 512
 _INTEGER = 16
 """Bytes of an integer: more than 64 bits, as the magic number of PyTorch has 80."""
 
 _KEYS = (str, int, bytes)
-"""Keys of a dict. A tuple is none: the hash of one that holds itself twice, nested, is a bomb."""
+"""Keys of a dict. No tuples: the hash of one that contains itself twice, nested, is a bomb."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +47,16 @@ class Global:
 
 
 class Vocabulary(Protocol):
-    """What the pickles of a kind of file may name, and what those names stand for."""
+    """What the pickles of a kind of file may name, and what replaces it."""
 
     def knows(self, name: Global) -> bool:
         """Whether the pickle may name this at all."""
 
     def build(self, name: Global, args: tuple[object, ...], at: int) -> object:
-        """Return what stands for the call of `name`; raise `Damaged` where it makes no sense."""
+        """Return what replaces the call of `name`; raise `Damaged` where it is invalid."""
 
     def resolve(self, persistent: object, at: int) -> object:
-        """Return what a persistent id stands for; raise `Damaged` where it makes no sense."""
+        """Return what a persistent id refers to; raise `Damaged` where it is invalid."""
 
 
 class _Mark:
@@ -72,7 +72,7 @@ class PickleReader:
     Parameters
     ----------
     data : bytes or mmap
-        What the pickles lie in.
+        What contains the pickles.
     vocabulary : Vocabulary
         What they may name.
     base : int
@@ -103,7 +103,7 @@ class PickleReader:
         Raises
         ------
         Damaged
-            If it is cut, uses an opcode or a name that no weights need, or spends the budget.
+            If it is cut, uses an opcode or a name that weights do not need, or exceeds the budget.
         """
         self._stack, self._memo, self._marks = [], {}, 0
         self._position, self._stop = start, min(stop, len(self._data))
@@ -129,7 +129,7 @@ class PickleReader:
     def _damaged(self, reason: str, at: int | None = None) -> Damaged:
         return Damaged(reason, self._base + (self._position - 1 if at is None else at))
 
-    # What the bytes hold
+    # Bytes
 
     def _take(self, count: int) -> bytes:
         start = self._position
@@ -159,22 +159,22 @@ class PickleReader:
             raise self._damaged(f"a text of the pickle claims {size:,} bytes")
         self._text_left -= size
         if self._text_left < 0:
-            raise self._damaged(f"the pickle holds more than {TEXT:,} bytes of text")
+            raise self._damaged(f"the pickle contains more than {TEXT:,} bytes of text")
         return self._take(size)
 
-    # What the stack holds
+    # Stack
 
     def _push(self, value: object) -> None:
         self._stack.append(value)
 
     def _pop(self) -> object:
         if not self._stack or self._stack[-1] is _MARK:
-            raise self._damaged("the pickle takes a value that is not there")
+            raise self._damaged("the pickle pops a value that does not exist")
         return self._stack.pop()
 
     def _top(self) -> object:
         if not self._stack or self._stack[-1] is _MARK:
-            raise self._damaged("the pickle uses a value that is not there")
+            raise self._damaged("the pickle uses a value that does not exist")
         return self._stack[-1]
 
     def _mark(self) -> None:
@@ -212,13 +212,13 @@ class PickleReader:
             return
         digits = line[1:] if line.startswith("-") else line
         if len(line) > 2 * _INTEGER or not (digits.isascii() and digits.isdigit()):
-            raise self._damaged("the pickle writes an integer that is none")
+            raise self._damaged("the pickle has an invalid integer")
         self._push(int(line))
 
     def _long(self) -> None:
         size = self._number("<B")
         if size > _INTEGER:
-            raise self._damaged(f"the pickle writes an integer of {size} bytes")
+            raise self._damaged(f"the pickle has an integer of {size} bytes")
         self._push(int.from_bytes(self._take(size), "little", signed=True))
 
     def _float(self) -> None:
@@ -240,7 +240,7 @@ class PickleReader:
     def _list(self) -> list[object]:
         target = self._top()
         if not isinstance(target, list):
-            raise self._damaged("the pickle appends to what is no list")
+            raise self._damaged("the pickle appends to something other than a list")
         return target
 
     def _set_item(self) -> None:
@@ -250,12 +250,14 @@ class PickleReader:
     def _set(self, values: list[object]) -> None:
         target = self._top()
         if not isinstance(target, dict):
-            raise self._damaged("the pickle sets an item of what is no dict")
+            raise self._damaged("the pickle sets an item of something other than a dict")
         if len(values) % 2:
             raise self._damaged("the pickle sets a key without a value")
         for key, value in zip(values[::2], values[1::2], strict=True):
             if not isinstance(key, _KEYS):
-                raise self._damaged("a dict of the pickle has a key that is no name or number")
+                raise self._damaged(
+                    "a dict of the pickle has a key that is neither text nor number"
+                )
             target[key] = value
 
     def _put(self, index: int) -> None:
@@ -268,7 +270,7 @@ class PickleReader:
 
     def _global(self, module: object, name: object) -> None:
         if not (isinstance(module, str) and isinstance(name, str)):
-            raise self._damaged("the pickle names something that is no text")
+            raise self._damaged("the pickle has a name that is not text")
         found = Global(module, name)
         if not self._vocabulary.knows(found):
             raise self._damaged(
@@ -285,11 +287,11 @@ class PickleReader:
         args = self._pop()
         name = self._pop()
         if not isinstance(name, Global) or not isinstance(args, tuple):
-            raise self._damaged("the pickle calls what is no name")
+            raise self._damaged("the pickle calls something without a name")
         self._push(self._vocabulary.build(name, args, self._base + self._position - 1))
 
     def _build(self) -> None:
-        # The state of an object is attributes beside the weights: hooks, flags, versions.
+        # The state of an object is attributes other than weights: hooks, flags, versions.
         self._pop()
         self._top()
 

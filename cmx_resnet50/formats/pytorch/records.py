@@ -1,7 +1,7 @@
 """What PyTorch's pickles describe: storages and the tensors that view them, as plain records.
 
-The vocabularies here are all that a weights file may name. A tensor becomes a record of where its
-bytes lie in the file, checked to lie inside its storage; modules of TorchScript become blanks.
+The vocabularies here are all that a file of weights may name. A tensor becomes a record of where
+its bytes are in the file, checked to be inside its storage; TorchScript modules become blanks.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class StorageRecord:
     numel : int
         How many elements it has.
     at : int
-        Offset of its first byte in the file; a legacy pickle tells it after it has named the
+        Offset of its first byte in the file; a legacy pickle gives it after it has named the
         storage.
     """
 
@@ -118,7 +118,7 @@ class TensorRecord:
 
 
 class Blank:
-    """What stands for an object that holds no weights itself, or not in a way that matters."""
+    """Placeholder for an object that has no weights itself, or none that matter."""
 
 
 class TorchVocabulary:
@@ -127,7 +127,7 @@ class TorchVocabulary:
     Parameters
     ----------
     resolve : callable
-        Given a persistent id and its offset, returns the record that it stands for.
+        Given a persistent id and its offset, returns the record that it refers to.
     script : bool
         Whether modules of TorchScript may be named.
     """
@@ -149,11 +149,11 @@ class TorchVocabulary:
         )
 
     def build(self, name: Global, args: tuple[object, ...], at: int) -> object:
-        """Return the record that a call stands for."""
+        """Return the record that replaces a call."""
         text = str(name)
         if text in _VIEWS:
             if len(args) < 4:
-                raise Damaged("a tensor is described by too few numbers", at)
+                raise Damaged("a tensor has too few numbers", at)
             tensor = tensor_record(args[0], args[1], args[2], args[3], at)
             self.tensors.append(tensor)
             return tensor
@@ -167,10 +167,10 @@ class TorchVocabulary:
             return tuple(args[0])
         if self._script and _in_script(name):
             return Blank()
-        raise Damaged(f"the pickle calls {text}, which is nothing to call", at)
+        raise Damaged(f"the pickle calls {text}, which is not callable", at)
 
     def resolve(self, persistent: object, at: int) -> object:
-        """Return what a persistent id stands for."""
+        """Return what a persistent id refers to."""
         return self._resolve(persistent, at)
 
 
@@ -182,11 +182,11 @@ class PlainVocabulary:
         return name.module in _TYPED_MODULES and (name.name in STORAGES or name.name in _TENSORS)
 
     def build(self, name: Global, args: tuple[object, ...], at: int) -> object:
-        """Refuse: there is nothing to call."""
-        raise Damaged(f"the pickle calls {name}, which is nothing to call", at)
+        """Reject: nothing is callable."""
+        raise Damaged(f"the pickle calls {name}, which is not callable", at)
 
     def resolve(self, persistent: object, at: int) -> object:
-        """Refuse: there is nothing to refer to."""
+        """Reject: there is nothing to refer to."""
         raise Damaged("the pickle refers to an object outside of it", at)
 
 
@@ -198,7 +198,7 @@ def tensor_record(
     Raises
     ------
     Damaged
-        If the numbers are none, or the view reaches beyond its storage.
+        If a number is invalid, or the view exceeds its storage.
     """
     if not isinstance(storage, StorageRecord):
         raise Damaged("a tensor has no storage", at)
@@ -210,21 +210,21 @@ def tensor_record(
         last = start + sum((size - 1) * step for size, step in zip(sizes, steps, strict=True))
         if last >= storage.numel:
             raise Damaged(
-                f"a tensor of shape {list(sizes)} reaches beyond its {storage.numel:,} elements", at
+                f"a tensor of shape {list(sizes)} exceeds its {storage.numel:,} elements", at
             )
     return TensorRecord(storage, start, sizes, steps)
 
 
 def storage_kind(value: object, at: int) -> str:
-    """Return the name of the storage type that a pickle gave.
+    """Return the name of the storage type in a pickle.
 
     Raises
     ------
     Damaged
-        If it gave something else.
+        If it is something else.
     """
     if not isinstance(value, Global) or value.name not in STORAGES:
-        raise Damaged("a storage is of no known type", at)
+        raise Damaged("a storage has an unknown type", at)
     return value.name
 
 
@@ -234,10 +234,10 @@ def count(value: object, at: int) -> int:
     Raises
     ------
     Damaged
-        If it is no number, negative, or larger than any file.
+        If it is not a number, negative, or larger than any file.
     """
     if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 1 << 48:
-        raise Damaged("a size or an offset of a tensor makes no sense", at)
+        raise Damaged("a size or an offset of a tensor is invalid", at)
     return value
 
 
@@ -250,27 +250,27 @@ def storage_key(value: object, at: int) -> str | int:
         If it is neither a text nor a number.
     """
     if not isinstance(value, str | int):
-        raise Damaged("a storage is named by neither text nor number", at)
+        raise Damaged("the key of a storage is neither text nor number", at)
     return value
 
 
 def _counts(values: object, at: int) -> tuple[int, ...]:
     if not isinstance(values, tuple | list) or len(values) > _DIMENSIONS:
-        raise Damaged("the shape of a tensor makes no sense", at)
+        raise Damaged("the shape of a tensor is invalid", at)
     return tuple(count(value, at) for value in values)
 
 
 def _ordered(args: tuple[object, ...], at: int) -> dict[object, object]:
-    """Return the dict that an OrderedDict stands for; Python 2 gave its items to the call."""
+    """Return an OrderedDict as a dict; Python 2 passed the items to the call."""
     ordered: dict[object, object] = {}
     if not args:
         return ordered
     items = args[0]
     if len(args) != 1 or not isinstance(items, list):
-        raise Damaged("an OrderedDict is made of what makes none", at)
+        raise Damaged("an OrderedDict has invalid arguments", at)
     for item in items:
         if not isinstance(item, list | tuple) or len(item) != 2 or not isinstance(item[0], str):
-            raise Damaged("an OrderedDict is made of what makes none", at)
+            raise Damaged("an OrderedDict has invalid arguments", at)
         ordered[item[0]] = item[1]
     return ordered
 

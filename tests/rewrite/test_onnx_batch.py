@@ -180,7 +180,7 @@ def test_a_reshape_that_leaves_the_batch_free(free: onnx.ModelProto, tmp_path: P
                     "rest": np.array([48], np.int64),
                 },
             ),
-            "its value 'y' stays open",
+            "its value 'y' stays unknown",
         ),
         (model([RESHAPE], ("y", [1, 48]), shape(1, 48)), "Reshape 'flat' binds another batch"),
         (model([RESHAPE], ("y", [1, None]), shape(1, -1)), r"output 'y' would be \[1, 288\]"),
@@ -196,7 +196,7 @@ def test_a_reshape_that_leaves_the_batch_free(free: onnx.ModelProto, tmp_path: P
             model(
                 [helper.make_node("Relu", ["x"], ["y"])], ("y", ["N"] * 4), None, ("N", 3, "H", 4)
             ),
-            r"leaves more open than the batch: \[6, 3, 'H', 4\]|\['N', 3, 'H', 4\]",
+            r"leaves more unknown than the batch: \[6, 3, 'H', 4\]|\['N', 3, 'H', 4\]",
         ),
         (
             model([helper.make_node("Relu", ["x"], ["y"])], ("y", []), None, ()),
@@ -210,11 +210,11 @@ def test_a_reshape_that_leaves_the_batch_free(free: onnx.ModelProto, tmp_path: P
                 ],
                 ("y", [4, "n"]),
             ),
-            "stays open",
+            "stays unknown",
         ),
         (
             model([helper.make_node("Odd", ["x"], ["y"], domain="somewhere")], ("y", ["N"])),
-            "stays open|do not allow",
+            "stays unknown|do not allow",
         ),
     ],
     ids=["computed", "Reshape", "flattened", "constant", "height", "scalar", "NonZero", "unknown"],

@@ -33,14 +33,14 @@ def test_what_can_be_reshaped() -> None:
 
 @pytest.mark.parametrize("batch", [0, -1, 1 << 31])
 def test_a_batch_that_cannot_be(source: Path, batch: int, tmp_path: Path) -> None:
-    with pytest.raises(ReshapeError, match=f"a batch of {batch}"):
+    with pytest.raises(ReshapeError, match=rf"at least 1, .*, not {batch}$"):
         reshape(source, tmp_path / "fixed", batch=batch)
 
 
 def test_another_format(tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(b"7767517\n1 1\n")
-    with pytest.raises(ReshapeError, match="this one is for ncnn"):
+    with pytest.raises(ReshapeError, match="this is a model for ncnn"):
         reshape(path, tmp_path / "fixed", batch=2)
     path.write_bytes(b"<html></html>")
     with pytest.raises(NotAModel, match="HTML"):
@@ -97,9 +97,9 @@ if sys.argv[3] == "onnx":
     import onnx.checker, onnx.shape_inference
 from cmx_resnet50.rewrite import reshape
 
-start = time.perf_counter()
+start = time.process_time()
 reshape(Path(sys.argv[1]), Path(sys.argv[2]), batch=8)
-seconds = time.perf_counter() - start
+seconds = time.process_time() - start
 status = Path("/proc/self/status").read_text().split()
 print(seconds, int(status[status.index("VmHWM:") + 1]) / 1024)
 """
@@ -158,5 +158,5 @@ def test_weights_stay_outside_this_process(kind: str, megabytes: int, tmp_path: 
     assert facts.inputs[0].shape[0] == 8
     assert facts.parameter_bytes == 100 << 20
     assert peak < megabytes
-    # The figure is 0.15 s on a quiet machine; tests run beside others.
+    # CPU time; about 0.15 s.
     assert seconds < 1.5

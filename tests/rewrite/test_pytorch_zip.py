@@ -67,9 +67,9 @@ def test_file_of_the_published_kind(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("raw", "reason"),
     [
-        (files.zipped(), "in the zip container already"),
+        (files.zipped(), "already in the zip container"),
         (torchscript("model"), "is torchscript, not a state_dict"),
-        (files.legacy(pickle(b"}"), {}), "is no state_dict"),
+        (files.legacy(pickle(b"}"), {}), "is not a state_dict"),
         (
             files.legacy(
                 pickle(
@@ -82,10 +82,10 @@ def test_file_of_the_published_kind(tmp_path: Path) -> None:
                 ),
                 {"a": (4,)},
             ),
-            "is no state_dict",
+            "is not a state_dict",
         ),
         (files.legacy()[:-1], "cut or altered"),
-        (b"<html>" + bytes(600), "none of PyTorch's containers.*cmx-resnet50 inspect"),
+        (b"<html>" + bytes(600), "not one of PyTorch's containers.*cmx-resnet50 inspect"),
     ],
 )
 def test_other_files_are_refused_and_nothing_is_left(

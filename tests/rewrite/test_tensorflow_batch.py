@@ -122,9 +122,12 @@ def reshaped(*sizes: int, kind: int = DT_INT32) -> tuple[bytes, bytes]:
     [
         (graph_with(*reshaped(1, 48)), r"Reshape 'flat' binds another batch: it makes \[1, 48\]"),
         (graph_with(*reshaped(64, -1, kind=DT_INT64)), r"binds another batch: .*\[64, -1\]"),
-        (graph_with(image=None), "does not tell how many dimensions"),
-        (graph_with(image=(-1, -1, 224, 3)), r"more open than the batch: \['\?', '\?', 224, 3\]"),
-        (graph_with(image=()), "does not tell how many dimensions"),
+        (graph_with(image=None), "does not state how many dimensions"),
+        (
+            graph_with(image=(-1, -1, 224, 3)),
+            r"unknown than the batch: \['\?', '\?', 224, 3\]",
+        ),
+        (graph_with(image=()), "does not state how many dimensions"),
         (tf_graph(tf_node("x", "NoOp")), "one Placeholder to be fixed, and has: none"),
         (
             graph_with(tf_node("mask", "Placeholder", (), dtype("dtype", DT_FLOAT))),
@@ -132,11 +135,11 @@ def reshaped(*sizes: int, kind: int = DT_INT32) -> tuple[bytes, bytes]:
         ),
         (
             graph_with(tf_node("r", "Relu", ("input_tensor",), FLOATS + output_shapes((9, 4)))),
-            r"node 'r' is said to have the shape \[9, 4\]",
+            r"node 'r' is declared with the shape \[9, 4\]",
         ),
         (
             graph_with(tf_node("r", "Relu", ("input_tensor",), FLOATS + output_shapes((-1, -1)))),
-            "node 'r' stays open",
+            "node 'r' stays unknown",
         ),
     ],
 )

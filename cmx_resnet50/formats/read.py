@@ -1,0 +1,73 @@
+"""Read the format and the facts of a model file."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+
+from cmx_resnet50.formats.facts import FormatError, ModelFacts, NotAModel, WrongFormat
+from cmx_resnet50.formats.recognise import HEAD, describe, reader_of, recognise
+
+
+def format_of(path: Path) -> str:
+    """Return the format of the model at `path`, one of the values of `ModelFacts.format`.
+
+    Raises
+    ------
+    NotAModel
+        If it is not of a supported format; the text describes what it looks like.
+    OSError
+        If the file cannot be read.
+    """
+    head = _read_head(path)
+    found = recognise(head)
+    if found is None and _belongs_to_param(path):
+        found = "ncnn"
+    if found is None:
+        raise NotAModel(f"{path} is not a model but {describe(head)}", 0)
+    return found
+
+
+def read_facts(path: Path, expected_format: str | None = None) -> ModelFacts:
+    """Read the facts of a model file.
+
+    Parameters
+    ----------
+    path : Path
+        The file. Its name is not used, except that ncnn weights need their ``.param`` next to them.
+    expected_format : str, optional
+        The format that it must have, one of the values of `ModelFacts.format`.
+
+    Raises
+    ------
+    NotAModel
+        If it is not of a supported format.
+    WrongFormat
+        If it is a model of another format than `expected_format`.
+    Damaged
+        If it begins as a model and then contradicts its format.
+    OSError
+        If the file cannot be read.
+    """
+    found = format_of(path)
+    if expected_format is not None and found != expected_format:
+        raise WrongFormat(f"{path} is a model for {found}, expected one for {expected_format}")
+    try:
+        return reader_of(found)(path)
+    except FormatError as error:
+        # Readers do not name the file; the user has to know which one.
+        raise type(error)(f"{path}: {error.reason}", error.offset) from None
+
+
+def _read_head(path: Path) -> bytes:
+    # A named pipe would block in open() until somebody writes to it.
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise NotAModel(f"{path} is not a model but {'a folder' if path.is_dir() else 'a device'}")
+    with path.open("rb", buffering=0) as file:
+        return file.read(HEAD)
+
+
+def _belongs_to_param(path: Path) -> bool:
+    """Whether an ncnn graph is next to `path`, for ncnn weights have no identifier of their own."""
+    param = path.with_suffix(".param")
+    return param != path and param.is_file() and recognise(_read_head(param)) == "ncnn"
