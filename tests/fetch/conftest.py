@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ import pytest
 from cmx_resnet50.digests import Digests, Expected
 from cmx_resnet50.fetch import Download, FetchOptions, Source, fetch
 from cmx_resnet50.progress import Progress
-from tests.fetch.server import Server, serve
+from tests.harness.file_server import Answer, FileServer
 
 SIZE = 3_000_017
 CONTENT = random.Random(50).randbytes(SIZE)
@@ -22,6 +23,7 @@ KNOWN = Expected(
     hashlib.sha256(CONTENT).hexdigest(),
     SIZE,
 )
+GOOD: Answer = ()
 DIGESTS = Digests(KNOWN.md5 or "", KNOWN.sha256 or "", SIZE)
 QUICK = FetchOptions(
     connect_timeout=1.0, read_timeout=0.5, retry_budget=10.0, retries=2, backoff=0.01
@@ -52,6 +54,20 @@ class Watched(Progress):
         self.ended += 1
 
 
+@dataclass
+class Clock:
+    """The monotonic clock of this process, which stands still until a test moves it."""
+
+    now: float = 1000.0
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    made = Clock()
+    monkeypatch.setattr("time.monotonic", lambda: made.now)
+    return made
+
+
 @pytest.fixture(autouse=True)
 def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """No proxy, bundle or .netrc of the machine takes part."""
@@ -72,15 +88,15 @@ def partial(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    with serve(CONTENT) as running:
+def server() -> Iterator[FileServer]:
+    with FileServer(CONTENT) as running:
         yield running
 
 
 @pytest.fixture
-def second() -> Iterator[Server]:
+def second() -> Iterator[FileServer]:
     """A mirror of the same bytes."""
-    with serve(CONTENT, etag='"two"') as running:
+    with FileServer(CONTENT, etag='"two"') as running:
         yield running
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from cmx_resnet50.digests import Expected
 from cmx_resnet50.fetch import FetchError, SpaceError
-from tests.fetch import server as faults
 from tests.fetch.conftest import SIZE, assert_whole, get
-from tests.fetch.server import Exchange, Server, serve
+from tests.harness.faults import Chunked, IgnoreRanges
+from tests.harness.file_server import FileServer
 
 ROOT = Path(__file__).parents[2]
 
@@ -35,14 +35,14 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(["umount", str(folder)], check=True)
 
 
-def test_room_is_looked_for_before(small_disk: Path, server: Server) -> None:
+def test_room_is_looked_for_before(small_disk: Path, server: FileServer) -> None:
     with pytest.raises(SpaceError, match=r"model\.onnx needs 3\.0 MB more at .*1\.0 MB are free"):
         get([server.url, server.url + "?again"], small_disk / "part")
     assert len(server.requests) == 1
 
 
-def test_a_disk_that_fills_up_midway_is_told(small_disk: Path, server: Server) -> None:
-    server.always = faults.chunked()
+def test_a_disk_that_fills_up_midway_is_told(small_disk: Path, server: FileServer) -> None:
+    server.always = (IgnoreRanges(), Chunked())
     with pytest.raises(SpaceError, match="does not fit at"):
         get([server.url], small_disk / "part")
 
@@ -61,7 +61,7 @@ except SpaceError as error:
 
 
 @pytest.mark.parametrize("room", [0, 100, 300_000, SIZE - 1])
-def test_writing_fails_at_some_byte(room: int, server: Server, partial: Path) -> None:
+def test_writing_fails_at_some_byte(room: int, server: FileServer, partial: Path) -> None:
     run = subprocess.run(
         [sys.executable, "-c", LIMITED, server.url, str(partial), str(room)],
         cwd=ROOT,
@@ -72,7 +72,7 @@ def test_writing_fails_at_some_byte(room: int, server: Server, partial: Path) ->
     assert_whole(get([server.url], partial), partial)
 
 
-def test_a_folder_that_is_not_there_is_told(server: Server, tmp_path: Path) -> None:
+def test_a_folder_that_is_not_there_is_told(server: FileServer, tmp_path: Path) -> None:
     with pytest.raises(FetchError, match="cannot be written: No such file"):
         get([server.url], tmp_path / "gone" / "part")
 
@@ -106,11 +106,7 @@ print(peak() - before)
 @pytest.mark.parametrize("ranges", [True, False])
 def test_memory_does_not_grow_with_the_file(ranges: bool, partial: Path) -> None:
     content = os.urandom(1 << 20) * 100
-
-    def answer(exchange: Exchange) -> None:
-        exchange.good(ranges=ranges)
-
-    with serve(content, always=answer) as big:
+    with FileServer(content, always=() if ranges else IgnoreRanges()) as big:
         grown = subprocess.check_output(
             [
                 sys.executable,
@@ -128,5 +124,5 @@ def test_memory_does_not_grow_with_the_file(ranges: bool, partial: Path) -> None
     assert partial.stat().st_size == len(content)
 
 
-def test_a_file_of_unknown_digest_fits_as_well(server: Server, partial: Path) -> None:
+def test_a_file_of_unknown_digest_fits_as_well(server: FileServer, partial: Path) -> None:
     assert_whole(get([server.url], partial, Expected()), partial)

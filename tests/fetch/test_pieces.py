@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import threading
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,104 +12,84 @@ from hypothesis import strategies as st
 
 from cmx_resnet50.digests import Expected
 from cmx_resnet50.fetch import FetchError
+from cmx_resnet50.fetch.http.concurrency import ConcurrencyController
 from cmx_resnet50.fetch.http.range_queue import ByteRange, RangeQueue
 from cmx_resnet50.fetch.partial_file.ranges import RangeSet
-from tests.fetch import server as faults
 from tests.fetch.conftest import CONTENT, QUICK, SIZE, assert_whole, get
-from tests.fetch.server import Exchange, Server, serve
+from tests.harness.faults import IgnoreRanges, Other, Redirect, Short, Status, Trickle
+from tests.harness.file_server import FileServer
+from tests.harness.reply import Reply, Request
 
 
-class Paced:
-    """Answers at so many bytes a second and connection, and counts the connections."""
+class Eager(ConcurrencyController):
+    """Takes all connections that are allowed at once, however fast the first one is."""
 
-    def __init__(self, rate: int) -> None:
-        self.rate = rate
-        self.now = self.most = 0
-        self.lock = threading.Lock()
-
-    def __call__(self, exchange: Exchange) -> None:
-        with self.lock:
-            self.now += 1
-            self.most = max(self.most, self.now)
-        try:
-            body, headers, line = exchange.part()
-            exchange.head(line, **headers)
-            began = time.monotonic()
-            for position in range(0, len(body), 10_000):
-                time.sleep(max(0.0, began + position / self.rate - time.monotonic()))
-                exchange.send(body[position : position + 10_000])
-        finally:
-            with self.lock:
-                self.now -= 1
+    def __init__(self, limit: int) -> None:
+        super().__init__(limit)
+        self.connections = limit
 
 
-def test_a_slow_connection_gets_help(server: Server, partial: Path) -> None:
-    server.always = paced = Paced(500_000)
-    began = time.monotonic()
+@pytest.fixture
+def eager(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("cmx_resnet50.fetch.http.transfer.ConcurrencyController", Eager)
+
+
+SLOW = Trickle(500_000)
+
+
+def test_a_slow_connection_gets_help(server: FileServer, partial: Path) -> None:
+    server.always = SLOW
     download = get([server.url], partial)
     assert_whole(download, partial)
-    assert paced.most == QUICK.connections
-    assert time.monotonic() - began < 0.5 * SIZE / paced.rate
+    assert 1 < server.most_active <= QUICK.connections
     assert download.transferred < 1.1 * SIZE
 
 
-def test_no_more_connections_than_allowed(server: Server, partial: Path) -> None:
-    server.always = paced = Paced(500_000)
+def test_no_more_connections_than_allowed(server: FileServer, partial: Path, eager: None) -> None:
+    server.always = SLOW
     assert_whole(get([server.url], partial, options=replace(QUICK, connections=2)), partial)
-    assert paced.most == 2
+    assert server.most_active == 2
 
 
-def test_a_connection_is_used_again(partial: Path) -> None:
-    with serve(CONTENT * 8, always=Paced(2_000_000)) as server:
+def test_a_connection_is_used_again(partial: Path, eager: None) -> None:
+    with FileServer(CONTENT * 8) as server:
         get([server.url], partial, Expected())
     assert partial.read_bytes() == server.content
-    used = {id(exchange.connection) for exchange in server.requests}
+    used = {request.connection for request in server.requests}
     assert len(used) <= QUICK.connections < len(server.requests)
 
 
-def test_one_connection_where_it_is_fast_enough(server: Server, partial: Path) -> None:
+def test_one_connection_where_it_is_fast_enough(server: FileServer, partial: Path) -> None:
     assert_whole(get([server.url], partial), partial)
-    assert len({id(exchange.connection) for exchange in server.requests}) == 1
+    assert len({request.connection for request in server.requests}) == 1
 
 
-def test_one_connection_where_there_are_no_ranges(server: Server, partial: Path) -> None:
-    paced = Paced(5_000_000)
-
-    def answer(exchange: Exchange) -> None:
-        exchange.headers.pop("range", None)
-        paced(exchange)
-
-    server.always = answer
+def test_one_connection_where_there_are_no_ranges(
+    server: FileServer, partial: Path, eager: None
+) -> None:
+    server.always = IgnoreRanges(), Trickle(5_000_000)
     assert_whole(get([server.url], partial), partial)
     assert len(server.requests) == 1
 
 
-@pytest.mark.parametrize("line", ["429 Slow down", "503 Busy"])
-@pytest.mark.parametrize("headers", [{}, {"Retry_After": "0"}], ids=["", "retry-after"])
+@pytest.mark.parametrize("refusal", [Status(429), Status(503), Status(429, 0), Status(503, 0)])
 def test_a_crowded_host_gets_fewer(
-    server: Server, partial: Path, line: str, headers: dict[str, str]
+    server: FileServer, partial: Path, refusal: Status, eager: None
 ) -> None:
-    paced = Paced(1_000_000)
-
-    def answer(exchange: Exchange) -> None:
-        if paced.now >= 2:
-            return faults.status(line, **headers)(exchange)
-        return paced(exchange)
+    def answer(request: Request) -> Reply:
+        return server.reply(request, refusal if server.active > 2 else Trickle(2_000_000))
 
     server.always = answer
     options = replace(QUICK, backoff=0.1, retries=5)
     assert_whole(get([server.url], partial, options=options), partial)
-    assert paced.most == 2
     assert len(server.requests) < 30
 
 
-def test_pieces_that_break_are_fetched_by_others(server: Server, partial: Path) -> None:
-    paced = Paced(500_000)
-
-    def answer(exchange: Exchange) -> None:
-        if len(server.requests) % 3 == 2:
-            return faults.cut(20_000)(exchange)
-        return paced(exchange)
+def test_pieces_that_break_are_fetched_by_others(
+    server: FileServer, partial: Path, eager: None
+) -> None:
+    def answer(request: Request) -> Reply:
+        return server.reply(request, Short(20_000) if len(server.requests) % 3 == 2 else SLOW)
 
     server.always = answer
     download = get([server.url], partial)
@@ -119,42 +97,42 @@ def test_pieces_that_break_are_fetched_by_others(server: Server, partial: Path) 
     assert download.transferred < 1.1 * SIZE
 
 
-def test_a_server_that_stops_to_do_ranges_midway(server: Server, partial: Path) -> None:
-    paced = Paced(500_000)
-    server.always = lambda e: paced(e) if len(server.requests) < 3 else e.good(ranges=False)
+def test_a_server_that_stops_to_do_ranges_midway(
+    server: FileServer, partial: Path, eager: None
+) -> None:
+    server.plan = [SLOW, SLOW]
+    server.always = IgnoreRanges()
     assert_whole(get([server.url], partial), partial)
 
 
-def test_a_piece_of_another_version_is_not_taken(server: Server, partial: Path) -> None:
-    paced = Paced(500_000)
-
-    def answer(exchange: Exchange) -> None:
-        exchange.headers.pop("if-range", None)
-        if len(server.requests) == 3:
-            return exchange.good(content=bytes(SIZE), ETag='"other"')
-        return paced(exchange)
+def test_a_piece_of_another_version_is_not_taken(
+    server: FileServer, partial: Path, eager: None
+) -> None:
+    def answer(request: Request) -> Reply:
+        request.headers.pop("if-range", None)
+        other = Other(bytes(SIZE), '"other"')
+        return server.reply(request, other if len(server.requests) == 3 else SLOW)
 
     server.always = answer
     assert_whole(get([server.url], partial), partial)
 
 
-def test_a_signed_address_that_expires_is_asked_for_again(server: Server, partial: Path) -> None:
-    def answer(exchange: Exchange) -> None:
+def test_a_signed_address_that_expires_is_asked_for_again(
+    server: FileServer, partial: Path
+) -> None:
+    def answer(request: Request) -> Reply:
         number = len(server.requests)
-        if exchange.path == "/model.onnx":
-            faults.redirect(f"/signed?{number}")(exchange)
-        elif exchange.path == "/signed?1":
-            faults.cut(500_000)(exchange) if number == 2 else exchange.head(
-                "403 Expired", Content_Length=0
-            )
-        else:
-            exchange.good()
+        if request.path == "/model.onnx":
+            return server.reply(request, Redirect(f"/signed?{number}"))
+        if request.path == "/signed?1":
+            return server.reply(request, Short(500_000) if number == 2 else Status(403))
+        return server.reply(request)
 
     server.always = answer
     download = get([server.url], partial)
     assert_whole(download, partial)
     assert download.url == server.url
-    assert [exchange.path for exchange in server.requests] == [
+    assert [request.path for request in server.requests] == [
         "/model.onnx",
         "/signed?1",
         "/signed?1",
@@ -163,14 +141,12 @@ def test_a_signed_address_that_expires_is_asked_for_again(server: Server, partia
     ]
 
 
-def test_a_source_that_only_forbids_is_not_asked_for_ever(server: Server, partial: Path) -> None:
-    def answer(exchange: Exchange) -> None:
-        if exchange.path == "/model.onnx":
-            return faults.redirect("/signed")(exchange)
-        return exchange.head("403 Expired", Content_Length=0)
-
-    server.always = answer
-    with pytest.raises(FetchError, match="403 Expired"):
+def test_a_source_that_only_forbids_is_not_asked_for_ever(
+    server: FileServer, partial: Path
+) -> None:
+    server.plan = [Redirect("/signed")]
+    server.always = Status(403)
+    with pytest.raises(FetchError, match="HTTP 403"):
         get([server.url], partial)
     assert len(server.requests) == 2
 

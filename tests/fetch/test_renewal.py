@@ -2,106 +2,116 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
-from cmx_resnet50.digests import Expected, digest_file
-from tests.fetch import server as faults
-from tests.fetch.conftest import QUICK, get
-from tests.fetch.server import Exchange, serve
+import pytest
 
-CONTENT = bytes(range(256)) * 50_000
-OPTIONS = replace(QUICK, connections=4, read_timeout=3.0)
-ROUND_TRIP = 0.05
+from cmx_resnet50.digests import Expected
+from cmx_resnet50.fetch.http.slow_connections import LEAST, ConnectionStats, SlowConnectionReplacer
+from tests.fetch.conftest import QUICK, Clock, get
+from tests.harness.faults import Status, Trickle
+from tests.harness.file_server import FileServer
+from tests.harness.reply import Reply, Request
+
+SIZE = 12_800_000
+CONNECTIONS = 4
 STEP = 0.02
 
 
-class Far:
-    """Answers late, and each connection at `rate(its number, its age)` bytes a second."""
-
-    def __init__(self, rate: Callable[[int, float], float]) -> None:
-        self.rate = rate
-        self.opened: dict[socket.socket, tuple[int, float]] = {}
-        self.lock = threading.Lock()
-
-    def __call__(self, exchange: Exchange) -> None:
-        with self.lock:
-            fresh = (len(self.opened), time.monotonic())
-            number, opened = self.opened.setdefault(exchange.connection, fresh)
-        time.sleep(ROUND_TRIP)
-        body, headers, line = exchange.part()
-        exchange.head(line, **headers)
-        position, before = 0, time.monotonic()
-        while position < len(body):
-            time.sleep(STEP)
-            now = time.monotonic()
-            size = max(1, int((now - before) * self.rate(number, now - opened)))
-            exchange.send(body[position : position + size])
-            position, before = position + size, now
+def opened(clock: Clock, rate: Callable[[int, float], float], latency: float = 0.05) -> int:
+    """Return how many connections a fetch opens whose connections have `rate(number, age)`."""
+    lines = [ConnectionStats(clock.now) for _ in range(CONNECTIONS)]
+    numbers = {line: number for number, line in enumerate(lines)}
+    renewal, count = SlowConnectionReplacer(), 0
+    while count < SIZE:
+        clock.now += STEP
+        for index, line in enumerate(lines):
+            came = int(STEP * rate(numbers[line], clock.now - line.opened))
+            line.count += came
+            count += came
+            if line.slowed:
+                lines[index] = line = ConnectionStats(clock.now)
+                numbers[line] = len(numbers)
+        renewal.observe(lines, latency, count, (SIZE - count) // CONNECTIONS)
+    return len(numbers)
 
 
-def connections(far: Far, tmp_path: Path) -> int:
-    """Fetch `CONTENT` from `far`; return how many connections that took."""
-    partial = tmp_path / "object.part"
-    source = tmp_path / "source"
-    source.write_bytes(CONTENT)
-    whole = digest_file(source)
-    with serve(CONTENT, always=far) as server:
-        download = get([server.url], partial, Expected(whole.md5), options=OPTIONS)
-    assert partial.read_bytes() == CONTENT
-    assert download.digests == whole
-    assert download.transferred < 1.1 * len(CONTENT)
-    return len(far.opened)
+def declining(number: int, age: float) -> float:
+    return 1_200_000 if age < 1.0 else 150_000
 
 
-def test_connections_that_decline_are_replaced(tmp_path: Path) -> None:
-    far = Far(lambda number, age: 1_200_000 if age < 1.0 else 150_000)
-    assert connections(far, tmp_path) >= 2 * OPTIONS.connections
+def test_connections_that_decline_are_replaced(clock: Clock) -> None:
+    assert opened(clock, declining) >= 2 * CONNECTIONS
 
 
-def test_an_even_rate_is_left_alone(tmp_path: Path) -> None:
-    assert connections(Far(lambda number, age: 900_000), tmp_path) == OPTIONS.connections
+def test_a_host_nearby_is_left_alone(clock: Clock) -> None:
+    assert opened(clock, declining, latency=0.01) == CONNECTIONS
 
 
-def test_a_full_line_is_tried_once_at_most(tmp_path: Path) -> None:
+def test_an_even_rate_is_left_alone(clock: Clock) -> None:
+    assert opened(clock, lambda number, age: 900_000) == CONNECTIONS
+
+
+def test_a_full_line_is_tried_once_at_most(clock: Clock) -> None:
     """What one connection loses another gains, in turns: nothing is to be had there."""
 
     def swing(number: int, age: float) -> float:
-        return 1_600_000 if (number + int(time.monotonic() / 0.8)) % 2 else 200_000
+        return 1_600_000 if (number + int(clock.now / 0.8)) % 2 else 200_000
 
-    assert connections(Far(swing), tmp_path) <= 3 * OPTIONS.connections
+    assert opened(clock, swing) <= 3 * CONNECTIONS
 
 
-def test_replacing_ends_where_it_does_not_help(tmp_path: Path) -> None:
+def test_replacing_ends_where_it_does_not_help(clock: Clock) -> None:
     """The host itself became slow: new connections are as slow."""
-    began = time.monotonic()
-
-    def decline(number: int, age: float) -> float:
-        return 1_200_000 if time.monotonic() - began < 1.6 else 350_000
-
-    assert connections(Far(decline), tmp_path) <= 3 * OPTIONS.connections
+    began = clock.now
+    assert opened(clock, lambda number, age: 1_200_000 if clock.now - began < 1.6 else 350_000) <= (
+        3 * CONNECTIONS
+    )
 
 
-def test_a_host_that_counts_requests_is_spared(tmp_path: Path) -> None:
-    slow = Far(lambda number, age: 1_200_000 if age < 1.0 else 400_000)
-    crowded = faults.status("429 Too Many Requests", Retry_After="0")
-    refused: list[Exchange] = []
+class Ready(SlowConnectionReplacer):
+    """Finds that a connection slowed down as soon as it may."""
 
-    def answer(exchange: Exchange) -> None:
-        if len(slow.opened) == OPTIONS.connections and exchange.connection not in slow.opened:
-            refused.append(exchange)
-            if len(refused) == 1:
-                return crowded(exchange)
-        return slow(exchange)
+    def observe(
+        self, lines: list[ConnectionStats], latency: float, count: int, remaining: int
+    ) -> None:
+        for line in lines:
+            line.slowed = line.count >= LEAST and not self._stopped
+
+
+OPTIONS = replace(QUICK, connections=CONNECTIONS, read_timeout=20.0)
+CONTENT = bytes(range(256)) * 25_000
+
+
+def test_what_a_replaced_connection_brought_is_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cmx_resnet50.fetch.http.transfer.SlowConnectionReplacer", Ready)
+    partial = tmp_path / "object.part"
+    with FileServer(CONTENT, always=Trickle(2_000_000)) as server:
+        download = get([server.url], partial, Expected(), options=OPTIONS)
+    assert partial.read_bytes() == CONTENT
+    assert len({request.connection for request in server.requests}) > CONNECTIONS
+    assert download.transferred < 1.1 * len(CONTENT)
+
+
+def test_a_host_that_counts_requests_is_spared(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("cmx_resnet50.fetch.http.transfer.SlowConnectionReplacer", Ready)
+    refused: list[Request] = []
+
+    def answer(request: Request) -> Reply:
+        if request.connection <= CONNECTIONS:
+            return server.reply(request, Trickle(2_000_000))
+        refused.append(request)
+        return server.reply(request, *[Status(429, 0)] * (len(refused) == 1))
 
     partial = tmp_path / "object.part"
-    with serve(CONTENT, always=answer) as server:
+    with FileServer(CONTENT, always=answer) as server:
         get([server.url], partial, Expected(), options=OPTIONS)
     assert partial.read_bytes() == CONTENT
     # Those that were broken off at one moment come back; none is after that.
-    assert len(refused) <= OPTIONS.connections
-    assert len(slow.opened) <= 2 * OPTIONS.connections
+    assert len({request.connection for request in server.requests}) <= 2 * CONNECTIONS

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,51 +15,63 @@ from hypothesis import strategies as st
 
 from cmx_resnet50.digests import Expected
 from cmx_resnet50.fetch import FetchError
-from tests.fetch import server as faults
-from tests.fetch.conftest import CONTENT, KNOWN, QUICK, SIZE, Watched, assert_whole, forget, get
-from tests.fetch.server import Answer, Exchange, Server, serve
+from tests.fetch.conftest import (
+    CONTENT,
+    GOOD,
+    KNOWN,
+    QUICK,
+    SIZE,
+    Watched,
+    assert_whole,
+    forget,
+    get,
+)
+from tests.harness.faults import Chunked, IgnoreRanges, Other, Reset, Short, Stall, Status, Trickle
+from tests.harness.file_server import Answer, FileServer
 
-IMPATIENT = replace(QUICK, retries=0)
+OTHER = Other(bytes(SIZE), '"one"')
 
 
-def break_off(server: Server, partial: Path, after: int, expected: Expected = KNOWN) -> None:
+def break_off(server: FileServer, partial: Path, after: int, expected: Expected = KNOWN) -> None:
     """Leave a fetch behind that got so many bytes."""
-    server.plan = [faults.cut(after), faults.status("404 Gone")]
+    server.plan = [Short(after), Status(404)]
     with pytest.raises(FetchError):
         get([server.url], partial, expected)
-    server.requests.clear()
+    server.clear_log()
     server.plan.clear()
-    server.sent = 0
 
 
-def test_a_later_run_fetches_only_the_rest(server: Server, partial: Path) -> None:
+def test_a_later_run_fetches_only_the_rest(server: FileServer, partial: Path) -> None:
     break_off(server, partial, 1_234_567)
     progress = Watched()
     download = get([server.url], partial, progress=progress)
     assert_whole(download, partial)
     assert (download.resumed, download.transferred) == (1_234_567, SIZE - 1_234_567)
-    assert server.sent == download.transferred
+    assert server.bytes_sent() == download.transferred
     assert progress.starts[0] == ("model.onnx", SIZE, server.url, 1_234_567)
     assert progress.count == SIZE
 
 
-def test_another_mirror_continues(server: Server, second: Server, partial: Path) -> None:
+def test_another_mirror_continues(server: FileServer, second: FileServer, partial: Path) -> None:
     break_off(server, partial, 2_000_000)
     download = get([second.url], partial)
     assert_whole(download, partial)
-    assert second.sent == download.transferred == SIZE - 2_000_000
+    assert second.bytes_sent() == download.transferred == SIZE - 2_000_000
 
 
-def test_in_one_run_another_mirror_continues(server: Server, second: Server, partial: Path) -> None:
-    server.plan = [faults.cut(2_000_000)]
-    server.always = faults.status("404 Gone")
+def test_in_one_run_another_mirror_continues(
+    server: FileServer, second: FileServer, partial: Path
+) -> None:
+    server.plan = [Short(2_000_000)]
+    server.always = Status(404)
     download = get([server.url, second.url], partial)
     assert_whole(download, partial)
-    assert (server.sent, second.sent) == (2_000_004, SIZE - 2_000_000)
+    assert server.requests[0].sent == 2_000_000
+    assert second.bytes_sent() == SIZE - 2_000_000
 
 
 def test_of_an_unverifiable_file_only_the_same_version_is_continued(
-    server: Server, second: Server, partial: Path
+    server: FileServer, second: FileServer, partial: Path
 ) -> None:
     break_off(server, partial, 1_000_000, Expected())
     assert get([server.url], partial, Expected()).resumed == 1_000_000
@@ -68,7 +79,7 @@ def test_of_an_unverifiable_file_only_the_same_version_is_continued(
     forget(partial)
     break_off(server, partial, 1_000_000, Expected())
     download = get([second.url], partial, Expected())
-    assert (download.resumed, second.sent) == (0, SIZE)
+    assert (download.resumed, second.bytes_sent()) == (0, SIZE)
     forget(partial)
     break_off(server, partial, 1_000_000, Expected())
     server.content, server.etag = bytes(reversed(CONTENT)), '"new"'
@@ -76,7 +87,7 @@ def test_of_an_unverifiable_file_only_the_same_version_is_continued(
     assert partial.read_bytes() == server.content
 
 
-def test_bytes_of_another_file_are_not_continued(server: Server, partial: Path) -> None:
+def test_bytes_of_another_file_are_not_continued(server: FileServer, partial: Path) -> None:
     break_off(server, partial, 1_000_000, replace(KNOWN, md5="0" * 32))
     download = get([server.url], partial)
     assert_whole(download, partial)
@@ -84,7 +95,7 @@ def test_bytes_of_another_file_are_not_continued(server: Server, partial: Path) 
 
 
 def test_kept_bytes_that_are_wrong_cost_a_restart_and_blame_nobody(
-    server: Server, partial: Path
+    server: FileServer, partial: Path
 ) -> None:
     break_off(server, partial, 1_000_000)
     with open(partial, "r+b") as file:
@@ -97,10 +108,10 @@ def test_kept_bytes_that_are_wrong_cost_a_restart_and_blame_nobody(
 
 
 def test_a_lying_mirror_is_found_out_though_another_gave_half(
-    server: Server, second: Server, partial: Path
+    server: FileServer, second: FileServer, partial: Path
 ) -> None:
     break_off(second, partial, 1_000_000)
-    server.always = lambda exchange: exchange.good(content=bytes(SIZE))
+    server.always = OTHER
     progress = Watched()
     download = get([server.url, second.url], partial, progress=progress)
     assert_whole(download, partial)
@@ -116,7 +127,7 @@ def test_a_whole_file_that_was_left_is_not_fetched(partial: Path) -> None:
     assert (download.transferred, download.resumed) == (0, SIZE)
 
 
-def test_a_whole_file_with_its_journal_is_not_fetched(server: Server, partial: Path) -> None:
+def test_a_whole_file_with_its_journal_is_not_fetched(server: FileServer, partial: Path) -> None:
     break_off(server, partial, 1_000_000)
     journal = partial.with_name(partial.name + ".journal")
     partial.write_bytes(CONTENT)
@@ -140,28 +151,32 @@ def test_a_whole_file_with_its_journal_is_not_fetched(server: Server, partial: P
         b"+0 3000017\n",
     ],
 )
-def test_a_journal_that_is_none_is_passed_over(text: bytes, server: Server, partial: Path) -> None:
+def test_a_journal_that_is_none_is_passed_over(
+    text: bytes, server: FileServer, partial: Path
+) -> None:
     partial.write_bytes(b"x" * SIZE)
     partial.with_name(partial.name + ".journal").write_bytes(text)
     assert_whole(get([server.url], partial), partial)
 
 
-def test_a_journal_that_claims_too_much_is_found_out(server: Server, partial: Path) -> None:
+def test_a_journal_that_claims_too_much_is_found_out(server: FileServer, partial: Path) -> None:
     break_off(server, partial, 1_000_000)
     with open(partial.with_name(partial.name + ".journal"), "a") as file:
         file.write("+900000 99999999999\n+5 nonsense\n+7 3\n+12 34")
     assert_whole(get([server.url], partial), partial)
 
 
-CHILD = """
+SILENCE = 240.0
+CHILD = f"""
 import sys
+from dataclasses import replace
 from pathlib import Path
-from tests.fetch.conftest import get
-get([sys.argv[1]], Path(sys.argv[2]))
+from tests.fetch.conftest import QUICK, get
+get([sys.argv[1]], Path(sys.argv[2]), options=replace(QUICK, read_timeout={SILENCE}))
 """
 
 
-def child(server: Server, partial: Path) -> subprocess.Popen[str]:
+def child(server: FileServer, partial: Path) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, "-c", CHILD, server.url, str(partial)],
         cwd=Path(__file__).parents[2],
@@ -171,61 +186,51 @@ def child(server: Server, partial: Path) -> subprocess.Popen[str]:
     )
 
 
-def slow(exchange: Exchange) -> None:
-    """Send a body over half a second or so."""
-    body, headers, line = exchange.part()
-    exchange.head(line, **headers)
-    for position in range(0, len(body), 50_000):
-        exchange.send(body[position : position + 50_000])
-        time.sleep(0.01)
-
-
 @pytest.mark.parametrize("share", [0.1, 0.5, 0.9])
-def test_kill_and_run_again(share: float, server: Server, partial: Path) -> None:
-    server.always = slow
+def test_kill_and_run_again(share: float, server: FileServer, partial: Path) -> None:
+    server.always = Trickle(6_000_000)
     process = child(server, partial)
-    while server.sent < share * SIZE and process.poll() is None:
-        time.sleep(0.002)
+    server.wait(lambda: server.bytes_sent() >= share * SIZE)
     process.kill()
     process.wait()
-    server.always = faults.good
-    time.sleep(0.05)
-    before = server.sent
+    server.always = GOOD
+    server.wait(lambda: not server.active)
+    before = server.bytes_sent()
     download = get([server.url], partial)
     assert_whole(download, partial)
-    assert server.sent - before == download.transferred
+    assert server.bytes_sent() - before == download.transferred
     # One line of the journal a connection may be missing, and what the kernel held.
     assert download.resumed >= share * SIZE - 8 * 256 * 1024 - 700_000
     assert download.resumed > 0 or share < 0.5
 
 
-def test_an_interrupt_stops_at_once_and_keeps_what_is_there(server: Server, partial: Path) -> None:
-    server.always = faults.stall(1_000_000)
+def test_an_interrupt_stops_at_once_and_keeps_what_is_there(
+    server: FileServer, partial: Path
+) -> None:
+    server.always = Stall(1_000_000)
     process = child(server, partial)
-    while server.sent < 1_000_000:
-        time.sleep(0.01)
-    time.sleep(0.1)
+    kept = CONTENT[:1_000_000]
+    server.wait(lambda: partial.exists() and partial.read_bytes()[: len(kept)] == kept)
     process.send_signal(signal.SIGINT)
-    began = time.monotonic()
-    _, text = process.communicate(timeout=10)
+    # It would bear the silence for longer.
+    _, text = process.communicate(timeout=SILENCE / 2)
     assert "KeyboardInterrupt" in text
-    assert time.monotonic() - began < 2
-    server.always = faults.good
+    server.always = GOOD
     assert get([server.url], partial).resumed == 1_000_000
 
 
 POINTS = st.integers(0, SIZE)
 FAULTS = st.one_of(
-    st.just(faults.good),
-    st.just(faults.no_ranges),
-    POINTS.map(faults.cut),
-    POINTS.map(lambda after: faults.cut(after, ranges=False)),
-    st.just(faults.reset_at_once),
-    st.just(faults.status("503 Busy")),
-    st.just(faults.status("404 Gone")),
-    POINTS.map(lambda until: faults.chunked(until=until, terminated=False)),
-    st.just(faults.chunked()),
-    st.just(lambda exchange: exchange.good(content=bytes(SIZE))),
+    st.just(GOOD),
+    st.just(IgnoreRanges()),
+    POINTS.map(Short),
+    POINTS.map(lambda after: (IgnoreRanges(), Short(after))),
+    st.just(Reset()),
+    st.just(Status(503)),
+    st.just(Status(404)),
+    POINTS.map(lambda until: (IgnoreRanges(), Chunked(until, terminated=False))),
+    st.just((IgnoreRanges(), Chunked())),
+    st.just(OTHER),
 )
 
 
@@ -237,7 +242,7 @@ def test_any_row_of_cuts_and_runs_ends_in_the_right_bytes_or_a_clear_error(
     runs: list[list[Answer]], known: bool, partial: Path
 ) -> None:
     forget(partial)
-    with serve(CONTENT) as first, serve(CONTENT, etag='"two"') as mirror:
+    with FileServer(CONTENT) as first, FileServer(CONTENT, etag='"two"') as mirror:
         for number, plan in enumerate(runs):
             first.plan = list(plan)
             urls = [first.url, mirror.url] if number % 2 else [first.url]
@@ -248,7 +253,7 @@ def test_any_row_of_cuts_and_runs_ends_in_the_right_bytes_or_a_clear_error(
                 assert error.attempts
             else:
                 assert_whole(download, partial)
-                assert download.transferred <= first.sent + mirror.sent
+                assert download.transferred <= first.bytes_sent() + mirror.bytes_sent()
                 if known:
                     forget(partial)
         first.plan = []

@@ -3,62 +3,46 @@
 from __future__ import annotations
 
 import base64
-import datetime
 import ssl
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import trustme
 
 from cmx_resnet50.digests import Expected
 from cmx_resnet50.fetch import FetchError, OfflineError, Source
 from cmx_resnet50.fetch.http.issuer import issuer_of
 from cmx_resnet50.redaction import redact
-from tests.fetch import server as faults
 from tests.fetch.conftest import CONTENT, KNOWN, QUICK, SIZE, Watched, assert_whole, get
-from tests.fetch.server import Exchange, Server, serve
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA(organization_name="Company of Tests")
-
-
-def context(authority: trustme.CA, *names: str, **options: object) -> ssl.SSLContext:
-    made = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    authority.issue_cert(*names, **options).configure_cert(made)  # type: ignore[arg-type]
-    return made
+from tests.harness.authority import Authority, Flavour
+from tests.harness.faults import Endless, Redirect, Short, Status, reply
+from tests.harness.file_server import FileServer
+from tests.harness.reply import Reply, Request, Resource, plain
 
 
 @pytest.fixture
-def secure(authority: trustme.CA) -> Iterator[Server]:
-    with serve(CONTENT, tls=context(authority, "127.0.0.1", "localhost")) as running:
+def secure(authority: Authority) -> Iterator[FileServer]:
+    with FileServer(CONTENT, authority=authority) as running:
         yield running
-
-
-@pytest.fixture
-def bundle(authority: trustme.CA, tmp_path: Path) -> Path:
-    path = tmp_path / "ca.pem"
-    authority.cert_pem.write_to_path(str(path))
-    return path
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE"])
 def test_a_company_ca_is_trusted_where_it_is_named(
-    name: str, bundle: Path, secure: Server, partial: Path, monkeypatch: pytest.MonkeyPatch
+    name: str, secure: FileServer, partial: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv(name, str(bundle))
+    monkeypatch.setenv(name, str(secure.authority.bundle))
     assert_whole(get([secure.url], partial), partial)
 
 
-def test_an_unknown_ca_is_refused_and_named(secure: Server, server: Server, partial: Path) -> None:
+def test_an_unknown_ca_is_refused_and_named(
+    secure: FileServer, server: FileServer, partial: Path
+) -> None:
     with pytest.raises(FetchError) as caught:
         get([secure.url], partial)
     attempt = caught.value.attempts[0]
     assert attempt.tls_issuer is not None
-    assert "O=Company of Tests" in attempt.tls_issuer
+    assert "O=CA of the tests" in attempt.tls_issuer
     for words in ("is not trusted", attempt.tls_issuer, "REQUESTS_CA_BUNDLE"):
         assert words in str(caught.value)
     assert not secure.requests
@@ -66,29 +50,25 @@ def test_an_unknown_ca_is_refused_and_named(secure: Server, server: Server, part
     assert get([secure.url, server.url], partial).url == server.url
 
 
-@pytest.mark.parametrize("fault", ["expired", "other host"])
+@pytest.mark.parametrize(
+    ("flavour", "words"), [("expired", "expired"), ("wrong-name", "IP address mismatch")]
+)
 def test_a_bad_certificate_is_refused(
-    fault: str,
-    authority: trustme.CA,
-    bundle: Path,
+    flavour: Flavour,
+    words: str,
+    secure: FileServer,
     partial: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    past = datetime.datetime(2020, 1, 1, tzinfo=datetime.timezone.utc)
-    made = (
-        context(authority, "127.0.0.1", not_after=past)
-        if fault == "expired"
-        else context(authority, "files.example")
-    )
-    words = "expired" if fault == "expired" else "IP address mismatch"
-    with serve(CONTENT, tls=made) as bad, pytest.raises(FetchError, match=words):
-        get([bad.url], partial)
-    assert not bad.requests
+    monkeypatch.setenv("SSL_CERT_FILE", str(secure.authority.bundle))
+    secure.certificate("127.0.0.1", flavour)
+    with pytest.raises(FetchError, match=words):
+        get([secure.url], partial)
+    assert not secure.requests
 
 
 def test_a_bundle_that_cannot_be_read_is_told(
-    secure: Server, partial: Path, monkeypatch: pytest.MonkeyPatch
+    secure: FileServer, partial: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", "no/such/file.pem")
     with pytest.raises(FetchError, match="which REQUESTS_CA_BUNDLE names, cannot be read"):
@@ -96,10 +76,10 @@ def test_a_bundle_that_cannot_be_read_is_told(
 
 
 def test_https_does_not_become_http(
-    secure: Server, server: Server, bundle: Path, partial: Path, monkeypatch: pytest.MonkeyPatch
+    secure: FileServer, server: FileServer, partial: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    secure.always = faults.redirect(server.url)
+    monkeypatch.setenv("SSL_CERT_FILE", str(secure.authority.bundle))
+    secure.always = Redirect(server.url)
     for named in (False, True):
         with pytest.raises(FetchError, match="to plain http"):
             get([Source(secure.url, named_by_user=named)], partial)
@@ -107,44 +87,40 @@ def test_https_does_not_become_http(
 
 
 def test_http_may_become_https_and_a_long_way_is_gone(
-    secure: Server, server: Server, bundle: Path, partial: Path, monkeypatch: pytest.MonkeyPatch
+    secure: FileServer, server: FileServer, partial: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("SSL_CERT_FILE", str(bundle))
-    server.plan = [faults.redirect(f"/{number}") for number in range(9)]
-    server.always = faults.redirect(secure.url)
+    monkeypatch.setenv("SSL_CERT_FILE", str(secure.authority.bundle))
+    server.plan = [Redirect(f"/{number}") for number in range(9)]
+    server.always = Redirect(secure.url)
     assert_whole(get([server.url], partial), partial)
     assert len(server.requests) == 10
 
 
 def test_a_redirects_own_body_is_not_read_without_end(
-    server: Server, second: Server, partial: Path
+    server: FileServer, second: FileServer, partial: Path
 ) -> None:
-    def endless(exchange: Exchange) -> None:
-        exchange.head("302 Found", Location=second.url, Content_Type="text/plain")
-        for _ in range(200):
-            exchange.send(b"x" * (1 << 20))
-
-    server.always = endless
+    server.always = (Redirect(second.url), Endless())
     assert_whole(get([server.url], partial), partial)
-    assert server.sent < 50 << 20
+    assert server.bytes_sent() < 50 << 20
 
 
-def signed_in(exchange: Exchange) -> None:
+def signed_in(request: Request) -> Reply:
     wanted = "Basic " + base64.b64encode(b"me:s3cret").decode()
-    if exchange.headers.get("authorization") != wanted:
-        return exchange.head("401 Who are you", Content_Length=0)
-    return faults.cut(1_000_000)(exchange) if exchange.asked == (0, SIZE) else exchange.good()
+    if request.headers.get("authorization") != wanted:
+        return plain(401)
+    resource = Resource(CONTENT, etag='"one"')
+    return reply(request, resource, *[Short(1_000_000)] * (request.range == "bytes=0-"))
 
 
 def test_a_password_in_a_url_is_used_and_never_shown(
-    server: Server, partial: Path, capsys: pytest.CaptureFixture[str]
+    server: FileServer, partial: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.always = signed_in
     url = server.url.replace("//", "//me:s3cret@") + "?token=t0ken&download=1"
     progress = Watched()
     download = get([url], partial, progress=progress)
     assert_whole(download, partial)
-    server.always = faults.status("500 Sorry")
+    server.always = Status(500)
     partial.unlink()
     with pytest.raises(FetchError) as caught:
         get([url], partial)
@@ -161,8 +137,8 @@ def test_a_password_in_a_url_is_used_and_never_shown(
     assert "download=1" in shown
 
 
-def test_the_journal_holds_no_secret(server: Server, partial: Path) -> None:
-    server.plan = [faults.cut(1_000_000), faults.status("404 Gone")]
+def test_the_journal_holds_no_secret(server: FileServer, partial: Path) -> None:
+    server.plan = [Short(1_000_000), Status(404)]
     with pytest.raises(FetchError):
         get([server.url.replace("//", "//me:s3cret@") + "?sig=t0ken"], partial)
     text = partial.with_name(partial.name + ".journal").read_text()
@@ -173,7 +149,7 @@ def test_the_journal_holds_no_secret(server: Server, partial: Path) -> None:
 
 
 def test_netrc_is_honoured(
-    server: Server, partial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, partial: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = tmp_path / "netrc"
     path.write_text("machine 127.0.0.1 login me password s3cret\n")
@@ -183,42 +159,40 @@ def test_netrc_is_honoured(
     assert_whole(get([server.url], partial), partial)
 
 
-def test_a_password_goes_to_no_other_host(server: Server, second: Server, partial: Path) -> None:
-    def answer(exchange: Exchange) -> None:
-        assert "authorization" not in exchange.headers
-        exchange.good()
-
-    server.always = faults.redirect(second.url.replace("127.0.0.1", "localhost"))
-    second.always = answer
+def test_a_password_goes_to_no_other_host(
+    server: FileServer, second: FileServer, partial: Path
+) -> None:
+    server.always = Redirect(second.url.replace("127.0.0.1", "localhost"))
     assert_whole(get([server.url.replace("//", "//me:s3cret@")], partial), partial)
     assert "authorization" in server.requests[0].headers
+    assert not any("authorization" in request.headers for request in second.requests)
 
 
 def test_a_password_is_sent_again_behind_a_redirect_of_its_host(
-    server: Server, partial: Path
+    server: FileServer, partial: Path
 ) -> None:
-    def answer(exchange: Exchange) -> None:
-        if exchange.path == "/model.onnx":
-            return faults.redirect("/here")(exchange)
-        return signed_in(exchange)
+    def answer(request: Request) -> Reply:
+        if request.path == "/model.onnx":
+            return server.reply(request, Redirect("/here"))
+        return signed_in(request)
 
     server.always = answer
     assert_whole(get([server.url.replace("//", "//me:s3cret@")], partial), partial)
-    assert [exchange.path for exchange in server.requests].count("/model.onnx") == 1
+    assert [request.path for request in server.requests].count("/model.onnx") == 1
 
 
 def test_a_proxy_is_used_and_its_password_not_shown(
-    server: Server, partial: Path, monkeypatch: pytest.MonkeyPatch
+    server: FileServer, partial: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     proxy = server.url.replace("//", "//me:s3cret@").rpartition("/")[0]
     monkeypatch.setenv("http_proxy", proxy)
     monkeypatch.setenv("https_proxy", proxy)
     source = Source("http://files.invalid/model.onnx", named_by_user=True)
     assert_whole(get([source], partial), partial)
-    assert server.requests[0].path == source.url
+    assert server.requests[0].url == source.url
     assert server.requests[0].headers["proxy-authorization"].startswith("Basic ")
     partial.unlink()
-    server.always = faults.status("407 Proxy Authentication Required")
+    server.require_password("me", "an0ther")
     with pytest.raises(FetchError) as caught:
         get([source, "https://files.invalid/model.onnx"], partial)
     first, last = caught.value.attempts
@@ -229,14 +203,14 @@ def test_a_proxy_is_used_and_its_password_not_shown(
 
 
 def test_a_proxy_that_is_not_there_is_told(partial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with serve(CONTENT) as gone:
+    with FileServer(CONTENT) as gone:
         monkeypatch.setenv("https_proxy", gone.url.replace("//", "//me:s3cret@"))
     with pytest.raises(FetchError, match="the proxy cannot be reached") as caught:
         get(["https://files.invalid/model.onnx"], partial)
     assert "s3cret" not in str(caught.value)
 
 
-def test_offline_opens_no_socket(server: Server, partial: Path, tmp_path: Path) -> None:
+def test_offline_opens_no_socket(server: FileServer, partial: Path, tmp_path: Path) -> None:
     options = replace(QUICK, offline=True)
     with pytest.raises(OfflineError) as caught:
         get([server.url, "https://files.invalid/f"], partial, options=options)
@@ -258,7 +232,7 @@ def test_a_file_of_this_machine_is_a_source(partial: Path, tmp_path: Path) -> No
     assert (progress.count, download.transferred) == (SIZE, 0)
 
 
-def test_a_file_that_is_none_is_told(partial: Path, tmp_path: Path, server: Server) -> None:
+def test_a_file_that_is_none_is_told(partial: Path, tmp_path: Path, server: FileServer) -> None:
     short = tmp_path / "short"
     short.write_bytes(CONTENT[:-1])
     other = tmp_path / "other"
@@ -281,10 +255,8 @@ def test_a_file_that_is_none_is_told(partial: Path, tmp_path: Path, server: Serv
     assert get([*urls, server.url], partial).url == server.url
 
 
-def test_an_issuer_is_read_from_a_certificate_and_from_nothing_else(authority: trustme.CA) -> None:
-    der = ssl.PEM_cert_to_DER_cert(
-        authority.issue_cert("a.example").cert_chain_pems[0].bytes().decode()
-    )
+def test_an_issuer_is_read_from_a_certificate_and_from_nothing_else(authority: Authority) -> None:
+    der = ssl.PEM_cert_to_DER_cert(authority.bundle.read_text())
     assert issuer_of(der) is not None
     for end in range(0, len(der), 7):
         issuer_of(der[:end])
