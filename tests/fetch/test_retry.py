@@ -22,15 +22,19 @@ def policy(
     return RetryPolicy(options, budget or RetryBudget(options.retry_budget), alone=alone, count=0)
 
 
+def fail(
+    tried: RetryPolicy, error: TransientError, count: int = 0, *, others: bool = False
+) -> SourceFailed | None:
+    """Let a request fail when there are `count` bytes of the file."""
+    return tried.failed(error, count, ConcurrencyController(8), others=others)
+
+
 def pauses(
     clock: Clock, tried: RetryPolicy, trouble: TransientError, limit: int = 99
 ) -> list[float]:
     """Return the pauses before each retry, where every one fails at once, until the end."""
     found: list[float] = []
-    while (
-        len(found) < limit
-        and tried.failed(trouble, 0, ConcurrencyController(8), others=False) is None
-    ):
+    while len(found) < limit and fail(tried, trouble) is None:
         found.append(tried.until - clock.now)
         clock.now = tried.until
     return found
@@ -55,24 +59,22 @@ def test_no_request_before_the_host_wants_one(clock: Clock) -> None:
     assert pauses(clock, policy(), busy, 1) == [7.0]
     assert pauses(clock, policy(), RateLimited("busy", wait=100.0), 1) == [100.0]
     # Another source is better than such a wait.
-    given_up = policy(alone=False).failed(
-        RateLimited("busy", wait=100.0), 0, ConcurrencyController(8), others=False
-    )
+    given_up = fail(policy(alone=False), RateLimited("busy", wait=100.0))
     assert isinstance(given_up, SourceFailed)
 
 
 def test_bytes_that_come_make_up_for_failures(clock: Clock) -> None:
     tried = policy(replace(OPTIONS, retries=1))
     for count in range(1, 20):
-        assert tried.failed(BROKE, count, ConcurrencyController(8), others=False) is None
+        assert fail(tried, BROKE, count) is None
         clock.now = tried.until
-    assert tried.failed(BROKE, 19, ConcurrencyController(8), others=False) is not None
+    assert fail(tried, BROKE, 19) is not None
 
 
 def test_failures_at_one_moment_are_one(clock: Clock) -> None:
     tried = policy(replace(OPTIONS, retries=1))
-    assert tried.failed(BROKE, 0, ConcurrencyController(8), others=True) is None
-    assert tried.failed(BROKE, 0, ConcurrencyController(8), others=True) is None
+    assert fail(tried, BROKE, others=True) is None
+    assert fail(tried, BROKE, others=True) is None
     assert tried.retries == 1
 
 
@@ -82,12 +84,12 @@ def test_the_budget_ends_a_long_row_of_retries(clock: Clock) -> None:
     first = policy(options, budget)
     busy = RateLimited("busy", wait=3.0)
     assert 3.0 < sum(pauses(clock, first, busy)) < 10.0
-    final = policy(options, budget).failed(busy, 0, ConcurrencyController(8), others=False)
+    final = fail(policy(options, budget), busy)
     assert final is not None
     assert "retry budget used up" in final.reason
     late = policy(options, RetryBudget(10.0))
     clock.now += 9.0
-    assert late.failed(busy, 0, ConcurrencyController(8), others=False) is not None
+    assert fail(late, busy) is not None
 
 
 def test_a_slow_source_is_left_for_another_and_else_asked_again(clock: Clock) -> None:
@@ -109,7 +111,7 @@ def test_a_slow_source_is_left_for_another_and_else_asked_again(clock: Clock) ->
 
 def test_a_pause_is_no_stall(clock: Clock) -> None:
     tried = policy(alone=False)
-    tried.failed(RateLimited("busy", wait=25.0), 0, ConcurrencyController(8), others=False)
+    fail(tried, RateLimited("busy", wait=25.0))
     for _ in range(24):
         clock.now += 1.0
         assert not tried.stalled(0)
