@@ -40,7 +40,7 @@ test-container: $(TEST)/.done
 	$(TEST)/bin/python -m pytest -m container
 
 # Debian's chromium, which root gets from apt-get; else it says why not.
-test-gui: $(TEST)/.gui
+test-gui: $(TEST)/.browser
 	$(TEST)/bin/python -m pytest -m gui
 
 test-races: $(TEST)/.done
@@ -69,31 +69,20 @@ $(RUN)/.done: pyproject.toml
 	$(RUN)/bin/pip install --quiet --editable .
 	touch $@
 
-# The tests build and install the wheel themselves: here are only the packages it needs.
+# Installs dependency groups with what the project declares, so that pip sees no conflict; not the
+# project itself, for the tests build and install its wheel.
+install = $(TEST)/bin/pip install --quiet $(foreach group,$(1),--group $(group)) . && \
+  $(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
+
 $(TEST)/.done: pyproject.toml
 	$(PYTHON) -m venv $(TEST)
-	$(TEST)/bin/pip install --quiet ".[test]"
-	$(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
+	$(TEST)/bin/pip install --quiet --upgrade "pip>=25.1"
+	$(call install,test)
 	touch $@
 
-$(TEST)/.runtime: $(TEST)/.done
-	$(TEST)/bin/pip install --quiet ".[runtime]" && $(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
-	touch $@
-
-$(TEST)/.callers: $(TEST)/.done
-	$(TEST)/bin/pip install --quiet ".[callers]" && $(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
-	touch $@
-
-$(TEST)/.gui: $(TEST)/.done
-	$(TEST)/bin/pip install --quiet ".[gui]" playwright && $(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
-	touch $@
-
-$(TEST)/.site: $(TEST)/.done
-	$(TEST)/bin/pip install --quiet ".[site]" && $(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
-	touch $@
-
-$(TEST)/.lint: $(TEST)/.done
-	$(TEST)/bin/pip install --quiet ".[lint]" && $(TEST)/bin/pip uninstall --quiet --yes cmx-resnet50
+# What a target needs beside that: the group of its name.
+$(addprefix $(TEST)/.,runtime callers browser site lint): $(TEST)/.%: $(TEST)/.done
+	$(call install,test $*)
 	touch $@
 
 clean:

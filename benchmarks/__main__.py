@@ -107,7 +107,7 @@ def _measured(name: str, setting: Setting) -> dict[str, Any]:
         measure: Callable[[Setting], Outcome] = getattr(module, name)
         result = measure(setting).as_json()
     except ImportError as error:
-        result = {"error": f"{error}. It takes the packages of: pip install '.[test]'"}
+        result = {"error": f"{error}. It takes the packages of: pip install --group test ."}
     except (BenchmarkError, OSError, RuntimeError, LookupError) as error:
         result = {"error": str(error) or repr(error)}
     return {

@@ -5,4 +5,16 @@ command ``cmx-resnet50``. Nothing is imported here, because a cached ``cm run`` 
 for every import.
 """
 
-__version__ = "0.1.0"
+__version__: str
+
+
+def __getattr__(name: str) -> object:
+    """Look up ``__version__``: that of the installed package, read when it is asked for."""
+    if name != "__version__":
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("cmx-resnet50")
+    except PackageNotFoundError:  # a checkout that is on sys.path and not installed
+        return "unknown"

@@ -8,7 +8,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50 import __version__
+import cmx_resnet50
 from cmx_resnet50.catalog.table import Artifact
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.options import Options
@@ -211,7 +211,7 @@ class Acquirer:
             "file": artifact.file,
             "url": redact(url),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
-            "plugin": __version__,
+            "plugin": cmx_resnet50.__version__,
             "licence": artifact.licence,
         }
 

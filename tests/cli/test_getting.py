@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -345,4 +346,4 @@ def test_module_and_version(cm: CM) -> None:
         cm.command("python", "-m", "cmx_resnet50", "--version"),
     ):
         assert result.ok, result.text
-        assert result.out.startswith("cmx-resnet50 ")
+        assert re.fullmatch(r"cmx-resnet50 \d+\.\d+.*\n", result.out)

@@ -40,7 +40,9 @@ ROOT = Path(__file__).resolve().parents[2]
 BASES = ("ubuntu:22.04", "python:3.13-slim", "company-base:1")
 """What the engine, the Containerfile and the page name as base."""
 
-_PACKAGES = ("wheel", "cmind", "requests", "giturlparse", "tabulate", "cmx4mlops", "hatchling")
+_PACKAGES = (
+    "wheel", "cmind", "requests", "giturlparse", "tabulate", "cmx4mlops", "hatchling", "hatch-vcs",
+)  # fmt: skip
 """What the engine installs into every image, CM's scripts, and what builds our wheel."""
 _BASE = """FROM rootfs
 COPY wheels /packages
@@ -133,7 +135,7 @@ def wheels(
     (ours,) = installation.prefix.parent.glob("*.whl")
     done = subprocess.run(
         [sys.executable, "-m", "pip", "download", "--quiet", "--dest", folder,
-         "--only-binary=:all:", f"--python-version={version}", f"{ours}[dummy]", *_PACKAGES],
+         "--only-binary=:all:", f"--python-version={version}", str(ours), *_PACKAGES],
         stdin=subprocess.DEVNULL,
         capture_output=True,
         check=False,

@@ -11,7 +11,6 @@ import re
 from importlib import metadata
 from pathlib import Path
 
-from cmx_resnet50 import __version__
 from cmx_resnet50.options import PREFIX, Options
 from tests.container import page
 from tests.docs import pages
@@ -20,10 +19,12 @@ META = json.loads((pages.ROOT / "_cm.json").read_text(encoding="utf-8"))
 DOCKER = META["docker"]
 
 
-def test_the_image_is_named_after_the_version_that_is_in_it() -> None:
-    assert DOCKER["image_name"] == f"cmx-resnet50-{__version__}"
-    assert DOCKER["cm_repos"].endswith(f" cmx-resnet50[dummy]=={__version__}")
-    assert f"localhost/local/cmx-resnet50-{__version__}:ubuntu-22.04-latest" in page.text()
+def test_the_image_is_named_after_the_release_that_is_in_it() -> None:
+    changes = (pages.ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
+    release, *_ = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", changes, re.MULTILINE)
+    assert DOCKER["image_name"] == f"cmx-resnet50-{release}"
+    assert f"cmx-resnet50~={release})" in DOCKER["cm_repos"]
+    assert f"localhost/local/cmx-resnet50-{release}:ubuntu-22.04-latest" in page.text()
 
 
 def test_every_option_of_the_host_holds_in_the_container() -> None:

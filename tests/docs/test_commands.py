@@ -27,7 +27,7 @@ FROM_HERE = {"PIP_NO_INDEX": "1", "PIP_NO_BUILD_ISOLATION": "no"}
 def newcomer(tmp_path: Path, wheel: Path, origin: Origin) -> CM:
     """Return a user in a fresh clone whose environment has all but this project."""
     made = build.install(tmp_path / "environment", wheel)
-    build.link(made, "hatchling")
+    build.link(made, "hatchling", "hatch-vcs")
     remove = [made.python, "-m", "pip", "uninstall", "--quiet", "--yes", "cmx-resnet50"]
     subprocess.run(remove, check=True)
     user = CM(made, tmp_path / "home", tmp_path / "CM", origin)
