@@ -173,6 +173,10 @@ class Acquirer:
         return digest_file(target), artifact.url
 
     def _site_urls(self, artifact: Artifact) -> list[str]:
+        """Return where the site's mirrors may have the file, by digest and by name."""
+        if not artifact.verifiable:
+            # Without a digest, nothing would tell the mirror's file of that name from the user's.
+            return []
         what = artifact.archive or {"md5": artifact.md5, "sha256": artifact.sha256}
         names = [f"{kind}/{what[kind]}" for kind in ("sha256", "md5") if what.get(kind)]
         names.append(artifact.mirror_name)

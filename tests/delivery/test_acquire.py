@@ -1,0 +1,70 @@
+"""How one artifact gets into the store: which sources are asked, and what is refused."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from cmx_resnet50.catalog.request import Artifact, Request
+from cmx_resnet50.catalog.table import Catalog
+from cmx_resnet50.delivery.acquire import Acquirer
+from cmx_resnet50.dummy import write
+from cmx_resnet50.options import Options
+from cmx_resnet50.progress import Progress
+from cmx_resnet50.store import Store
+from tests.fetch.server import Exchange, Server, serve
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> bytes:
+    """A real model of a small width."""
+    path = tmp_path_factory.mktemp("model") / "model"
+    write("onnx-opset-11", path, width=2)
+    return path.read_bytes()
+
+
+@pytest.fixture
+def server(model: bytes) -> Iterator[Server]:
+    with serve(model) as running:
+        yield running
+
+
+def acquirer(folder: Path, **options: str) -> Acquirer:
+    """An acquirer as a user with these options has it."""
+    read = Options.read({f"CM_RESNET50_{key.upper()}": value for key, value in options.items()})
+    return Acquirer(Store(folder / "store"), read, Progress())
+
+
+def own(url: str, checksum: str | None = None) -> Artifact:
+    """The artifact that a URL of the user's stands for."""
+    request = Request(framework="onnx", url=url, checksum=checksum)
+    return Catalog.load().resolve(request).artifact
+
+
+@pytest.mark.parametrize("known", [False, True], ids=["no digest", "digest"])
+def test_a_mirror_answers_for_a_users_url_only_by_its_digest(
+    known: bool, model: bytes, server: Server, tmp_path: Path
+) -> None:
+    """Under the same file name a mirror may have another file."""
+    other = bytes(reversed(model))
+    by_digest = f"/site/md5/{hashlib.md5(model, usedforsecurity=False).hexdigest()}"
+
+    def site(exchange: Exchange) -> None:
+        exchange.good(content=model if exchange.path == by_digest else other)
+
+    with serve(model, always=site) as mirror:
+        url = mirror.url.replace("model.onnx", "site")
+        artifact = own(
+            f"http://127.0.0.1:{server.port}/resnet50.onnx",
+            by_digest.rpartition("/")[2] if known else None,
+        )
+        stored, _ = acquirer(tmp_path, mirror=url).fetch(
+            artifact, [artifact.url], named_by_user=True
+        )
+        asked = [exchange.path for exchange in mirror.requests]
+    assert stored.path.read_bytes() == model
+    assert asked == ([by_digest] if known else [])
+    assert len(server.requests) == (0 if known else 1)
