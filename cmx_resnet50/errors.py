@@ -10,6 +10,10 @@ class Resnet50Error(Exception):
     """An error whose text is complete: what was asked, what is wrong, what to do next."""
 
 
+class Resnet50Warning(UserWarning):
+    """What is delivered is not quite what was requested, or contradicts the catalog."""
+
+
 def see(page: str) -> str:
     """Return the sentence that ends an error and names the page that explains it."""
     # The command, not a path: an installation has no checkout. A full stop, because CM appends

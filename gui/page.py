@@ -11,7 +11,7 @@ from collections.abc import Mapping
 import cmind
 import streamlit as st
 
-from cmx_resnet50.catalog.table import Refusal
+from cmx_resnet50.catalog.table import RequestError
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.gui import form, labels, preview, process, scripts
 from cmx_resnet50.gui.command import Call
@@ -263,7 +263,7 @@ def show_meaning(shape: form.Form, asked: list[str], inputs: dict[str, str]) -> 
     st.header("The file", anchor=False)
     try:
         found = preview.meaning(asked, inputs)
-    except Refusal as refusal:
+    except RequestError as refusal:
         st.error(labels.escaped(refusal.reason))
         if refusal.nearest:
             st.caption("The nearest requests that have a file; press one to take it:")

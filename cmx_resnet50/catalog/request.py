@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -14,9 +15,11 @@ if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashl
 
 ASKED = "CM_RESNET50_ASKED_"
 RUN = "cm run script --tags=get,ml-model,resnet50"
+BATCH = re.compile(r"[1-9][0-9]{0,5}")
+BATCH_FORM = "a batch size is a positive integer of at most 6 digits, say _batch_size.8."
 
 
-class Refusal(Resnet50Error):
+class RequestError(Resnet50Error):
     """A request that no file answers; `nearest` are variation lists that do."""
 
     def __init__(self, reason: str, nearest: Sequence[str] = ()) -> None:
@@ -52,6 +55,10 @@ class Request:
     local: str | None = None
     explicit: frozenset[str] | None = None
 
+    def __post_init__(self) -> None:
+        if self.batch != "dynamic" and not BATCH.fullmatch(self.batch):
+            raise RequestError(f"_batch_size.{self.batch}: {BATCH_FORM}")
+
     @classmethod
     def from_env(
         cls,
@@ -63,7 +70,16 @@ class Request:
         local: str | None = None,
         explicit: Sequence[str] | None = None,
     ) -> Request:
-        """Read the request from the keys that the variations set, which begin with `asked`."""
+        """Read the request from the keys that the variations set, which begin with `asked`.
+
+        Raises
+        ------
+        RequestError
+            For a batch size that is not a positive integer, or for two of them.
+        """
+        batches = sorted({name for name in explicit or () if name.startswith("batch_size.")})
+        if len(batches) > 1:
+            raise RequestError(f"choose one batch size: {' or '.join(batches)}.")
         fields = {
             name: str(env[asked + name.upper()])
             for name in cls.__dataclass_fields__

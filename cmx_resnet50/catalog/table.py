@@ -17,10 +17,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cmx_resnet50.catalog.request import ASKED, RUN, Artifact, Refusal, Request, Resolution
+from cmx_resnet50.catalog.request import ASKED, RUN, Artifact, Request, RequestError, Resolution
 from cmx_resnet50.redaction import redact
 
-__all__ = ["ASKED", "RUN", "SCRIPT", "Artifact", "Catalog", "Refusal", "Request", "Resolution"]
+__all__ = ["ASKED", "RUN", "SCRIPT", "Artifact", "Catalog", "Request", "RequestError", "Resolution"]
 
 SCRIPT = Path(__file__).parent.parent / "repo" / "script" / "get-ml-model-resnet50"
 RANDOM = "The weights are random (_dummy-weights); predictions mean nothing."
@@ -69,7 +69,7 @@ class Catalog:
 
         Raises
         ------
-        Refusal
+        RequestError
             If no file answers it, or, with `strict`, if one answers it only in part.
         """
         if request.url is not None:
@@ -77,7 +77,7 @@ class Catalog:
         else:
             artifact = self._serving(request)
             if artifact is None:
-                raise Refusal(
+                raise RequestError(
                     f"No ResNet-50 file exists for {request.variations}.",
                     self.nearest(request),
                 )
@@ -87,7 +87,7 @@ class Catalog:
         _check_checksum(resolution)
         resolution = replace(resolution, notes=tuple(_notes(resolution)))
         if strict and resolution.notes:
-            raise Refusal(
+            raise RequestError(
                 f"{' '.join(resolution.notes)} CM_RESNET50_STRICT=yes refuses that.",
                 self.nearest(request),
             )
@@ -170,22 +170,22 @@ class Catalog:
 
     def _resolve_url(self, request: Request, url: str) -> Resolution:
         if request.huggingface == "yes":
-            raise Refusal(
+            raise RequestError(
                 "Two sources are asked for: _huggingface_default and --const.CM_PACKAGE_URL. "
                 "Leave one out."
             )
         if request.framework == "none":
-            raise Refusal(f"No framework is chosen for --const.CM_PACKAGE_URL={redact(url)}.")
+            raise RequestError(f"No framework is chosen for --const.CM_PACKAGE_URL={redact(url)}.")
         artifact = self.find_url(url)
         if artifact is None:
             return Resolution(request, self._unknown(request, url), (), (url,))
         if artifact.companion_key is not None:
-            raise Refusal(
+            raise RequestError(
                 f"--const.CM_PACKAGE_URL={redact(url)} is {artifact.file}, which comes with a "
                 f"model and is none. Ask _{artifact.format} without the URL."
             )
         if artifact.format != request.framework:
-            raise Refusal(
+            raise RequestError(
                 f"--const.CM_PACKAGE_URL={redact(url)} is {artifact.file} for {artifact.format}, "
                 f"but {request.framework} is asked for. Ask _{artifact.format} with it, "
                 "or leave the URL out."
@@ -196,14 +196,14 @@ class Catalog:
     def _unknown(self, request: Request, url: str) -> Artifact:
         checksum = (request.checksum or "").lower()
         if checksum and not re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{64}", checksum):
-            raise Refusal(
+            raise RequestError(
                 f"CM_DOWNLOAD_CHECKSUM={request.checksum} is no md5 (32 hexadecimal digits) "
                 "and no sha256 (64)."
             )
         try:
             name = posixpath.basename(urlsplit(url).path)
         except ValueError as error:
-            raise Refusal(f"CM_PACKAGE_URL={redact(url)} is no URL: {error}.") from error
+            raise RequestError(f"CM_PACKAGE_URL={redact(url)} is no URL: {error}.") from error
         archive: dict[str, str | None] | None = None
         if name.endswith(".gz"):
             name = name.removesuffix(".gz")
@@ -242,7 +242,7 @@ def _check_checksum(resolution: Resolution) -> None:
     known = {artifact.md5, artifact.sha256, archive.get("md5"), archive.get("sha256")} - {None}
     kin = {digest for digest in known if digest and len(digest) == len(checksum)}
     if kin and checksum.lower() not in kin:
-        raise Refusal(
+        raise RequestError(
             f"CM_DOWNLOAD_CHECKSUM={checksum} is not that of {artifact.file} "
             f"({artifact.name}), which is {' or '.join(sorted(kin))}. Leave it out."
         )

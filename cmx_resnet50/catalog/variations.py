@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from cmx_resnet50.catalog.table import Refusal
+from cmx_resnet50.catalog.table import RequestError
 from cmx_resnet50.errors import Resnet50Error
 
 _PLACEHOLDER = re.compile(r"<<<(.*?)>>>")
@@ -28,7 +28,7 @@ def compose(meta: Mapping[str, Any], asked: Sequence[str]) -> dict[str, str]:
 
     Raises
     ------
-    Refusal
+    RequestError
         For a name that is no variation, and for two of one group.
     """
     variations = meta["variations"]
@@ -37,10 +37,10 @@ def compose(meta: Mapping[str, Any], asked: Sequence[str]) -> dict[str, str]:
     chosen = [name for name in chosen if not name.startswith("-")]
     for name in [*chosen, *excluded]:
         if template(meta, name) is None:
-            raise Refusal(f"_{name} is no variation.{_did_you_mean(meta, name)}")
+            raise RequestError(f"_{name} is no variation.{_did_you_mean(meta, name)}")
     chosen += [variations[name]["alias"] for name in chosen if "alias" in variations.get(name, {})]
     if both := sorted(excluded.intersection(chosen)):
-        raise Refusal(f"Asked for and left out at once: {', '.join(both)}.")
+        raise RequestError(f"Asked for and left out at once: {', '.join(both)}.")
     for name in list(chosen):
         for base in variations[template(meta, name) or name].get("base", ()):
             if base not in chosen:
@@ -48,7 +48,7 @@ def compose(meta: Mapping[str, Any], asked: Sequence[str]) -> dict[str, str]:
     for group, members in groups(meta).items():
         present = sorted(set(members) & set(chosen))
         if len(present) > 1:
-            raise Refusal(
+            raise RequestError(
                 f"Two of one group ({group}) are asked for: {', '.join(present)}. Ask one."
             )
         default = next((name for name in members if variations[name].get("default")), None)

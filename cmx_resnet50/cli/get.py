@@ -108,7 +108,7 @@ def resolved(
 
     Raises
     ------
-    Refusal
+    RequestError
         If they mean no file.
     """
     from cmx_resnet50.catalog.variations import compose

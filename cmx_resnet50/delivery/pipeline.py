@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,14 +63,21 @@ class Pipeline:
         What the user set.
     progress : Progress, optional
         Shows transfers; by default nothing does.
+    notify : callable, optional
+        Takes one line at a time: on whom the store waits, what it repaired. By default stderr.
     """
 
     def __init__(
-        self, catalog: Catalog, options: Options, progress: Progress | None = None
+        self,
+        catalog: Catalog,
+        options: Options,
+        progress: Progress | None = None,
+        *,
+        notify: Callable[[str], None] | None = None,
     ) -> None:
         self.catalog = catalog
         self.options = options
-        self.store = Store(options.store)
+        self.store = Store(options.store) if notify is None else Store(options.store, notify=notify)
         self._acquirer = Acquirer(self.store, options, progress or Progress())
 
     def obtain(self, resolution: Resolution, extra_sources: Sequence[str] = ()) -> Delivery:
@@ -131,6 +138,17 @@ class Pipeline:
         if resolution.request.weights == "dummy" or not artifact.archive_keys:
             return None
         return self._acquirer.fetch_archive(artifact, resolution.sources)
+
+    def find(self, resolution: Resolution) -> Delivery | None:
+        """Return what the store holds complete of `resolution`; open no socket, make nothing."""
+        artifact = resolution.artifact
+        dummy = resolution.request.weights == "dummy"
+        found = self.store.find(*(artifact.dummy_keys if dummy else artifact.store_keys))
+        if found is None:
+            return None
+        batch = resolution.batch
+        sha256 = found.sha256 if batch is None else self._derived(found, batch)
+        return None if sha256 is None else self.find_complete(resolution, sha256)
 
     def find_complete(self, resolution: Resolution, sha256: str) -> Delivery | None:
         """Return what the store holds whole of `resolution`, opening no socket; else None.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from cmx_resnet50.catalog.table import RUN, Artifact, Catalog, Refusal, Request
+from cmx_resnet50.catalog.table import RUN, Artifact, Catalog, Request, RequestError
 from cmx_resnet50.catalog.variations import compose, groups
 from cmx_resnet50.docs.files import requests_of
 from cmx_resnet50.docs.markdown import UNKNOWN, bullets, code, table, tag
@@ -236,7 +236,7 @@ def _given(catalog: Catalog, framework: str, precision: str) -> str:
     request = Request.from_env(compose(catalog.meta, asked), explicit=asked)
     try:
         found = catalog.resolve(request)
-    except Refusal:
+    except RequestError:
         return "refused"
     if found.notes:
         return f"{code(found.artifact.file)}, which is {found.artifact.precision}"

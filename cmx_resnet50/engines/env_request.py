@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 
 from cmx_resnet50 import shell_values
 from cmx_resnet50.cached_run.receipt import RUN
-from cmx_resnet50.catalog.request import Refusal, Request
+from cmx_resnet50.catalog.request import BATCH, BATCH_FORM, Request, RequestError
 from cmx_resnet50.engines.dialect import OPTION, EnvView
 from cmx_resnet50.options import Options, absolute
 from cmx_resnet50.redaction import redact
@@ -21,8 +20,6 @@ CHECKSUM = RUN + "DOWNLOAD_CHECKSUM"
 """The user's own checksum, kept before the downloader's key for it is emptied."""
 URL = RUN + "PACKAGE_URL"
 """The user's own URL, kept before the downloader's key for it loses its secrets."""
-_BATCH = re.compile(r"[1-9][0-9]{0,5}")
-_BATCH_FORM = "a batch size is a positive integer of at most 6 digits, say _batch_size.8."
 
 
 def check_values(env: EnvView, patterns: Iterable[str]) -> None:
@@ -45,8 +42,8 @@ def check_values(env: EnvView, patterns: Iterable[str]) -> None:
         if any(fnmatchcase(key, pattern) for pattern in patterns):
             shell_values.check(key, str(value), Place.QUOTED)
     batch = str(env.get("ML_MODEL_BATCH_SIZE", "")).strip()
-    if batch and not _BATCH.fullmatch(batch):
-        raise UnsafeValue(f"{env.full('ML_MODEL_BATCH_SIZE')}={batch}: {_BATCH_FORM}")
+    if batch and not BATCH.fullmatch(batch):
+        raise UnsafeValue(f"{env.full('ML_MODEL_BATCH_SIZE')}={batch}: {BATCH_FORM}")
     name = str(env.get("DOWNLOAD_FILENAME", ""))
     if "/" in name or "\\" in name or name in (".", ".."):
         raise UnsafeValue(f"{env.full('DOWNLOAD_FILENAME')}={name} is not a plain file name.")
@@ -62,12 +59,9 @@ def request_of(env: EnvView, const: EnvView, explicit: Sequence[str] | None) -> 
 
     Raises
     ------
-    Refusal
+    RequestError
         For a batch size that is not a positive integer, or for two of them.
     """
-    batches = {v for v in explicit or () if v.startswith("batch_size.")}
-    if len(batches) > 1:
-        raise Refusal(f"choose one batch size: {' or '.join(sorted(batches))}.")
     request = Request.from_env(
         env,
         asked=f"{OPTION}ASKED_",
@@ -76,10 +70,8 @@ def request_of(env: EnvView, const: EnvView, explicit: Sequence[str] | None) -> 
         local=_text(env[LOCAL] if LOCAL in env else local_file(env)),
         explicit=explicit,
     )
-    if request.batch != "dynamic" and not _BATCH.fullmatch(request.batch):
-        raise Refusal(f"_batch_size.{request.batch}: {_BATCH_FORM}")
     if "," in (request.url or ""):
-        raise Refusal(
+        raise RequestError(
             f"{env.full('PACKAGE_URL')}={redact(request.url or '')} holds a comma, which the "
             "engine cannot carry. Write it as %2C."
         )

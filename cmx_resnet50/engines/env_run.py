@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cmx_resnet50.cached_run import receipt
-from cmx_resnet50.catalog.request import Refusal, Resolution
+from cmx_resnet50.catalog.request import RequestError, Resolution
 from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
 from cmx_resnet50.engines import downloader, outputs
@@ -63,7 +63,7 @@ def equal_variations(resolution: Resolution) -> list[str]:
         explicit = frozenset({*(request.explicit or ()), name})
         try:
             other = catalog.resolve(replace(request, explicit=explicit))
-        except Refusal:
+        except RequestError:
             continue
         if other.artifact.url == resolution.artifact.url and other.notes == resolution.notes:
             equal.append(name)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from cmx_resnet50.catalog.table import Artifact, Catalog, Refusal, Resolution
+from cmx_resnet50.catalog.table import Artifact, Catalog, RequestError, Resolution
 from cmx_resnet50.catalog.variations import compose
 from cmx_resnet50.engines.cm import CM
 from cmx_resnet50.engines.env_request import check_values, options_of, request_of
@@ -38,7 +38,7 @@ def meaning(variations: Sequence[str], inputs: Mapping[str, str]) -> Meaning:
 
     Raises
     ------
-    Refusal
+    RequestError
         If that is no file; it names the nearest requests that have one.
     Resnet50Error
         If an option or a value means nothing.
@@ -76,7 +76,7 @@ def _check_dummy(catalog: Catalog, resolution: Resolution) -> None:
     request, artifact = resolution.request, resolution.artifact
     if request.weights == "dummy" and artifact.dummy is None:
         fp32 = replace(request, precision="fp32", output="none")
-        raise Refusal(
+        raise RequestError(
             f"No random weights are made in place of {artifact.file}, "
             f"which is {artifact.precision}.",
             [catalog.resolve(fp32).request.variations],

@@ -6,7 +6,7 @@ import json
 from functools import cache
 from itertools import product
 
-from cmx_resnet50.catalog.table import SCRIPT, Catalog, Refusal, Request, Resolution
+from cmx_resnet50.catalog.table import SCRIPT, Catalog, Request, RequestError, Resolution
 from tests.catalog import documented as known
 from tests.catalog.engine import compose
 from tests.catalog.oracle import Ask, verdict
@@ -27,10 +27,10 @@ def request_for(tags: list[str]) -> Request:
 
 
 @cache
-def outcome(request: Request, *, strict: bool = False) -> Resolution | Refusal:
+def outcome(request: Request, *, strict: bool = False) -> Resolution | RequestError:
     try:
         return CATALOG.resolve(request, strict=strict)
-    except Refusal as refusal:
+    except RequestError as refusal:
         return refusal
 
 

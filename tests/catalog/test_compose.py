@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmx_resnet50.catalog.table import SCRIPT, Catalog, Refusal, Request, Resolution
+from cmx_resnet50.catalog.table import SCRIPT, Catalog, Request, RequestError, Resolution
 from cmx_resnet50.catalog.variations import compose
 from tests.catalog import engine
 
@@ -30,7 +30,7 @@ def test_composes_as_the_engine_does(asked: list[str], excluded: list[str]) -> N
     try:
         expected = engine.compose(META, tags).env
     except engine.EngineError:
-        with pytest.raises(Refusal):
+        with pytest.raises(RequestError):
             compose(META, tags)
         return
     found = compose(META, tags)
@@ -54,7 +54,7 @@ def test_composes_as_the_engine_does(asked: list[str], excluded: list[str]) -> N
     ],
 )
 def test_did_you_mean(typed: str, meant: str) -> None:
-    with pytest.raises(Refusal, match="Did you mean") as caught:
+    with pytest.raises(RequestError, match="Did you mean") as caught:
         compose(META, ["_fp32", f"_{typed}"])
     assert f"_{typed} is no variation" in str(caught.value)
     assert f"_{meant}" in str(caught.value)
@@ -63,13 +63,13 @@ def test_did_you_mean(typed: str, meant: str) -> None:
 
 @pytest.mark.parametrize("typed", ["zzzzzzzz", "", "."])
 def test_did_you_mean_nothing_when_nothing_is_near(typed: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RequestError) as caught:
         compose(META, [f"_{typed}"])
     assert "Did you mean" not in str(caught.value)
 
 
 def test_two_of_one_group_are_refused_by_name() -> None:
-    with pytest.raises(Refusal, match="onnx, pytorch"):
+    with pytest.raises(RequestError, match="onnx, pytorch"):
         compose(META, ["_onnx", "_pytorch"])
 
 
@@ -77,7 +77,7 @@ def test_two_of_one_group_are_refused_by_name() -> None:
 def test_what_is_asked_and_excluded_is_refused_as_by_the_engine(tags: list[str]) -> None:
     with pytest.raises(engine.EngineError):
         engine.compose(META, tags)
-    with pytest.raises(Refusal):
+    with pytest.raises(RequestError):
         compose(META, tags)
 
 
@@ -108,9 +108,9 @@ def test_any_list_of_tags_comes_to_a_file_or_to_words(
             assert result.reason[-1] in ".?"
 
 
-def whatever(tags: list[str], strict: bool) -> Resolution | Refusal:
+def whatever(tags: list[str], strict: bool) -> Resolution | RequestError:
     try:
         env = compose(META, tags)
         return CATALOG.resolve(Request.from_env(env, explicit=tags), strict=strict)
-    except Refusal as refusal:
+    except RequestError as refusal:
         return refusal

@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from cmx_resnet50.catalog.table import SCRIPT, Catalog, Refusal, Request
+from cmx_resnet50.catalog.table import SCRIPT, Catalog, Request, RequestError
 from cmx_resnet50.engines import outputs
 from tests.catalog import documented as known
 from tests.catalog.engine import compose
@@ -44,7 +44,7 @@ def every_delivery() -> list[tuple[Ask, dict[str, str]]]:
     ):
         try:
             delivered.append((ask, exported(ask.tags())))
-        except Refusal:
+        except RequestError:
             continue
     return delivered
 

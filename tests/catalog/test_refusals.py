@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from cmx_resnet50.catalog.table import RUN, Refusal, Resolution
+from cmx_resnet50.catalog.table import RUN, RequestError, Resolution
 from tests.catalog.asking import (
     FRAMEWORKS,
     NO_YES,
@@ -43,7 +43,7 @@ def test_refusals_propose_valid_honest_and_near_requests(framework: str | None) 
 
 
 @cache
-def proposed(proposal: str) -> Resolution | Refusal:
+def proposed(proposal: str) -> Resolution | RequestError:
     """What a proposal comes to when it is typed as it stands, without any indulgence."""
     return outcome(request_for(proposal.split(",")), strict=True)
 
@@ -88,7 +88,7 @@ def test_a_refusal_names_the_excluded_group_and_does_not_propose_what_it_refuses
     tags: str,
 ) -> None:
     found = outcome(request_for(tags.split(",")))
-    assert isinstance(found, Refusal)
+    assert isinstance(found, RequestError)
     for tag in tags.split(","):
         if tag.startswith("_-"):
             assert tag in found.reason
@@ -114,7 +114,7 @@ def test_an_excluded_group_that_chooses_no_file_is_no_fault(tags: str) -> None:
 )
 def test_proposals_keep_what_was_not_at_fault(tags: str, kept: str) -> None:
     found = outcome(request_for(tags.split(",")))
-    assert isinstance(found, Refusal)
+    assert isinstance(found, RequestError)
     for proposal in found.nearest:
         assert kept in proposal.split(",")
 

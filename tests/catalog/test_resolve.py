@@ -8,7 +8,7 @@ from itertools import permutations, product
 
 import pytest
 
-from cmx_resnet50.catalog.table import Refusal, Request, Resolution
+from cmx_resnet50.catalog.table import Request, RequestError, Resolution
 from tests.catalog import documented as known
 from tests.catalog.asking import (
     FRAMEWORKS,
@@ -36,7 +36,7 @@ def test_every_combination_means_the_file_of_the_contract(framework: str | None)
     wrong = []
     for ask in chosen:
         said, found = verdict(ask), outcome(request_for(ask.tags()))
-        if isinstance(found, Refusal):
+        if isinstance(found, RequestError):
             agreed = said.file is None
         else:
             agreed = said.file is not None and is_file(found, said.file)
@@ -51,8 +51,8 @@ def test_strict_refuses_what_carries_a_note_and_nothing_else(framework: str | No
     for ask in asks(framework):
         request = request_for(ask.tags())
         usual, strict = outcome(request), outcome(request, strict=True)
-        if isinstance(usual, Refusal) or usual.notes:
-            assert isinstance(strict, Refusal)
+        if isinstance(usual, RequestError) or usual.notes:
+            assert isinstance(strict, RequestError)
         else:
             assert strict == usual
         if isinstance(usual, Resolution) and usual.notes:
@@ -63,7 +63,7 @@ def test_strict_refuses_what_carries_a_note_and_nothing_else(framework: str | No
 def test_strict_comes_only_when_asked_for() -> None:
     request = request_for(["_onnx", "_int8"])
     assert isinstance(outcome(request), Resolution)
-    assert isinstance(outcome(request, strict=True), Refusal)
+    assert isinstance(outcome(request, strict=True), RequestError)
 
 
 def assert_same_in(orders: list[list[str]]) -> None:
@@ -74,8 +74,8 @@ def assert_same_in(orders: list[list[str]]) -> None:
         for key in IDENTITY:
             assert run.env[key] == first.env[key], (order, key)
         found = outcome(Request.from_env(run.env, explicit=run.explicit))
-        if isinstance(meant, Refusal):
-            assert isinstance(found, Refusal)
+        if isinstance(meant, RequestError):
+            assert isinstance(found, RequestError)
             assert str(found) == str(meant), order
         else:
             assert found == meant, order
@@ -162,7 +162,7 @@ def test_what_consumers_ask_and_the_verdicts_name(
 ) -> None:
     found = outcome(request_for([tag for tag in tags.split(",") if tag]))
     if file is None:
-        assert isinstance(found, Refusal)
+        assert isinstance(found, RequestError)
         return
     assert isinstance(found, Resolution)
     assert is_file(found, file)
@@ -192,7 +192,7 @@ def test_of_the_96_combinations_six_are_refused_and_55_told_truthfully() -> None
         ):
             mislabelled.append(ask)
     assert (len(nothing), len(mislabelled)) == (6, 55)
-    assert all(isinstance(outcome(request_for(ask.tags())), Refusal) for ask in nothing)
+    assert all(isinstance(outcome(request_for(ask.tags())), RequestError) for ask in nothing)
     for ask in mislabelled:
         found = outcome(request_for(ask.tags()))
         if isinstance(found, Resolution):
@@ -259,7 +259,7 @@ def test_a_cache_hit_warns_as_the_cold_run_did(tags: str, warns: bool) -> None:
     found = outcome(request)
     assert isinstance(found, Resolution)
     assert bool(found.notes) is warns
-    assert isinstance(outcome(request, strict=True), Refusal) is warns
+    assert isinstance(outcome(request, strict=True), RequestError) is warns
 
 
 def test_a_cache_hit_means_the_file_of_the_cold_run() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cmx_resnet50.catalog.table import SCRIPT, Catalog, Refusal, Request, Resolution
+from cmx_resnet50.catalog.table import SCRIPT, Catalog, Request, RequestError, Resolution
 from tests.catalog import documented as known
 from tests.catalog.engine import compose
 
@@ -59,14 +59,14 @@ def test_a_known_address_of_another_framework_is_refused(
 ) -> None:
     if framework == file.format:
         return
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RequestError) as caught:
         resolve(f"_{framework}", url)
     for word in (url, file.file, framework, f"_{file.format}"):
         assert word in str(caught.value)
 
 
 def test_the_graph_of_ncnn_is_no_model() -> None:
-    with pytest.raises(Refusal, match=r"resnet50_v1\.param"):
+    with pytest.raises(RequestError, match=r"resnet50_v1\.param"):
         resolve("_ncnn", known.PARAM_URL)
 
 
@@ -93,7 +93,7 @@ def test_a_known_file_that_is_not_what_the_tags_say_is_told_truthfully(
     text = " ".join(found.notes)
     assert all(word in text for word in words), text
     assert "exists" not in text, "such a file may well exist: the user named another"
-    with pytest.raises(Refusal, match="STRICT"):
+    with pytest.raises(RequestError, match="STRICT"):
         resolve(tags, url, strict=True)
 
 
@@ -119,7 +119,7 @@ def test_a_right_checksum_of_a_known_file_is_no_fault(file: known.File) -> None:
 
 
 def test_a_checksum_that_contradicts_a_known_file_is_refused() -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RequestError) as caught:
         resolve("_onnx", known.OPSET_11_URL, MD5)
     assert MD5 in str(caught.value)
     assert str(known.OPSET_11.md5) in str(caught.value)
@@ -128,7 +128,7 @@ def test_a_checksum_that_contradicts_a_known_file_is_refused() -> None:
 @pytest.mark.parametrize("tags", ["_huggingface_default", "_huggingface_default,_onnx"])
 @pytest.mark.parametrize("url", [OTHER, known.OPSET_11_URL, known.HUGGINGFACE_URL])
 def test_two_sources_are_refused(tags: str, url: str) -> None:
-    with pytest.raises(Refusal, match="_huggingface_default") as caught:
+    with pytest.raises(RequestError, match="_huggingface_default") as caught:
         resolve(tags, url)
     assert "CM_PACKAGE_URL" in str(caught.value)
 
@@ -137,7 +137,7 @@ def test_two_sources_are_refused(tags: str, url: str) -> None:
     "url", ["https://[example.org/a.onnx", "https://example.org]/a.onnx", "//["]
 )
 def test_what_is_no_url_is_refused(url: str) -> None:
-    with pytest.raises(Refusal, match="CM_PACKAGE_URL"):
+    with pytest.raises(RequestError, match="CM_PACKAGE_URL"):
         resolve("_onnx", url)
 
 
@@ -186,7 +186,7 @@ def test_the_checksum_of_an_unknown_archive_is_the_archives() -> None:
     "bad", ["0", MD5[:-1], MD5 + "0", "g" * 32, f"md5:{MD5}", f"{MD5} ", SHA256 + "\n", "٣" * 32]
 )
 def test_a_bad_checksum_is_refused(bad: str) -> None:
-    with pytest.raises(Refusal, match="CM_DOWNLOAD_CHECKSUM") as caught:
+    with pytest.raises(RequestError, match="CM_DOWNLOAD_CHECKSUM") as caught:
         resolve("_onnx", OTHER, bad)
     assert "32" in str(caught.value)
     assert "64" in str(caught.value)
@@ -244,7 +244,7 @@ def test_an_unknown_file_may_be_of_any_precision(tags: str) -> None:
 
 @pytest.mark.parametrize("url", [OTHER, known.OPSET_11_URL])
 def test_without_a_framework_a_url_is_refused(url: str) -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RequestError) as caught:
         resolve("_-onnx", url)
     assert "none" not in str(caught.value)
 
@@ -265,7 +265,7 @@ def test_any_url_comes_to_a_file_with_a_plain_name_or_to_words(
 ) -> None:
     try:
         found = resolve(tags, url, checksum)
-    except Refusal as refusal:
+    except RequestError as refusal:
         assert len(refusal.reason) > 10
         return
     assert "/" not in found.artifact.file

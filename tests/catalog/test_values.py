@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cmx_resnet50.catalog.table import SCRIPT, Refusal, Request
+from cmx_resnet50.catalog.table import SCRIPT, Request, RequestError
 from cmx_resnet50.engines import env_request
 from cmx_resnet50.engines.cm import CM
 from cmx_resnet50.shell_values import UnsafeValue
@@ -176,18 +176,18 @@ def test_a_batch_size_goes_with_everything(size: str, framework: str) -> None:
     ["0", "-1", "01", "1.5", "eight", "8x", " 8", "+8", "1e3", "٣", "#", "$(x)", "8;x", "8\n"],
 )
 def test_what_is_no_positive_integer_is_refused(size: str) -> None:
-    with pytest.raises(Refusal, match="batch size") as caught:
+    with pytest.raises(RequestError, match="batch size") as caught:
         request_of([f"_batch_size.{size}"])
     assert size in str(caught.value)
 
 
 def test_a_batch_size_has_a_bound_and_the_text_says_it() -> None:
-    with pytest.raises(Refusal, match="6 digits"):
+    with pytest.raises(RequestError, match="6 digits"):
         request_of(["_batch_size.1000000"])
 
 
 def test_two_batch_sizes_are_refused() -> None:
-    with pytest.raises(Refusal) as caught:
+    with pytest.raises(RequestError) as caught:
         request_of(["_batch_size.8", "_batch_size.16"])
     assert "batch_size.8" in str(caught.value)
     assert "batch_size.16" in str(caught.value)
@@ -225,7 +225,7 @@ def test_a_callers_stray_checksum_is_not_the_users() -> None:
 
 
 def test_a_comma_in_a_url_is_refused_with_a_way_out() -> None:
-    with pytest.raises(Refusal, match="%2C"):
+    with pytest.raises(RequestError, match="%2C"):
         request_of(["_onnx"], {"CM_PACKAGE_URL": "https://example.org/a,b.onnx"})
 
 

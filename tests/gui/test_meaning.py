@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from cmx_resnet50.catalog.request import Request
-from cmx_resnet50.catalog.table import Catalog, Refusal
+from cmx_resnet50.catalog.table import Catalog, RequestError
 from cmx_resnet50.delivery.pipeline import Pipeline
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.gui import form, preview
@@ -73,7 +73,9 @@ def test_a_made_dummy_is_in_the_store(store: Path) -> None:
 
 
 def test_a_refusal_names_requests_that_the_form_can_take() -> None:
-    with pytest.raises(Refusal, match=r"No ResNet-50 file exists for _pytorch,_uint8") as refused:
+    with pytest.raises(
+        RequestError, match=r"No ResNet-50 file exists for _pytorch,_uint8"
+    ) as refused:
         preview.meaning(["pytorch", "uint8"], {})
     assert "_pytorch,_int8" in refused.value.nearest
     shape = form.read(metas.OURS)
@@ -83,7 +85,7 @@ def test_a_refusal_names_requests_that_the_form_can_take() -> None:
 
 
 def test_random_weights_that_are_not_made_are_refused() -> None:
-    with pytest.raises(Refusal, match="No random weights") as refused:
+    with pytest.raises(RequestError, match="No random weights") as refused:
         preview.meaning(["pytorch", "int8", "dummy-weights"], {})
     (nearest,) = refused.value.nearest
     assert preview.meaning(nearest.replace("_", "", 1).split(",_"), {}).notes
@@ -91,7 +93,7 @@ def test_random_weights_that_are_not_made_are_refused() -> None:
 
 def test_inputs_count() -> None:
     assert "exported as that" in " ".join(preview.meaning(["onnx", "int8"], {}).notes)
-    with pytest.raises(Refusal, match="STRICT"):
+    with pytest.raises(RequestError, match="STRICT"):
         preview.meaning(["onnx", "int8"], {"strict": "yes"})
     assert "/mnt/x" in " ".join(preview.meaning([], {"checkpoint": "/mnt/x"}).notes)
     with pytest.raises(Resnet50Error, match="give yes or no"):
@@ -111,7 +113,7 @@ def test_what_a_refusal_offers_is_never_refused() -> None:
     for chosen in product(*([*group, ""] for group in names), ["dummy-weights", ""]):
         try:
             preview.meaning(list(filter(None, chosen)), {})
-        except Refusal as refusal:
+        except RequestError as refusal:
             assert refusal.nearest, chosen
             offered |= {(nearest, chosen[-1]) for nearest in refusal.nearest}
     assert {dummy for _, dummy in offered} == {"dummy-weights", ""}

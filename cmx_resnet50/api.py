@@ -1,0 +1,403 @@
+"""The public functions: get, find, models; inspect, reshape, convert.
+
+They raise `Resnet50Error` and its subclasses, print nothing but progress, and may be called from
+any number of threads and processes at the same time: a file is fetched once.
+"""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Sequence
+from dataclasses import fields, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, TypedDict
+
+from cmx_resnet50.catalog.table import Artifact, Catalog, Request, Resolution
+from cmx_resnet50.catalog.variations import compose
+from cmx_resnet50.delivery.describe import known_model, placed
+from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
+from cmx_resnet50.errors import Resnet50Warning
+from cmx_resnet50.formats.facts import ModelFacts
+from cmx_resnet50.model import KnownModel, Model
+from cmx_resnet50.options import OptionError, Options, absolute
+from cmx_resnet50.progress import ProgressCallback, progress_for
+
+if TYPE_CHECKING:
+    from typing_extensions import Unpack
+
+StrPath = str | os.PathLike[str]
+Framework = Literal["onnx", "pytorch", "tensorflow", "tflite", "ncnn"]
+Precision = Literal["fp32", "int8", "uint8"]
+
+
+class Settings(TypedDict, total=False):
+    """What the environment sets (``CM_RESNET50_*``) and a keyword of the same name overrides."""
+
+    store: StrPath
+    """Folder of the store."""
+    mirror: str | Sequence[str]
+    """A site's own copies: URL prefixes, requested before all others."""
+    offline: bool
+    """Work offline."""
+    strict: bool
+    """Treat deviations from the request as errors."""
+    accept_any: bool
+    """Accept a given file whose digest is not known."""
+    connections: int
+    """How many connections one file may use."""
+    connect_timeout: float
+    """Seconds to wait for a connection."""
+    read_timeout: float
+    """Seconds to wait for the next bytes."""
+    retry_budget: float
+    """Seconds that all retries for one file may take together."""
+    stall_seconds: float
+    """Seconds after which a source that sends less than 10 KiB/s is stalled."""
+
+
+def get(
+    request: str = "",
+    to: StrPath | None = None,
+    *,
+    framework: Framework | None = None,
+    precision: Precision | None = None,
+    argmax: bool | None = None,
+    opset: int | None = None,
+    batch: int | None = None,
+    dummy: bool = False,
+    checkpoint: StrPath | None = None,
+    progress: bool | ProgressCallback = True,
+    **settings: Unpack[Settings],
+) -> Model:
+    """Return the model that a request means, fetched only if the store lacks it.
+
+    Parameters
+    ----------
+    request : str
+        Variations as in CM's tags, with or without underscores: ``"_onnx,_opset-8"``,
+        ``"onnx opset-8"``. What is left out takes its default. The keywords below mean the
+        same as the variation of that name, and can be mixed with them.
+    to : path, optional
+        Place the files in this folder; by default in a folder of the store.
+    framework : str, optional
+        ``onnx`` (the default), ``pytorch``, ``tensorflow``, ``tflite`` or ``ncnn``.
+    precision : str, optional
+        ``fp32`` (the default), ``int8`` or ``uint8``.
+    argmax : bool, optional
+        Whether the model itself ends with an argmax, where both exist (TFLite).
+    opset : int, optional
+        11 (the default) or 8, for ONNX.
+    batch : int, optional
+        Fix the batch size in the file (ONNX, TensorFlow).
+    dummy : bool
+        Return random weights in the same graph, made on this machine.
+    checkpoint : path, optional
+        The user's own copy, or a folder that holds it, in place of a download; its digest is
+        compared.
+    progress : bool or callable
+        Whether to show transfers on stderr. A function is called with the name of the file,
+        the bytes that are there and the total, None while that is not known. What it raises
+        ends the transfer; the next call resumes it. Unless it is True, what the store waits
+        for or repairs goes to the logger ``cmx_resnet50``, level INFO.
+    **settings
+        ``store``, ``mirror``, ``offline``, ``strict``, ``accept_any``, ``connections``,
+        ``connect_timeout``, ``read_timeout``, ``retry_budget``, ``stall_seconds``. By default
+        from the environment: `Options` says what each is.
+
+    Raises
+    ------
+    RequestError
+        If no file is what is requested; `nearest` has requests that one is.
+    FetchError
+        If no source gives the right bytes; an `OfflineError` if offline mode is on.
+    OptionError
+        If a setting has no meaning.
+    StoreError
+        If the store or the folder cannot be written.
+    Resnet50Error
+        The base of these and all others.
+
+    Warns
+    -----
+    Resnet50Warning
+        If what is delivered deviates from the request; an error with ``strict=True``.
+
+    Examples
+    --------
+    >>> from cmx_resnet50 import RequestError, get
+    >>> model = get("onnx opset-8", dummy=True, progress=False)
+    >>> model.path.name, model.opset, model.verified
+    ('resnet50_v1.onnx', 8, True)
+    >>> get(framework="onnx", batch=4, dummy=True, progress=False).inputs
+    (TensorInfo(name='input_tensor:0', shape=(4, 3, 224, 224), dtype='float32'),)
+    >>> try:
+    ...     get("ncnn", precision="int8")
+    ... except RequestError as error:
+    ...     print(error.nearest[0])
+    _ncnn,_fp32
+    """
+    names = [*names_in(request), *_names(framework, precision, argmax, opset, batch, dummy)]
+    options = _options(settings)
+    catalog = Catalog.load()
+    local = None if checkpoint is None else str(_absolute("checkpoint", checkpoint))
+    resolution = resolve(catalog, names, options, local=local)
+    for deviation in resolution.notes:
+        warnings.warn(deviation, Resnet50Warning, stacklevel=2)
+    notify = None if progress is True else _log
+    pipeline = Pipeline(catalog, options, progress_for(progress), notify=notify)
+    return _placed(pipeline, pipeline.obtain(resolution), to)
+
+
+def find(
+    request: str = "",
+    to: StrPath | None = None,
+    *,
+    framework: Framework | None = None,
+    precision: Precision | None = None,
+    argmax: bool | None = None,
+    opset: int | None = None,
+    batch: int | None = None,
+    dummy: bool = False,
+    **settings: Unpack[Settings],
+) -> Model | None:
+    """Return the model that a request means if the store has it; open no socket, make nothing.
+
+    Parameters
+    ----------
+    request, to, framework, precision, argmax, opset, batch, dummy, **settings
+        As for `get`.
+
+    Returns
+    -------
+    Model or None
+        None also if the store has only a part of what belongs together, or it is damaged.
+
+    Raises
+    ------
+    RequestError
+        If no file is what is requested.
+    StoreError
+        If the folder cannot be written.
+
+    Examples
+    --------
+    >>> from cmx_resnet50 import find
+    >>> find("pytorch int8") is None
+    True
+    """
+    names = [*names_in(request), *_names(framework, precision, argmax, opset, batch, dummy)]
+    options = _options(settings)
+    catalog = Catalog.load()
+    resolution = resolve(catalog, names, options)
+    pipeline = Pipeline(catalog, options, notify=_log)
+    delivery = pipeline.find(resolution)
+    if delivery is None:
+        return None
+    for deviation in resolution.notes:
+        warnings.warn(deviation, Resnet50Warning, stacklevel=2)
+    return _placed(pipeline, delivery, to)
+
+
+def models() -> tuple[KnownModel, ...]:
+    """Return every file that is published, with what is known of it.
+
+    Examples
+    --------
+    >>> from cmx_resnet50 import models
+    >>> for model in models():
+    ...     if model.format == "onnx":
+    ...         print(model.requests[0], model.file, model.opset, model.layout)
+    _onnx,_fp32 resnet50_v1.onnx 11 NCHW
+    _onnx,_fp32,_opset-8 resnet50_v1.onnx 8 NCHW
+    _onnx,_fp32,_from-tf resnet50_v1_modified.onnx None NHWC
+    """
+    catalog = Catalog.load()
+    found: dict[str, tuple[Artifact, list[str]]] = {}
+    for request in catalog.requests():
+        artifact = catalog.resolve(request).artifact
+        found.setdefault(artifact.name, (artifact, []))[1].append(request.variations)
+    return tuple(known_model(artifact, requests) for artifact, requests in found.values())
+
+
+def inspect(path: StrPath) -> ModelFacts:
+    """Return what a model file says of itself.
+
+    Nothing in the file is executed, and no weight is loaded.
+
+    Parameters
+    ----------
+    path : path
+        An ONNX, TensorFlow (frozen graph), TFLite, PyTorch or ncnn file of any name.
+
+    Raises
+    ------
+    FormatError
+        If it is not a model, or damaged.
+    OSError
+        If it cannot be read.
+
+    Examples
+    --------
+    >>> from cmx_resnet50 import get, inspect
+    >>> facts = inspect(get("onnx", dummy=True, progress=False).path)
+    >>> facts.format, facts.version, facts.inputs[0].shape
+    ('onnx', {'ir': 6, 'opset': 11}, ('N', 3, 224, 224))
+    """
+    from cmx_resnet50.formats import read_facts
+
+    return read_facts(Path(path))
+
+
+def reshape(path: StrPath, out: StrPath, *, batch: int) -> Path:
+    """Write a copy of a model with its batch size fixed; weights and opset stay as they are.
+
+    Parameters
+    ----------
+    path : path
+        An ONNX model or a TensorFlow frozen graph.
+    out : path
+        The file to write. One that is there already stays: it is an error unless it is the same.
+    batch : int
+        The number of images that each run then takes.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    ReshapeError
+        If the model cannot be given that batch size.
+    Resnet50Error
+        If the model is damaged, or something else is at `out`.
+    OSError
+        If a file cannot be read or written.
+
+    Examples
+    --------
+    >>> from cmx_resnet50 import get, inspect, reshape
+    >>> model = get("onnx", dummy=True, progress=False)
+    >>> inspect(reshape(model.path, "batch8.onnx", batch=8)).inputs[0].shape
+    (8, 3, 224, 224)
+    """
+    from cmx_resnet50.rewrite import reshape as write
+    from cmx_resnet50.rewrite.new_file import write_new
+
+    return write_new(Path(out), lambda made: write(Path(path), made, batch=batch))
+
+
+def convert(path: StrPath, out: StrPath) -> Path:
+    """Write PyTorch weights in the container that today's ``torch.load`` reads; the same tensors.
+
+    Parameters
+    ----------
+    path : path
+        A state_dict in the tar or legacy pickle container, as published.
+    out : path
+        The file to write. One that is there already stays: it is an error unless it is the same.
+
+    Returns
+    -------
+    Path
+        `out`.
+
+    Raises
+    ------
+    ConversionError
+        If `path` is not such a state_dict.
+    Resnet50Error
+        If something else is at `out`.
+    OSError
+        If a file cannot be read or written.
+
+    Examples
+    --------
+    >>> from cmx_resnet50 import convert, get, inspect
+    >>> model = get("pytorch", dummy=True, progress=False)
+    >>> inspect(convert(model.path, "resnet50.pth")).version
+    {'container': 'zip'}
+    """
+    from cmx_resnet50.rewrite.new_file import write_new
+    from cmx_resnet50.rewrite.pytorch_zip import convert as write
+
+    return write_new(Path(out), lambda made: write(Path(path), made))
+
+
+def names_in(request: str) -> list[str]:
+    """Return the variations in a request as a user writes it."""
+    return request.replace(",", " ").split()
+
+
+def resolve(
+    catalog: Catalog, names: Sequence[str], options: Options, *, local: str | None = None
+) -> Resolution:
+    """Return what variations mean.
+
+    Parameters
+    ----------
+    local : str, optional
+        The user's own file or folder.
+
+    Raises
+    ------
+    RequestError
+        If they mean no file.
+    """
+    # As the engine hands them over: without the underscore, but `-` before what is left out.
+    explicit = [name.lstrip("_").replace("-_", "-", 1) for name in names]
+    request = Request.from_env(compose(catalog.meta, names), local=local, explicit=explicit)
+    return catalog.resolve(request, strict=options.strict)
+
+
+def _names(
+    framework: str | None,
+    precision: str | None,
+    argmax: bool | None,
+    opset: int | None,
+    batch: int | None,
+    dummy: bool,
+) -> list[str]:
+    """Return the variations that the keywords of a request stand for."""
+    output = None if argmax is None else "argmax" if argmax else "no-argmax"
+    names = [name for name in (framework, precision, output) if name is not None]
+    names += [] if opset is None else [f"opset-{opset}"]
+    names += [] if batch is None else [f"batch_size.{batch}"]
+    return [*names, "dummy-weights"] if dummy else names
+
+
+def _options(settings: Settings) -> Options:
+    """Return the options of the environment, with those that a caller set in their place."""
+    given: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
+    unknown = sorted(given.keys() - Settings.__annotations__.keys())
+    if unknown:
+        valid = ", ".join(Settings.__annotations__)
+        raise TypeError(f"unknown keyword {unknown[0]!r}; valid ones: {valid}")
+    if "store" in given:
+        given["store"] = _absolute("store", given["store"])
+    if "mirror" in given:
+        prefixes = given["mirror"]
+        given["mirror"] = tuple(prefixes.split() if isinstance(prefixes, str) else prefixes)
+    for field in fields(Options):
+        if field.type in ("int", "float") and not 0 < given.get(field.name, 1) < float("inf"):
+            value = given[field.name]
+            raise OptionError(f"{field.name}={value}: must be a positive number.")
+    return replace(Options.read({}), **given)
+
+
+def _placed(pipeline: Pipeline, delivery: Delivery, to: StrPath | None) -> Model:
+    model, problems = placed(pipeline, delivery, None if to is None else _absolute("to", to))
+    for problem in problems:
+        warnings.warn(problem, Resnet50Warning, stacklevel=3)
+    return model
+
+
+def _log(line: str) -> None:
+    import logging
+
+    logging.getLogger("cmx_resnet50").info(line)
+
+
+def _absolute(name: str, path: StrPath) -> Path:
+    return absolute(name, os.fspath(path))

@@ -1,0 +1,38 @@
+"""A file that is written without a loss: complete or not there, and nothing is replaced."""
+
+from __future__ import annotations
+
+import filecmp
+import os
+from collections.abc import Callable
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from cmx_resnet50.errors import Resnet50Error
+
+
+def write_new(out: Path, write: Callable[[Path], None]) -> Path:
+    """Let `write` write a file to `out`; leave alone what is there, an error unless it is the same.
+
+    Nobody loses a file that way, and the same call can be repeated.
+
+    Raises
+    ------
+    Resnet50Error
+        If something else is at `out`, or there is no folder for it.
+    """
+    if not out.parent.is_dir():
+        raise Resnet50Error(f"{out.parent} is not a folder. Create it, or name another.")
+    with TemporaryDirectory(dir=out.parent, prefix=".cmx-resnet50-") as folder:
+        made = Path(folder, out.name)
+        write(made)
+        try:
+            os.link(made, out)
+        except OSError as error:
+            if not os.path.lexists(out):
+                made.replace(out)  # a file system without links
+            elif not out.is_file() or not filecmp.cmp(made, out, shallow=False):
+                raise Resnet50Error(
+                    f"{out} exists already, with other content. Remove it, or name another file."
+                ) from error
+    return out
