@@ -121,7 +121,7 @@ def _ours(files: Any, located: Any, texts: list[Any], env: Mapping[str, Any], pr
     paths = [path for _, path, _ in files]
     paths += [value for name, value in located.items() if not name.endswith("_FILE")]
     inside = all(path == os.path.normpath(path) and path.startswith(f"{entry}/") for path in paths)
-    return inside and bool(entry) and paths[0] == env[prefix + CACHED]
+    return bool(files and entry) and inside and files[0][1] == env[prefix + CACHED]
 
 
 def _read(path: str) -> bytes:
