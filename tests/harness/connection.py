@@ -25,6 +25,8 @@ from urllib3.util.ssltransport import SSLTransport
 from tests.harness.reply import Reply
 
 _SLICE = 1 << 16
+_ENDLESS = 1 << 30
+"""Bytes after which an endless body breaks off, lest a client that reads all of it hangs."""
 _SEND_BUFFER = 1 << 18
 """Small enough that the bytes counted are close to the bytes that arrive."""
 
@@ -107,6 +109,8 @@ class Connection:
                 sent += self._send_piece(content[offset : offset + step], reply, count)
             if not reply.endless:
                 break
+            if sent > _ENDLESS:
+                raise ConnectionAbortedError("nobody has to read more")
         if reply.framing == "chunked" and reply.terminated and reply.stop is None:
             self.write(b"0\r\n\r\n")
 

@@ -26,8 +26,11 @@ from cmx_resnet50.fetch import (
 from cmx_resnet50.progress import Progress
 from tests.harness import seaweed
 from tests.harness.authority import Authority
-from tests.mirror import gate
+from tests.harness.faults import Endless
+from tests.harness.reply import Reply, Request, plain
+from tests.harness.server import Server
 from tests.mirror.conftest import BUCKET, Place, client
+from tests.mirror.store_replies import expiring, problem, region_of, signature_of
 
 SIZE = 6_000_011
 CONTENT = random.Random(6).randbytes(SIZE)
@@ -98,8 +101,8 @@ def test_goes_on_under_another_signature(
 ) -> None:
     use(monkeypatch, place.environment)
     place.put(KEY, CONTENT)
-    with gate.Gate(gate.expiring(place.environment["AWS_ENDPOINT_URL"], 60, SIZE)) as slow:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", slow.url)
+    with Server(expiring(place.environment["AWS_ENDPOINT_URL"], 60, SIZE)) as slow:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", slow.at(""))
         with pytest.raises(KeyboardInterrupt):
             get(tmp_path, URL, expected=expected, progress=Seen(1_000_000, interrupt))
     journal = (tmp_path / "partial.journal").read_text()
@@ -121,13 +124,13 @@ def test_a_signature_that_is_over_is_renewed(
     caplog.set_level(logging.INFO)
     use(monkeypatch, place.environment)
     place.put(KEY, CONTENT)
-    answer = gate.expiring(place.environment["AWS_ENDPOINT_URL"], 1.2, SIZE // 8)
+    answer = expiring(place.environment["AWS_ENDPOINT_URL"], 3, SIZE // 8)
     seen = Seen()
-    with gate.Gate(answer) as between:
-        monkeypatch.setenv("AWS_ENDPOINT_URL", between.url)
-        options = FetchOptions(connections=1, backoff=0.3, retries=3)
+    with Server(answer) as between:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", between.at(""))
+        options = FetchOptions(connections=1, backoff=0.01, retries=3)
         done = get(tmp_path, URL, options=options, progress=seen)
-        signatures = {path.partition("X-Amz-Signature=")[2] for path in between.paths}
+        signatures = {signature_of(request) for request in between.requests}
     assert done.path.read_bytes() == CONTENT
     assert len(signatures) > 1
     shown = " ".join(seen.told) + caplog.text
@@ -151,9 +154,9 @@ def test_what_a_store_says_is_told(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, code: str
 ) -> None:
     status, words = CODES[code]
-    content = gate.problem(code, "a text that may hold anything")
-    with gate.Gate(lambda handler: gate.body(handler, status, content)) as server:
-        store_at(monkeypatch, server.url)
+    content = "a text that may hold anything"
+    with Server(lambda request: problem(status, code, content)) as server:
+        store_at(monkeypatch, server.at(""))
         with pytest.raises(FetchError) as caught:
             get(tmp_path, "s3://models/x", options=FetchOptions(retries=0, retry_budget=0.1))
     assert f"HTTP {status} {code}" in str(caught.value)
@@ -170,43 +173,34 @@ def store_at(monkeypatch: pytest.MonkeyPatch, url: str) -> None:
 
 
 def test_an_endless_error_is_cut(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    def endless(handler: gate.BaseHTTPRequestHandler) -> None:
-        handler.send_response(403)
-        handler.end_headers()
-        handler.wfile.write(gate.problem("AccessDenied"))
-        for _ in range(1000):
-            handler.wfile.write(b" " * 1000)
-            time.sleep(0.01)
+    def endless(request: Request) -> Reply:
+        return Endless(b" " * 1000).change(request, problem(403, "AccessDenied"))
 
-    with gate.Gate(endless) as server:
-        store_at(monkeypatch, server.url)
-        began = time.monotonic()
+    with Server(endless) as server:
+        store_at(monkeypatch, server.at(""))
         with pytest.raises(FetchError, match="HTTP 403 AccessDenied"):
             get(tmp_path, "s3://models/x")
-    assert time.monotonic() - began < 5
+        assert server.bytes_sent() < 50 << 20
 
 
 def test_a_bucket_in_another_region_is_found(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    def answer(handler: gate.BaseHTTPRequestHandler) -> None:
-        if gate.signed_for(handler) == "eu-central-1":
-            gate.body(handler, 200, CONTENT)
-        else:
-            told = {"x_amz_bucket_region": "eu-central-1"}
-            gate.body(handler, 301, gate.problem("PermanentRedirect"), **told)
+    def answer(request: Request) -> Reply:
+        if region_of(request) == "eu-central-1":
+            return plain(200, CONTENT)
+        return problem(301, "PermanentRedirect", x_amz_bucket_region="eu-central-1")
 
-    with gate.Gate(answer) as server:
-        store_at(monkeypatch, server.url)
+    with Server(answer) as server:
+        store_at(monkeypatch, server.at(""))
         assert get(tmp_path, "s3://models/x").path.read_bytes() == CONTENT
 
 
 def test_the_bundle_of_aws_is_trusted(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, authority: Authority
 ) -> None:
-    tls = authority.context("localhost", "good")
-    with gate.Gate(lambda handler: gate.body(handler, 200, CONTENT), tls) as server:
-        store_at(monkeypatch, server.url)
+    with Server(lambda request: plain(200, CONTENT), authority) as server:
+        store_at(monkeypatch, server.at("", "https").replace("127.0.0.1", "localhost"))
         with pytest.raises(FetchError, match=r"certificate of localhost:\d+ is not trusted"):
             get(tmp_path, "s3://models/x")
         config = tmp_path / "config"
@@ -221,11 +215,11 @@ def test_a_password_in_netrc_is_not_sent(monkeypatch: pytest.MonkeyPatch, tmp_pa
     netrc.chmod(0o600)
     monkeypatch.setenv("NETRC", str(netrc))
 
-    def answer(handler: gate.BaseHTTPRequestHandler) -> None:
-        gate.body(handler, 400 if "Authorization" in handler.headers else 200, CONTENT)
+    def answer(request: Request) -> Reply:
+        return plain(400 if "authorization" in request.headers else 200, CONTENT)
 
-    with gate.Gate(answer) as server:
-        store_at(monkeypatch, server.url)
+    with Server(answer) as server:
+        store_at(monkeypatch, server.at(""))
         assert get(tmp_path, "s3://models/x").path.read_bytes() == CONTENT
 
 
@@ -251,11 +245,11 @@ def test_what_boto3_cannot_use_is_told(
 
 
 def test_offline_opens_no_socket(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    with gate.Gate(lambda handler: gate.body(handler, 200, CONTENT)) as server:
-        store_at(monkeypatch, server.url)
+    with Server(lambda request: plain(200, CONTENT)) as server:
+        store_at(monkeypatch, server.at(""))
         with pytest.raises(OfflineError, match=r"s3://models/x: skipped \(offline\)"):
             get(tmp_path, "s3://models/x", options=FetchOptions(offline=True))
-        assert not server.paths
+        assert not server.requests
 
 
 def test_only_the_user_names_a_store(tmp_path: Path) -> None:
