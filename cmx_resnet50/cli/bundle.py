@@ -6,6 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import command, json_switch, path, requests, silent_switch
+from cmx_resnet50.cli.chosen import check_requests, chosen_objects, rows, total
 from cmx_resnet50.cli.output import remark, say, say_json, table
 
 if TYPE_CHECKING:
@@ -37,10 +38,12 @@ def add(commands: Any) -> None:
         _export,
         "write a bundle: a folder, or one file if the name ends in .tar",
         "Without requests: all that the store holds. What a request needs and the store\n"
-        "lacks is fetched first. A folder can be served as it is: with its address in\n"
-        "CM_RESNET50_MIRROR, files are found there by digest and by name. A file that\n"
-        "comes as an archive is packed twice, as it is and as that archive, which a\n"
-        "mirror is asked for.",
+        "lacks is fetched first. A folder gets what it lacks: files that it has with the\n"
+        "right bytes stay, and any number of machines may export to one folder at the same\n"
+        "time. It can be served as it is: with its address in CM_RESNET50_MIRROR, files are\n"
+        "found there by digest and by name. A .tar file is written anew. A file that comes\n"
+        "as an archive is packed twice, as it is and as that archive, which a mirror is\n"
+        "asked for.",
         examples="cmx-resnet50 bundle export models.tar\n"
         "cmx-resnet50 bundle export /srv/www/resnet50 _onnx _pytorch\n"
         "cmx-resnet50 bundle export models.tar --all",
@@ -64,42 +67,30 @@ def add(commands: Any) -> None:
     json_switch(import_)
 
 
-def _export(parsed: argparse.Namespace) -> int:
+def _export(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.catalog.table import Catalog
-    from cmx_resnet50.cli.arguments import wrong
-    from cmx_resnet50.cli.get import prefetched
     from cmx_resnet50.delivery.pipeline import Pipeline
-    from cmx_resnet50.errors import Resnet50Error
-    from cmx_resnet50.mirror.bundle import export
+    from cmx_resnet50.mirror.bundle import check_target, export
     from cmx_resnet50.options import Options
     from cmx_resnet50.progress import progress_for
 
-    if parsed.requests and parsed.all:
-        wrong("bundle export", "name requests, or give --all, not both.")
-    pipeline = Pipeline(Catalog.load(), Options.read({}), progress_for(not parsed.silent))
-    if parsed.requests or parsed.all:
-        done, failed = prefetched(pipeline, parsed.requests, parsed.all)
-        if failed:
-            raise Resnet50Error(f"{parsed.target} was not written: it would be incomplete.")
-        found = [stored for _, delivery in done for stored, _ in delivery.files()]
-        found += [delivery.original for _, delivery in done if delivery.original is not None]
-        archives = (pipeline.store.archive(stored) for stored in found)
-        found += [archive for archive in archives if archive is not None]
-    else:
-        found = list(pipeline.store.objects())
-    objects = list({stored.sha256: stored for stored in found}.values())
-    if not objects:
-        raise Resnet50Error(
-            f"The store {pipeline.store.root} holds nothing to export. Name requests, or --all."
-        )
-    target = export(pipeline.store, objects, parsed.target)
+    check_requests(parsed, "bundle export")
+    target = parsed.target
+    check_target(target)
+    progress = progress_for(not parsed.silent)
+    pipeline = Pipeline(Catalog.load(), Options.read({}), progress)
+    objects = chosen_objects(pipeline, parsed, f"{target} was not written: it would be incomplete.")
+    written = export(pipeline.store, objects, target, progress)
     _warn_of_archives(pipeline, objects)
     if parsed.json:
-        say_json({"target": str(target), "objects": _rows(objects)})
+        new = {stored.sha256 for stored in written}
+        listed = [{**row, "written": row["sha256"] in new} for row in rows(objects)]
+        say_json({"target": str(target), "objects": listed})
     else:
         _show(objects)
-        say(f"{target}: {_sum(objects)}")
-    return 0
+        kept = len(objects) - len(written)
+        there = f"; {total(written)} written, {kept} already there" if kept else ""
+        say(f"{target}: {total(objects)}{there}")
 
 
 def _import(parsed: argparse.Namespace) -> None:
@@ -112,12 +103,11 @@ def _import(parsed: argparse.Namespace) -> None:
     objects = import_(store, parsed.source)
     taken = [stored for stored in objects if stored.sha256 not in there]
     if parsed.json:
-        rows = _rows(objects)
-        say_json([{**row, "taken": row["sha256"] not in there} for row in rows])
+        say_json([{**row, "taken": row["sha256"] not in there} for row in rows(objects)])
     else:
         _show(objects)
         say(
-            f"{parsed.source}: {_sum(objects)}; {_sum(taken)} taken into {store.root}, "
+            f"{parsed.source}: {total(objects)}; {total(taken)} taken into {store.root}, "
             f"{len(objects) - len(taken)} already there"
         )
 
@@ -137,24 +127,6 @@ def _warn_of_archives(pipeline: Pipeline, objects: Sequence[StoredObject]) -> No
                 "the store, and a mirror is asked for that. `bundle import` does not need it. "
                 f"To have it: cmx-resnet50 prefetch {text}, then export again."
             )
-
-
-def _sum(objects: Sequence[StoredObject]) -> str:
-    noun = "file" if len(objects) == 1 else "files"
-    return f"{len(objects)} {noun}, {sum(stored.size for stored in objects):,} bytes"
-
-
-def _rows(objects: Sequence[StoredObject]) -> list[dict[str, Any]]:
-    return [
-        {
-            "file": stored.name,
-            "artifact": stored.record.get("artifact"),
-            "bytes": stored.size,
-            "sha256": stored.sha256,
-            "md5": stored.md5,
-        }
-        for stored in objects
-    ]
 
 
 def _show(objects: Sequence[StoredObject]) -> None:

@@ -1,104 +1,66 @@
-"""Fills a site's mirror: an object store, a folder, or another file system that fsspec knows.
+"""Fills a site's mirror in an S3-compatible store.
 
 A mirror holds
 
 - ``sha256/<hex>`` and ``md5/<hex>``: the bytes of each object, under the names by which
   ``CM_RESNET50_MIRROR`` is asked;
-- ``entries/<sha256>-<mark>.json``: what the manifest says of one object, see ``manifest``;
-- ``manifest.json``: all entries together, as ``bundle export`` writes it.
+- ``manifest.json`` and ``entries/``: see ``manifest``.
 
-Every name but the last says what is under it, and nothing appears before it is whole. So any
-number of publishers may fill one mirror at the same time.
+No object appears before it is complete, so any number of publishers may fill one mirror at the
+same time.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 from cmx_resnet50.mirror import manifest
-from cmx_resnet50.mirror.target import Named, Target
-from cmx_resnet50.progress import Progress
 
-__all__ = ["Item", "Target", "opened", "publish"]
-
-
-@dataclass(frozen=True)
-class Item:
-    """A file to publish: where it lies, what it is called, and its entry of the manifest."""
-
-    path: Path
-    name: str
-    entry: Mapping[str, Any]
-
-
-def opened(url: str, *, connect_timeout: float, read_timeout: float) -> Target:
-    """Return the mirror that `url` names: ``s3://``, ``file://``, a path, or fsspec's.
-
-    Raises
-    ------
-    MissingPackage
-        If a package is needed that is not installed.
-    PublishError
-        If `url` means nothing.
-    """
-    from cmx_resnet50.remote.extras import require, scheme_of
-
-    scheme = scheme_of(url)
-    require(url)
-    if scheme == "s3":
-        from cmx_resnet50.mirror.to_s3 import S3Target
-        from cmx_resnet50.remote.s3_client import S3
-
-        return S3Target(url, S3(connect_timeout=connect_timeout, read_timeout=read_timeout))
-    if scheme in ("", "file"):
-        from cmx_resnet50.mirror.folder import FolderTarget
-
-        return FolderTarget(url)
-    from cmx_resnet50.mirror.filesystem import FilesystemTarget
-
-    return FilesystemTarget(url, read_timeout)
+if TYPE_CHECKING:
+    from cmx_resnet50.mirror.to_s3 import S3Target
+    from cmx_resnet50.progress import Progress
+    from cmx_resnet50.store import Store, StoredObject
 
 
 def publish(
-    items: Sequence[Item], target: Target, head: Mapping[str, Any], progress: Progress
-) -> Iterator[tuple[Item, bool]]:
+    store: Store, objects: Sequence[StoredObject], target: S3Target, progress: Progress
+) -> Iterator[tuple[StoredObject, bool]]:
     """Send what `target` lacks; the manifest comes last.
 
     Parameters
     ----------
-    items : sequence of Item
-        What the mirror shall hold; the files are whole.
-    target : Target
-    head : mapping
-        What the manifest says beside its objects.
+    store : Store
+        The store that has the objects.
+    objects : sequence of StoredObject
+        What the mirror is to hold, each once.
+    target : S3Target
     progress : Progress
-        Shows the transfers.
+        Where to show the bytes.
 
     Yields
     ------
-    Item, bool
-        Each item when it is there, and whether it had to be sent.
+    StoredObject, bool
+        Each object when it is there, and whether it had to be sent.
 
     Raises
     ------
-    PublishError
-        If the target refuses, or holds a manifest that is none.
+    MirrorError, StoreError
+        If an object is damaged, the target refuses, or its manifest is not one.
     """
-    for item in items:
-        sha256, md5, size = (item.entry[key] for key in ("sha256", "md5", "bytes"))
-        first = Named(f"sha256/{sha256}", size, sha256)
-        second = Named(f"md5/{md5}", size, sha256)
-        missing = not target.holds(first)
+    for stored in objects:
+        store.require(stored)
+    manifest.check(target)
+    for stored in objects:
+        first, second = f"sha256/{stored.sha256}", f"md5/{stored.md5}"
+        missing = not target.holds(first, stored)
         if missing:
-            progress.start(item.name, size, target.printable, 0)
+            progress.start(stored.name, stored.size, f"the store to {target.printable}", 0)
             try:
-                target.send(item.path, first, progress.advance)
+                target.send(stored, first, progress.advance)
             finally:
                 progress.done()
-        if missing or not target.holds(second):
-            target.duplicate(first, second, item.path)
-        yield item, missing
-    manifest.update(target, [item.entry for item in items], head)
+        if missing or not target.holds(second, stored):
+            target.duplicate(first, second, stored)
+        yield stored, missing
+    manifest.update(target, manifest.entries_of(store, objects))

@@ -7,11 +7,14 @@ is set when it is sent. Objects larger than 8 MB go in parts, which appear toget
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from cmx_resnet50.mirror.target import Advance, Named, PublishError
+from cmx_resnet50.mirror.errors import MirrorError
+from cmx_resnet50.remote.extras import require
 from cmx_resnet50.remote.s3_client import S3, S3Error, failure, failures, split
+
+if TYPE_CHECKING:
+    from cmx_resnet50.store import StoredObject
 
 T = TypeVar("T")
 
@@ -19,55 +22,62 @@ _ABSENT = frozenset({"404", "NoSuchKey", "NotFound"})
 
 
 class S3Target:
-    """The objects below a prefix of a bucket."""
+    """The objects below a prefix of a bucket.
 
-    local = False
+    Raises
+    ------
+    MissingPackage
+        If boto3 is not installed.
+    MirrorError
+        If the URL names no bucket.
+    """
 
     def __init__(self, url: str, store: S3) -> None:
+        require(url)
         self._store = store
         try:
             self._bucket, prefix = split(url)
         except S3Error as error:
-            raise PublishError(f"{url}: {error}") from None
+            raise MirrorError(f"{url}: {error}") from None
         self._prefix = prefix.strip("/")
         self.printable = "/".join(filter(None, (f"s3://{self._bucket}", self._prefix)))
 
-    def holds(self, named: Named) -> bool:
+    def holds(self, name: str, stored: StoredObject) -> bool:
         """Whether the object is there, by its size and its metadata."""
 
         def look() -> bool:
-            head = self._store.client.head_object(**self._at(named.name))
+            head = self._store.client.head_object(**self._at(name))
             told = {key.lower(): value for key, value in head.get("Metadata", {}).items()}
             return bool(
-                head.get("ContentLength") == named.size and told.get("sha256") == named.sha256
+                head.get("ContentLength") == stored.size and told.get("sha256") == stored.sha256
             )
 
         return bool(self._asked(look, absent=False))
 
-    def send(self, path: Path, named: Named, advance: Advance) -> None:
+    def send(self, stored: StoredObject, name: str, advance: Callable[[int], None]) -> None:
         """Upload the file."""
 
         def upload() -> None:
             self._store.client.upload_file(
-                Filename=str(path),
-                ExtraArgs={"Metadata": {"sha256": named.sha256}},
+                Filename=str(stored.path),
+                ExtraArgs={"Metadata": {"sha256": stored.sha256}},
                 Callback=advance,
-                **self._at(named.name),
+                **self._at(name),
             )
 
         self._asked(upload)
 
-    def duplicate(self, first: Named, second: Named, path: Path) -> None:
+    def duplicate(self, first: str, second: str, stored: StoredObject) -> None:
         """Let the store copy the object: nothing is sent."""
 
         def copy() -> None:
             self._store.client.copy(
-                CopySource=self._at(first.name),
+                CopySource=self._at(first),
                 ExtraArgs={
-                    "Metadata": {"sha256": second.sha256},
+                    "Metadata": {"sha256": stored.sha256},
                     "MetadataDirective": "REPLACE",
                 },
-                **self._at(second.name),
+                **self._at(second),
             )
 
         self._asked(copy)
@@ -112,13 +122,13 @@ class S3Target:
         try:
             return call()
         except S3Error as error:
-            raise PublishError(f"{self.printable}: {error}.") from None
+            raise MirrorError(f"{self.printable}: {error}.") from None
         except failures() as error:
             code = _code(error)
             if absent and code in _ABSENT:
                 value: T = absent["absent"]
                 return value
-            raise PublishError(f"{self.printable}: {failure(error, self._store)}.") from None
+            raise MirrorError(f"{self.printable}: {failure(error, self._store)}.") from None
 
 
 def _code(error: Any) -> str:

@@ -22,7 +22,7 @@ RUN_BY = {
     "docs/README.md": ["docs/test_commands.py"],
     "docs/choose.md": ["docs/test_commands.py"],
     "docs/networks.md": ["docs/test_networks.py"],
-    "docs/airgapped.md": ["cli/test_airgapped.py"],
+    "docs/airgapped.md": ["mirror/test_airgapped.py"],
     "docs/clusters.md": ["site/test_page.py", "mirror/test_page.py"],
     "docs/containers.md": ["container/test_cm_docker.py", "container/test_containerfile.py"],
     "docs/callers.md": ["callers/test_page.py", "callers/test_together.py"],

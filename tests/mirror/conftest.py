@@ -6,7 +6,7 @@
 ``weed``
     The real one alone, for what a mock does not do: identities, replicas.
 ``node``
-    A maker of users, each with a home and a store of their own, boto3 and fsspec installed
+    A maker of users, each with a home and a store of their own, boto3 installed
     beside ours. Only the store answers them, and no public address.
 """
 
@@ -28,7 +28,7 @@ BUCKET = "models"
 MIRROR = f"s3://{BUCKET}/site"
 IMPATIENT = {"CM_RESNET50_RETRY_BUDGET": "1", "CM_RESNET50_CONNECT_TIMEOUT": "5"}
 """Options of users: the public addresses, which nobody reaches here, are soon given up."""
-_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "fsspec")
+_PACKAGES = ("boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six")
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def bare_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture(scope="session")
 def extra(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Return a folder with what ``pip install boto3 fsspec`` brings."""
+    """Return a folder with what ``pip install boto3`` brings."""
     folder = tmp_path_factory.mktemp("extra")
     for name in _PACKAGES:
         spec = importlib.util.find_spec(name)

@@ -122,7 +122,7 @@ def test_only_what_the_store_holds(place: Place, node: Node, origin: Origin) -> 
     user = node("publisher", place, online=True)
     empty = user.command(TOOL, "publish", "--from-store", "--to", MIRROR)
     assert empty.code == 1
-    assert "holds nothing to publish" in empty.err
+    assert "is empty. Name requests" in empty.err
     assert user.command(TOOL, "prefetch", "_pytorch").ok
     drawn = len(origin.requests)
     missing = user.command(TOOL, "publish", "_pytorch", "_tf", "--from-store", "--to", MIRROR)
@@ -176,33 +176,29 @@ def test_a_missing_bucket_is_said(place: Place, node: Node) -> None:
     assert "aws s3 cp s3://nobody-made-this/site/md5/" in asked.err
 
 
-@pytest.mark.parametrize("kind", ["path", "file://", "local://"])
-def test_a_folder_is_filled_too(
-    node: Node, tmp_path: Path, served: dict[str, Path], kind: str
+@pytest.mark.parametrize("kind", ["path", "file://", "file://localhost"])
+def test_a_folder_is_left_to_bundle_export(
+    cm: CM, tmp_path: Path, origin: Origin, kind: str
 ) -> None:
     folder = tmp_path / "a mirror"
     url = str(folder) if kind == "path" else f"{kind}{folder}".replace(" ", "%20")
-    if kind == "local://":
-        url = f"local://{folder}"
-    publisher = node("publisher", online=True)
-    for sent in (True, False):
-        done = publisher.command(TOOL, "publish", "_tf", "_ncnn", "--to", url, "--json")
-        assert done.ok, done.text
-        rows = json.loads(done.out)["objects"]
-        assert {row["artifact"] for row in rows} == {"tensorflow", "ncnn", "ncnn-param"}
-        assert all(row["sent"] is sent for row in rows)
-    user = node("user")
-    taken = user.command(TOOL, "bundle", "import", str(folder))
-    assert taken.ok, taken.text
-    if kind == "local://":
-        mirror = {"CM_RESNET50_MIRROR": f"local://{tmp_path}/without-blanks"}
-        folder.rename(tmp_path / "without-blanks")
-    else:
-        mirror = {"CM_RESNET50_MIRROR": folder.as_uri()}
-    result = node("other").command(TOOL, "get", "_tf", "--to", "here", env=mirror)
-    assert result.ok, result.text
-    assert next(iter(mirror.values())) in result.err
-    assert not list(tmp_path.rglob("*.part"))
+    refused = cm.command(TOOL, "publish", "_tf", "--to", url)
+    assert refused.code == 2
+    advice = refused.err.partition("For a folder: ")[2].partition(" See ")[0]
+    assert advice == f"{TOOL} bundle export '{folder}'"
+    assert not origin.requests
+    assert not folder.exists()
+
+
+@pytest.mark.parametrize("url", ["gs://bucket/site", "https://h/x", "sftp://me:secret@host/x"])
+def test_other_stores_are_reached_over_https(cm: CM, origin: Origin, url: str) -> None:
+    refused = cm.command(TOOL, "publish", "_tf", "--to", url)
+    assert refused.code == 2
+    assert "only s3:// is understood" in refused.err
+    assert f"{TOOL} bundle export DIR" in refused.err
+    assert "over https" in refused.err
+    assert "secret" not in refused.err
+    assert not origin.requests
 
 
 def test_what_is_exported_is_what_is_published(place: Place, node: Node, tmp_path: Path) -> None:
@@ -216,10 +212,12 @@ def test_what_is_exported_is_what_is_published(place: Place, node: Node, tmp_pat
     assert published == exported
 
 
-def test_a_foreign_manifest_is_left_alone(place: Place, node: Node) -> None:
+def test_a_foreign_manifest_is_left_alone(place: Place, node: Node, origin: Origin) -> None:
     place.put("site/manifest.json", b"<html>not ours</html>")
+    drawn = len(origin.requests)
     done = node("publisher", place, online=True).command(TOOL, "publish", "_tf", "--to", MIRROR)
     assert done.code == 1
+    assert len(origin.requests) == drawn
     assert f"{MIRROR}/manifest.json is not the manifest of a mirror" in done.err
     assert place.get("site/manifest.json") == b"<html>not ours</html>"
 
@@ -234,7 +232,5 @@ def test_without_boto3_nothing_is_tried(place: Place, node: Node, origin: Origin
     assert result.code == 1
     assert "pip install boto3" in result.err
     assert not origin.requests
-    other = user.command(TOOL, "get", "_tf", env={"CM_RESNET50_MIRROR": "gs://bucket/site"})
-    assert "pip install fsspec gcsfs" in other.err
     unused = user.command(TOOL, "get", "_dummy-weights", "--silent")
     assert unused.ok, unused.text

@@ -177,8 +177,8 @@ def test_a_mirror_on_the_shared_folder(
 ) -> None:
     """Each machine has a store of its own, and copies; no lock is shared."""
     north, south = new_node("north"), new_node("south")
-    publish = f"cmx-resnet50 publish _onnx _pytorch --to {MOUNTED}/mirror"
-    code, err = run(hosts["north"], north, publish)
+    export = f"cmx-resnet50 bundle export {MOUNTED}/mirror _onnx _pytorch"
+    code, err = run(hosts["north"], north, export)
     assert code == 0, err
     empty_origin.clear_log()
     mirror = {"CM_RESNET50_MIRROR": f"file://{MOUNTED}/mirror", "CM_RESNET50_OFFLINE": "yes"}

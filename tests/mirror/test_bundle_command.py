@@ -93,7 +93,7 @@ def test_without_requests_it_holds_the_store(cm: CM, tmp_path: Path) -> None:
     target = str(tmp_path / "bundle.tar")
     empty = cm.command(TOOL, "bundle", "export", target)
     assert empty.code == 1
-    assert "holds nothing to export" in empty.err
+    assert "is empty. Name requests" in empty.err
     assert not Path(target).exists()
     assert cm.command(TOOL, "prefetch", "_pytorch", "_ncnn").ok
     result = cm.command(TOOL, "bundle", "export", target, "--json")
@@ -164,14 +164,14 @@ def test_a_store_without_the_archive_goes_on_and_says_how_to_have_it(
     assert cm.get("tflite").ok
     assert not origin.requests
     for name in ("old", "old.tar"):
-        result = cm.command(TOOL, "bundle", "export", str(tmp_path / name))
+        result = cm.command(TOOL, "bundle", "export", "--silent", str(tmp_path / name))
         assert result.ok, result.text
         (advice,) = result.err.splitlines()
         assert "resnet50_v1.tflite.gz, is not in the store" in advice
     command = advice[advice.index(f"{TOOL} prefetch") :].partition(", then")[0]
     assert cm.command(*command.split()).ok
     assert origin.asked(ARTIFACTS["tflite-argmax"].url)
-    result = cm.command(TOOL, "bundle", "export", str(tmp_path / "new"))
+    result = cm.command(TOOL, "bundle", "export", "--silent", str(tmp_path / "new"))
     assert result.err == ""
     assert (tmp_path / "new" / "resnet50_v1.tflite.gz").read_bytes() == packed
 
@@ -233,3 +233,43 @@ def test_a_bad_bundle_is_refused(cm: CM, there: CM, tmp_path: Path, kind: str) -
     assert str(bundle) in result.err or "sha256" in result.err
     assert not list(tmp_path.rglob("escaped"))
     assert there.command(TOOL, "get", "_pytorch", "--offline").code == 1
+
+
+def test_a_folder_that_is_there_gets_what_it_lacks(
+    cm: CM, new_cm: Callable[..., CM], tmp_path: Path
+) -> None:
+    """From several machines, as a site's mirror; then it serves and is imported."""
+    folder = tmp_path / "a mirror"
+    for user, request, fresh in (
+        (cm, "_tf", {"tensorflow"}),
+        (new_cm("second"), "_ncnn", {"ncnn", "ncnn-param"}),
+        (cm, "_tf", set()),
+    ):
+        done = user.command(TOOL, "bundle", "export", str(folder), request, "--json")
+        assert done.ok, done.text
+        content = json.loads(done.out)
+        assert content["target"] == str(folder)
+        rows = content["objects"]
+        assert {row["artifact"] for row in rows if row["written"]} == fresh
+    again = cm.command(TOOL, "bundle", "export", str(folder), "_tf", "_pytorch")
+    assert again.out.splitlines()[-1].endswith(" 1 already there")
+    user = new_cm("user").also(origin=None)
+    served = user.command(
+        TOOL, "prefetch", "_tf", "_ncnn", env={"CM_RESNET50_MIRROR": folder.as_uri()}
+    )
+    assert served.ok, served.text
+    assert folder.as_uri() in served.err
+    taken = new_cm("other").also(origin=None).command(TOOL, "bundle", "import", str(folder))
+    assert taken.ok, taken.text
+    assert ": 4 files" in taken.out.splitlines()[-1]
+
+
+@pytest.mark.parametrize("name", ["b.zip", "models.tar.gz", "models.tar.zst"])
+def test_a_compressed_bundle_is_refused_before_a_fetch(
+    cm: CM, origin: Origin, tmp_path: Path, name: str
+) -> None:
+    result = cm.command(TOOL, "bundle", "export", str(tmp_path / name), "_tf")
+    assert result.code == 1
+    assert f"{tmp_path / name} is not written: a bundle is not compressed" in result.err
+    assert not origin.requests
+    assert not (tmp_path / name).exists()

@@ -1,0 +1,80 @@
+"""The objects that ``bundle export`` and ``publish`` send: named by requests, or all."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from cmx_resnet50.cli.arguments import wrong
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from cmx_resnet50.delivery.pipeline import Pipeline
+    from cmx_resnet50.store import StoredObject
+
+
+def check_requests(parsed: argparse.Namespace, command: str) -> None:
+    """End with a usage error where requests and ``--all`` are given together."""
+    if parsed.requests and parsed.all:
+        wrong(command, "name requests, or give --all, not both.")
+
+
+def chosen_objects(
+    pipeline: Pipeline, parsed: argparse.Namespace, otherwise: str
+) -> list[StoredObject]:
+    """Return the objects that the command names, each once; what is missing is fetched first.
+
+    The archive that a file comes in belongs to the file: a mirror is asked for the archive.
+
+    Parameters
+    ----------
+    parsed : argparse.Namespace
+        With ``requests`` and ``all``; without either, all that the store holds is meant.
+    otherwise : str
+        The sentence that ends the error if a file cannot be had.
+
+    Raises
+    ------
+    Resnet50Error
+        If a file cannot be had, or there is nothing.
+    """
+    from cmx_resnet50.cli.get import prefetched
+    from cmx_resnet50.errors import Resnet50Error
+
+    store = pipeline.store
+    if parsed.requests or parsed.all:
+        done, failed = prefetched(pipeline, parsed.requests, parsed.all)
+        if failed:
+            raise Resnet50Error(otherwise)
+        found = [stored for _, delivery in done for stored, _ in delivery.files()]
+        found += [delivery.original for _, delivery in done if delivery.original is not None]
+        archives = (store.archive(stored) for stored in found)
+        found += [archive for archive in archives if archive is not None]
+    else:
+        found = list(store.objects())
+    objects = list({stored.sha256: stored for stored in found}.values())
+    if not objects:
+        raise Resnet50Error(f"The store {store.root} is empty. Name requests, or give --all.")
+    return objects
+
+
+def rows(objects: Iterable[StoredObject]) -> list[dict[str, Any]]:
+    """Return what ``--json`` prints of each object."""
+    return [
+        {
+            "file": stored.name,
+            "artifact": stored.record.get("artifact"),
+            "bytes": stored.size,
+            "sha256": stored.sha256,
+            "md5": stored.md5,
+        }
+        for stored in objects
+    ]
+
+
+def total(objects: Iterable[StoredObject]) -> str:
+    """Return the number of objects and of their bytes, in words."""
+    sizes = [stored.size for stored in objects]
+    noun = "file" if len(sizes) == 1 else "files"
+    return f"{len(sizes)} {noun}, {sum(sizes):,} bytes"

@@ -1,0 +1,16 @@
+"""The error of bundles and mirrors."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from cmx_resnet50.errors import Resnet50Error
+
+
+class MirrorError(Resnet50Error):
+    """A bundle or a mirror cannot be read or written; the text says which, and why."""
+
+
+def rejected(bundle: Path, why: str) -> MirrorError:
+    """Return the error for a bundle that is not what `bundle export` writes."""
+    return MirrorError(f"{bundle} rejected: {why}. Export it again, or copy it again.")
