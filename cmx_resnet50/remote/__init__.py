@@ -1,6 +1,5 @@
-"""Stores of other machines that are no web servers: how they are opened, what they say.
+"""Access to S3-compatible object stores, for those who read and those who fill them.
 
-``s3`` speaks of S3-compatible stores, through boto3; ``filesystems`` of all else that fsspec
-knows. Both packages are extras. They are imported when a URL asks for them, and never by a
+boto3 does the work. It is an extra: it is imported when an ``s3://`` URL is used, and never by a
 run that finds its files in place or fetches them by HTTP.
 """

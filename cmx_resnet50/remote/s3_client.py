@@ -110,10 +110,10 @@ class S3:
             return self._client
 
     def _make(self) -> Any:
-        boto3, botocore = load("boto3", "s3"), load("botocore", "s3")
-        config = load("botocore.config", "s3").Config
+        boto3, botocore = load("boto3"), load("botocore")
+        config = load("botocore.config").Config
         try:
-            session = load("botocore.session", "s3").get_session()
+            session = load("botocore.session").get_session()
             self.ca_bundle = session.get_config_variable("ca_bundle")
             self.anonymous = session.get_credentials() is None
             signing = botocore.UNSIGNED if self.anonymous else "s3v4"
@@ -196,5 +196,5 @@ def failure(error: Exception, store: S3 | None = None) -> S3Error:
 
 def failures() -> Any:
     """Return what boto3 raises: a tuple for ``except``."""
-    errors, own = load("botocore.exceptions", "s3"), load("boto3.exceptions", "s3")
+    errors, own = load("botocore.exceptions"), load("boto3.exceptions")
     return errors.BotoCoreError, errors.ClientError, own.Boto3Error, ValueError

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from cmx_resnet50.digests import Expected
+from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.fetch import (
     Download,
     FetchError,
@@ -265,6 +266,19 @@ def test_only_the_user_names_a_store(tmp_path: Path) -> None:
             )
 
 
+@pytest.mark.parametrize("scheme", ["gs", "az", "sftp", "memory", "GS"])
+def test_the_schemes_that_are_supported_are_named(tmp_path: Path, scheme: str) -> None:
+    """At once, not after every other source: the user has named it."""
+    (tmp_path / "good").write_bytes(CONTENT)
+    with pytest.raises(Resnet50Error) as caught:
+        get(tmp_path, f"{scheme}://me:secret@models/x", (tmp_path / "good").as_uri())
+    text = str(caught.value)
+    assert f"{scheme}:// is not supported" in text
+    assert "https://, http://, s3:// and file://" in text
+    assert "over https" in text
+    assert "secret" not in text
+
+
 def test_others_pay_for_no_package(tmp_path: Path) -> None:
     (tmp_path / "good").write_bytes(CONTENT)
     code = (
@@ -275,7 +289,7 @@ def test_others_pay_for_no_package(tmp_path: Path) -> None:
         f"fetch([Source('https://127.0.0.1:9/x', True), Source({(tmp_path / 'good').as_uri()!r})],"
         f" Expected(None, {known(CONTENT).sha256!r}, None), pathlib.Path('partial'),"
         " name='x', options=FetchOptions(retries=0), progress=Progress())\n"
-        "print(sorted({'boto3', 'botocore', 'fsspec'} & sys.modules.keys()))\n"
+        "print(sorted({'boto3', 'botocore'} & sys.modules.keys()))\n"
     )
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run(

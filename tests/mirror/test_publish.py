@@ -234,3 +234,15 @@ def test_without_boto3_nothing_is_tried(place: Place, node: Node, origin: Origin
     assert not origin.requests
     unused = user.command(TOOL, "get", "_dummy-weights", "--silent")
     assert unused.ok, unused.text
+
+
+@pytest.mark.parametrize("name", ["MIRROR", "URL"])
+def test_a_store_of_another_kind_is_said(cm: CM, origin: Origin, name: str) -> None:
+    url = "gs://bucket/resnet50_v1.pb"
+    if name == "MIRROR":
+        done = cm.command(TOOL, "get", "_tf", env={"CM_RESNET50_MIRROR": url})
+    else:
+        done = cm.get("tf", **{"const.CM_PACKAGE_URL": url})
+    assert done.code != 0
+    assert "gs:// is not supported. Supported are https://" in done.err + done.out
+    assert not origin.requests

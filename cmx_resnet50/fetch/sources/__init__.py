@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
+from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.fetch.http.hosts import is_loopback
 from cmx_resnet50.fetch.model import Source
 from cmx_resnet50.fetch.verdicts import SourceFailed
@@ -35,16 +36,29 @@ class Kind:
     """Raises `SourceFailed` for a URL that is not admitted."""
 
 
+class UnknownScheme(Resnet50Error):
+    """A URL of the user's is of a kind that is not fetched; the text names those that are."""
+
+
 def require(source: Source) -> None:
-    """Check that the packages that `source` needs are installed.
+    """Check that a URL of the user's can be fetched at all on this machine.
 
     Raises
     ------
     MissingPackage
-        If one is not; the text has the command that installs it.
+        If a package is not installed; the text has the command that installs it.
+    UnknownScheme
+        If there is no such kind of source.
     """
-    if source.named_by_user:
-        extras.require(source.url)
+    scheme, colon, _ = source.url.partition("://")
+    if not source.named_by_user or not colon:
+        return
+    if _kind(scheme.lower()) is None:
+        raise UnknownScheme(
+            f"{source.printable}: {scheme}:// is not supported. Supported are https://, http://, "
+            "s3:// and file://. Most other stores can be reached over https: name that address."
+        )
+    extras.require(source.url)
 
 
 def admit(source: Source, *, offline: bool) -> Kind:
@@ -61,13 +75,17 @@ def admit(source: Source, *, offline: bool) -> Kind:
         _ = parts.hostname, parts.port
     except ValueError:
         raise SourceFailed("the URL is malformed") from None
-    kind = next((kind for kind in KINDS if parts.scheme in kind.schemes), None)
+    kind = _kind(parts.scheme)
     if kind is None or (kind.user_only and not source.named_by_user):
         raise SourceFailed(f"refused: {parts.scheme or 'no'} scheme; only https is accepted")
     if offline and not kind.local:
         raise SourceFailed("skipped (offline)")
     kind.check(source, parts)
     return kind
+
+
+def _kind(scheme: str) -> Kind | None:
+    return next((kind for kind in KINDS if scheme in kind.schemes), None)
 
 
 def _file(task: TransferTask) -> Transfer:
