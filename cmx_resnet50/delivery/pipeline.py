@@ -160,17 +160,17 @@ class Pipeline:
         sha256 : str
             The digest of the file that was delivered before.
         """
-        model = original = self._whole(f"sha256-{sha256}")
+        model = original = self.store.find_valid(f"sha256-{sha256}")
         if model is not None and resolution.batch is not None:
             origin = str(model.record.get("derived_from", ""))
-            original = self._whole(f"sha256-{origin}") if origin else None
+            original = self.store.find_valid(f"sha256-{origin}") if origin else None
             if original is None or model.sha256 != self._derived(original, resolution.batch):
                 return None
         if model is None or original is None or not self._is(resolution, original):
             return None
         dummy = resolution.request.weights == "dummy"
         others = [
-            self._whole(*(companion.dummy_keys if dummy else companion.store_keys))
+            self.store.find_valid(*(companion.dummy_keys if dummy else companion.store_keys))
             for companion in resolution.companions
         ]
         present = tuple(stored for stored in others if stored is not None)
@@ -284,12 +284,6 @@ class Pipeline:
             with self.store.without_pruning(stored.name):
                 self.obtain(delivery.resolution)
                 return self.store.place(stored, path)
-
-    def _whole(self, *names: str) -> StoredObject | None:
-        stored = self.store.find(*names)
-        if stored is None or self.store.check(stored):
-            return stored
-        return self.store.repair_from_placement(stored.sha256)
 
     @staticmethod
     def _is(resolution: Resolution, model: StoredObject) -> bool:

@@ -73,8 +73,25 @@ class Store:
         return self._objects.find([checked_key(key) for key in keys])
 
     def check(self, stored: StoredObject) -> bool:
-        """Whether the object is there and whole: by its stamp, by its digest where that differs."""
+        """Whether both digests are those of the bytes: by the stamp, or by reading them all."""
         return self._objects.status(stored) is not None
+
+    def find_valid(self, *keys: str) -> StoredObject | None:
+        """Return the object of `keys`, checked, and repaired where need be; or None.
+
+        Raises
+        ------
+        StoreError
+            If it is damaged and the store cannot be written.
+        """
+        wanted = tuple(checked_key(key) for key in keys)
+        found = self._objects.find(wanted)
+        if found is None or self.check(found):
+            return found
+        repaired = self.repair_from_placement(found.sha256)
+        if repaired and contradiction(wanted, repaired.sha256, repaired.md5) is None:
+            return repaired
+        return None
 
     def obtain(self, keys: Sequence[str], make: Make, *, name: str) -> tuple[StoredObject, bool]:
         """Return the object of `keys`; if the store has none that is whole, let `make` make it.
@@ -220,7 +237,7 @@ class Store:
                 yield stored
 
     def verify(self) -> Iterator[tuple[StoredObject, bool]]:
-        """Read every object and say whether it is whole."""
+        """Read every object, and yield it with whether both digests are those of its bytes."""
         for stored in self.objects():
             yield stored, self._objects.status(stored, read=True) is not None
 
