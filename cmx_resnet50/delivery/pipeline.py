@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.catalog.table import RUN, Artifact, Catalog, Resolution
+from cmx_resnet50.catalog.table import Artifact, Catalog, RequestError, Resolution
 from cmx_resnet50.delivery.acquire import Acquirer
-from cmx_resnet50.errors import Resnet50Error, see
+from cmx_resnet50.errors import DigestError, Resnet50Error, see
 from cmx_resnet50.options import Options
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.redaction import redact
@@ -341,7 +341,7 @@ class Pipeline:
         if problem is None and not artifact.expected.verifiable:
             problem = "no digest of it is known"
         if problem is not None and not self.options.accept_any:
-            raise Resnet50Error(
+            raise DigestError(
                 f"The given file {path} is not {artifact.file} ({artifact.name}): {problem}. "
                 "To use it all the same, unverified, set CM_RESNET50_ACCEPT_ANY=yes. "
                 + see("notes")
@@ -380,9 +380,10 @@ class Pipeline:
         artifact = resolution.artifact
         if artifact.dummy is None:
             asked = replace(resolution.request, precision="fp32", output="none")
-            raise Resnet50Error(
+            raise RequestError(
                 f"_dummy-weights: no random weights are made in place of {artifact.file}, "
-                f"which is {artifact.precision}. Ask for fp32:\n  {RUN},{asked.variations}"
+                f"which is {artifact.precision}.",
+                [asked.variations],
             )
         model, made = self._acquirer.make_dummy(artifact)
         others = tuple(

@@ -13,7 +13,14 @@ from cmx_resnet50.store.files import regular, remove
 from cmx_resnet50.store.layout import Layout, checked_key, contradiction, drop_empty
 from cmx_resnet50.store.link_or_copy import clone, disk_full_error
 from cmx_resnet50.store.locks import PRUNING, Locks, StoreReadOnly, read_only_error
-from cmx_resnet50.store.model import ObjectMissing, Placement, Pruned, StoredObject, StoreError
+from cmx_resnet50.store.model import (
+    ObjectMissing,
+    Placement,
+    Pruned,
+    StoredObject,
+    StoreError,
+    WrongFile,
+)
 from cmx_resnet50.store.objects import Objects
 from cmx_resnet50.store.place import Placer, destination
 from cmx_resnet50.store.placements import PlacementRecords
@@ -293,7 +300,7 @@ class Store:
         try:
             yield
         except OSError as error:
-            explained = disk_full_error(error, self.root, size, name)
+            explained: StoreError | None = disk_full_error(error, self.root, size, name)
             if explained is None and str(error.filename or "").startswith(str(self.root)):
                 explained = read_only_error(self.root, error)
             if explained is None:
@@ -411,7 +418,7 @@ class Store:
         wrong = contradiction(keys, digests.sha256, digests.md5)
         if wrong is not None:
             kind, _, expected = wrong.partition("-")
-            raise StoreError(
+            raise WrongFile(
                 f"{name}: {kind} is {getattr(digests, kind)}, expected {expected}. "
                 "It is not taken into the store."
             )
