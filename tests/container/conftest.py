@@ -17,15 +17,13 @@
 
 from __future__ import annotations
 
-import functools
 import os
 import pwd
 import subprocess
 import sys
-import threading
-from collections.abc import Generator, Iterator
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 import pytest
 from packaging.utils import canonicalize_name
@@ -35,6 +33,8 @@ from tests.container.page import run
 from tests.container.podman import Podman
 from tests.harness import artifacts, build, models
 from tests.harness.cm import CM
+from tests.harness.reply import Reply, Request, page, plain
+from tests.harness.server import Server
 
 ROOT = Path(__file__).resolve().parents[2]
 BASES = ("ubuntu:22.04", "python:3.13-slim", "company-base:1")
@@ -166,24 +166,27 @@ def indexed(
         project = tmp_path / "index" / canonicalize_name(wheel.name.partition("-")[0])
         project.mkdir(parents=True, exist_ok=True)
         (project / wheel.name).symlink_to(wheel)
-    handler = functools.partial(_Quiet, directory=str(tmp_path / "index"))
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        threading.Thread(target=server.serve_forever, daemon=True).start()
+    with Server(index_of(tmp_path / "index")) as server:
         context = tmp_path / "base"
         context.mkdir()
-        address = f"http://127.0.0.1:{server.server_port}/"
-        (context / "pip.conf").write_text(f"[global]\nindex-url = {address}\n")
+        (context / "pip.conf").write_text(f"[global]\nindex-url = {server.at('/')}\n")
         (context / "Containerfile").write_text("FROM rootfs\nCOPY pip.conf /etc/pip.conf\n")
         podman("build", "--quiet", "--tag=localhost/company-base:indexed", str(context))
         yield "company-base:indexed"
-        server.shutdown()
 
 
-class _Quiet(SimpleHTTPRequestHandler):
-    """A folder as a package index: pip takes the listings that it makes."""
+def index_of(folder: Path) -> Callable[[Request], Reply]:
+    """Serve a folder as a package index: a folder in it is a page of links to its files."""
 
-    def log_message(self, *arguments: object) -> None:
-        """Say nothing."""
+    def answer(request: Request) -> Reply:
+        path = folder / unquote(request.path).strip("/")
+        if path.is_file():
+            return plain(200, path.read_bytes())
+        if not path.is_dir():
+            return page(404)
+        return page(200, "".join(f'<a href="{quote(p.name)}">{p.name}</a>' for p in path.iterdir()))
+
+    return answer
 
 
 @pytest.fixture(scope="session")

@@ -24,7 +24,7 @@ from tests.conftest import Stage
 from tests.harness import artifacts, build, models
 from tests.harness.cm import CM
 from tests.harness.origin import Origin
-from tests.site.network import Network, published
+from tests.site.network import Network
 
 LARGE = "onnx-opset-11"
 _WIDTH = 32
@@ -66,7 +66,7 @@ def network(
     tmp_path: Path, empty_origin: Origin, served_here: dict[str, Path]
 ) -> Iterator[Network]:
     """Return a network in front of `empty_origin`."""
-    published(empty_origin, served_here)
+    models.publish(empty_origin, served_here)
     with Network(tmp_path, empty_origin) as running:
         yield running
 

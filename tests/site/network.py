@@ -8,10 +8,9 @@ Use::
         with north.start("nginx -p …", env=…, cwd=…):
             ...
 
-In a network every name leads to 127.0.0.1. At port 443 there, TLS ends under the tests' CA,
-which the machines trust as their system's, and what was asked goes to the origin as plain
-HTTP: ``https://zenodo.org/a`` is the origin's ``http://zenodo.org/a``, see `published`. So
-programs and configurations run with the real names in them, unaltered.
+In a network every name leads to 127.0.0.1, where the origin listens at port 443, too, under the
+tests' CA, which the machines trust as their system's. So programs and configurations run with
+the real names in them, unaltered.
 
 A machine has processes, mounts and a host name of its own; what runs on it dies with the
 command that was started. Needs root, as making namespaces does.
@@ -22,11 +21,9 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import os
-import select
 import shutil
 import signal
 import socket
-import ssl
 import subprocess
 import threading
 from collections.abc import Callable, Iterator, Mapping
@@ -36,7 +33,6 @@ from types import TracebackType
 
 import pytest
 
-from tests.harness.artifacts import ARTIFACTS
 from tests.harness.cm import CM
 from tests.harness.origin import Origin
 
@@ -56,18 +52,6 @@ fi
 shift 6
 exec "$@"
 """
-
-
-def published(origin: Origin, served: Mapping[str, Path]) -> None:
-    """Let `origin` answer for the files at all their public addresses, as a network asks it."""
-    for name, path in served.items():
-        for url in ARTIFACTS[name].urls:
-            origin.serve(public(url), path)
-
-
-def public(url: str) -> str:
-    """Return under which URL the origin behind a network knows a public one."""
-    return url.replace("https://", "http://", 1)
 
 
 def environment(cm: CM, **more: str) -> dict[str, str]:
@@ -141,7 +125,7 @@ class Network:
         self._within(self._listen)
         names, tls = self._listeners
         threading.Thread(target=_answer_names, args=(names,), daemon=True).start()
-        threading.Thread(target=self._accept, args=(tls,), daemon=True).start()
+        self._origin.listen(tls)
         return self
 
     def __exit__(
@@ -200,41 +184,6 @@ class Network:
         names = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         names.bind((_NAME_SERVER, 53))
         self._listeners = [names, socket.create_server(("127.0.0.1", 443), backlog=128)]
-
-    def _accept(self, listener: socket.socket) -> None:
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-
-        def certify(
-            peer: ssl.SSLSocket | ssl.SSLObject, name: str | None, _: ssl.SSLContext
-        ) -> None:
-            peer.context = self._origin.authority.context(name or "localhost")
-
-        context.sni_callback = certify
-        while True:
-            try:
-                peer, _ = listener.accept()
-            except OSError:
-                return
-            threading.Thread(target=self._attend, args=(peer, context), daemon=True).start()
-
-    def _attend(self, accepted: socket.socket, context: ssl.SSLContext) -> None:
-        # Clients and the origin may go at any moment: that is what many tests are about.
-        with contextlib.suppress(OSError):
-            peer = context.wrap_socket(accepted, server_side=True)
-            with peer, socket.create_connection(("127.0.0.1", self._origin.port)) as behind:
-                _relay(peer, behind)
-
-
-def _relay(peer: ssl.SSLSocket, behind: socket.socket) -> None:
-    """Hand on what comes from either side, until one of them ends."""
-    other = {peer: behind, behind: peer}
-    while True:
-        ready = [peer] if peer.pending() else select.select(list(other), [], [])[0]
-        for source in ready:
-            data = source.recv(1 << 16)
-            if not data:
-                return
-            other[source].sendall(data)
 
 
 def _answer_names(server: socket.socket) -> None:

@@ -11,10 +11,11 @@ import pytest
 
 from cmx_resnet50.catalog.table import Catalog
 from tests.docs import pages
+from tests.harness import models
 from tests.harness.artifacts import ARTIFACTS
 from tests.harness.cm import CM
 from tests.harness.origin import Origin
-from tests.site.network import Host, Network, environment, published
+from tests.site.network import Host, Network, environment
 from tests.site.proxy import RECIPE, Proxy
 
 PAGE = pages.ROOT / "docs" / "clusters.md"
@@ -43,7 +44,7 @@ def small_network(
     tmp_path: Path, empty_origin: Origin, served: dict[str, Path]
 ) -> Iterator[Network]:
     """Return a network with the small files, which `new_cm`'s installation expects."""
-    published(empty_origin, served)
+    models.publish(empty_origin, served)
     with Network(tmp_path, empty_origin) as running:
         yield running
 

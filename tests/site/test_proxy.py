@@ -21,13 +21,12 @@ from tests.harness.faults import Html, IgnoreRanges, Redirect, Status, Trickle
 from tests.harness.origin import Origin
 from tests.harness.reply import Resource
 from tests.site.conftest import LARGE
-from tests.site.network import Host, Network, environment, public
+from tests.site.network import Host, Network, environment
 from tests.site.proxy import MIRROR, PORT, SLICE, Proxy, running
 
 pytestmark = pytest.mark.site
 
-URL = public(ARTIFACTS[LARGE].url)
-PUBLIC = ARTIFACTS[LARGE].url
+URL = ARTIFACTS[LARGE].url
 GET = "cmx-resnet50 get _onnx --to out"
 SOON = {
     "CM_RESNET50_MIRROR": MIRROR,
@@ -118,7 +117,7 @@ def test_many_at_once_one_request_a_slice(site_here: Site, new_node: Callable[[s
         for node, text in zip(nodes, said, strict=True):
             got = node.cwd / "out" / site_here.file.name
             assert got.read_bytes() == site_here.file.read_bytes()
-            assert MIRROR in text and PUBLIC not in text
+            assert MIRROR in text and URL not in text
     ranges = Counter(record.range for record in site_here.origin.requests)
     assert len(ranges) == -(-size // SLICE) > 1
     assert set(ranges.values()) == {1}
@@ -132,7 +131,7 @@ def test_the_origin_dies_and_what_is_cached_goes_on(
         get(site_here, new_node("first"))
         site_here.origin.clear_log()
         site_here.origin.stop()
-        assert PUBLIC not in get(site_here, new_node("second"))
+        assert URL not in get(site_here, new_node("second"))
         # What is not cached is nowhere: the error names the proxy and the public host.
         node = new_node("third")
         done = site_here.network.host("third").run(
@@ -227,7 +226,7 @@ def test_origins_whose_etags_differ(site_here: Site, new_node: Callable[[str], C
         site_here.ask(Range="bytes=0-99")
         site_here.origin.serve(URL, other)
         site_here.origin.clear_log()
-        assert PUBLIC not in get(site_here, new_node("node"))
+        assert URL not in get(site_here, new_node("node"))
     (record,) = site_here.origin.requests
     assert record.range == f"bytes={SLICE}-{2 * SLICE - 1}"
 
@@ -235,15 +234,15 @@ def test_origins_whose_etags_differ(site_here: Site, new_node: Callable[[str], C
 def test_redirects(site_here: Site, new_node: Callable[[str], CM]) -> None:
     """To another host, and from there to another path of it: as Dropbox and others do."""
     site_here.origin.fail(URL, Redirect("https://elsewhere.example/a?token=1"))
-    site_here.origin.fail("http://elsewhere.example/a?token=1", Redirect("/b?token=2", 307))
-    site_here.origin.serve("http://elsewhere.example/b?token=2", site_here.file)
+    site_here.origin.fail("https://elsewhere.example/a?token=1", Redirect("/b?token=2", 307))
+    site_here.origin.serve("https://elsewhere.example/b?token=2", site_here.file)
     with site_here.open():
-        assert PUBLIC not in get(site_here, new_node("node"))
+        assert URL not in get(site_here, new_node("node"))
         asked = [record.url for record in site_here.origin.requests]
         assert asked[:3] == [
             URL,
-            "http://elsewhere.example/a?token=1",
-            "http://elsewhere.example/b?token=2",
+            "https://elsewhere.example/a?token=1",
+            "https://elsewhere.example/b?token=2",
         ]
         site_here.origin.stop()
         get(site_here, new_node("second"))
@@ -267,10 +266,10 @@ def test_wrong_bytes_in_the_cache(site_here: Site, new_node: Callable[[str], CM]
             path.write_bytes(data)
         said = get(site_here, new_node("second"))
         assert f"{MIRROR}{site_here.name}: wrong bytes" in said
-        assert f"from {PUBLIC}" in said
+        assert f"from {URL}" in said
         site_here.proxy.empty()
         site_here.origin.clear_log()
-        assert PUBLIC not in get(site_here, new_node("third"))
+        assert URL not in get(site_here, new_node("third"))
         assert site_here.drawn() == site_here.file.stat().st_size
 
 
@@ -280,7 +279,7 @@ def test_an_origin_without_ranges_is_passed_on(
     """The whole file for a slice is not kept: it would be, once for each slice."""
     site_here.origin.fail(URL, IgnoreRanges())
     with site_here.open():
-        assert PUBLIC not in get(site_here, new_node("node"))
+        assert URL not in get(site_here, new_node("node"))
         assert not site_here.proxy.slices
     assert len(site_here.origin.requests) == 1
 
@@ -293,7 +292,7 @@ def test_an_error_of_the_origin_is_not_kept(
     with site_here.open():
         assert site_here.ask()[0] == status
         assert not site_here.proxy.slices
-        assert PUBLIC not in get(site_here, new_node("node"))
+        assert URL not in get(site_here, new_node("node"))
 
 
 def test_a_page_in_place_of_the_file_is_not_kept(
@@ -304,7 +303,7 @@ def test_a_page_in_place_of_the_file_is_not_kept(
     with site_here.open():
         assert site_here.ask()[0] == 200
         assert not site_here.proxy.slices
-        assert PUBLIC not in get(site_here, new_node("node"))
+        assert URL not in get(site_here, new_node("node"))
 
 
 def test_an_origin_that_is_not_trusted(site_here: Site, new_node: Callable[[str], CM]) -> None:
@@ -357,12 +356,12 @@ def test_a_mirror_further_up(site_here: Site, new_node: Callable[[str], CM]) -> 
     assert done.returncode == 0, done.stderr
     bundle = writer.cwd / "bundle"
     for path in filter(Path.is_file, bundle.rglob("*")):
-        site_here.origin.serve(f"http://up.example/bundle/{path.relative_to(bundle)}", path)
+        site_here.origin.serve(f"https://up.example/bundle/{path.relative_to(bundle)}", path)
     site_here.origin.clear_log()
     with site_here.open():
         get(site_here, new_node("node"))
         assert {record.url for record in site_here.origin.requests} == {
-            f"http://up.example/bundle{site_here.name}"
+            f"https://up.example/bundle{site_here.name}"
         }
         site_here.origin.clear_log()
         get(site_here, new_node("second"))

@@ -14,16 +14,17 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness import models
 from tests.harness.artifacts import ARTIFACTS
 from tests.harness.cm import CM
 from tests.harness.faults import Trickle
 from tests.harness.origin import Origin
 from tests.site.conftest import LARGE
-from tests.site.network import MOUNTED, Host, Network, environment, public, published
+from tests.site.network import MOUNTED, Host, Network, environment
 
 pytestmark = pytest.mark.site
 
-URL = public(ARTIFACTS[LARGE].url)
+URL = ARTIFACTS[LARGE].url
 GET = "cmx-resnet50 get _onnx"
 IN_STORE = {"CM_RESNET50_STORE": f"{MOUNTED}/store"}
 NAMES = ("north", "south", "east")
@@ -34,7 +35,7 @@ def networks(
     tmp_path: Path, empty_origin: Origin, served_here: dict[str, Path]
 ) -> Iterator[dict[str, Network]]:
     """Return a network for each machine, all with the same internet."""
-    published(empty_origin, served_here)
+    models.publish(empty_origin, served_here)
     with ExitStack() as stack:
         yield {name: stack.enter_context(Network(tmp_path, empty_origin)) for name in NAMES}
 
