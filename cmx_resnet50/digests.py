@@ -26,6 +26,13 @@ class Expected:
     md5: str | None = None
     sha256: str | None = None
     size: int | None = None
+    limit: int | None = None
+    """Bytes that the file has at most, where its exact size is unknown."""
+
+    @property
+    def most(self) -> int | None:
+        """Bytes that the file has at most, as far as that is known."""
+        return self.limit if self.size is None else self.size
 
     @property
     def verifiable(self) -> bool:

@@ -17,6 +17,8 @@ ASKED = "CM_RESNET50_ASKED_"
 RUN = "cm run script --tags=get,ml-model,resnet50"
 BATCH = re.compile(r"[1-9][0-9]{0,5}")
 BATCH_FORM = "a batch size is a positive integer of at most 6 digits, say _batch_size.8."
+SMALLEST_LIMIT = 1 << 20
+"""Bytes that any file may have: what is only some KB was rounded generously."""
 
 
 class RequestError(Resnet50Error):
@@ -169,7 +171,8 @@ class Artifact:
         """What is known of the delivered file."""
         from cmx_resnet50.digests import Expected
 
-        return Expected(self.md5, self.sha256, self.bytes)
+        limit = _limit(self.about_bytes)
+        return Expected(self.md5, self.sha256, self.bytes, limit=limit)
 
     @property
     def expected_archive(self) -> Expected:
@@ -177,7 +180,10 @@ class Artifact:
         from cmx_resnet50.digests import Expected
 
         archive = self.archive or {}
-        return Expected(archive.get("md5"), archive.get("sha256"), archive.get("bytes"))
+        limit = archive.get("max_unpacked_bytes")
+        return Expected(
+            archive.get("md5"), archive.get("sha256"), archive.get("bytes"), limit=limit
+        )
 
     @property
     def expected_download(self) -> Expected:
@@ -254,6 +260,11 @@ class Resolution:
     def file_precision(self) -> str:
         """The precision of the delivered file, as far as it is known, else the one asked for."""
         return self.artifact.precision or self.request.precision
+
+
+def _limit(about: int | None) -> int | None:
+    """Return how large a file may be whose size is known approximately."""
+    return None if about is None else max(about * 5 // 4, SMALLEST_LIMIT)
 
 
 def _matches(pattern: Mapping[str, Any], asked: Mapping[str, str]) -> bool:

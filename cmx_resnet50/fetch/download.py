@@ -11,6 +11,7 @@ from urllib.parse import urlsplit
 from cmx_resnet50 import gunzip
 from cmx_resnet50.digests import Digests, Expected, digest_file
 from cmx_resnet50.fetch import errors, sources
+from cmx_resnet50.fetch.errors import SpaceError
 from cmx_resnet50.fetch.http import error_pages
 from cmx_resnet50.fetch.http.validator import Validator
 from cmx_resnet50.fetch.model import Attempt, Download, FetchOptions, Source
@@ -55,6 +56,7 @@ class Run:
         self._previous: Header | None = None
         self._attempts: list[Attempt] = []
         self._unreachable_hosts: set[str] = set()
+        self._space_error: SpaceError | None = None
         self._transferred = self._resumed = 0
 
     def __call__(self) -> Download:
@@ -62,17 +64,21 @@ class Run:
         if not self._options.offline:
             for source in self._sources:
                 sources.require(source)
+        done = None
         try:
             done = self._continue_previous_run()
-            if done is not None:
-                return done
             for index, source in enumerate(self._sources):
-                done = self._ask(source, last=index == len(self._sources) - 1)
-                if done is not None:
-                    return done
+                if done is None:
+                    done = self._ask(source, last=index == len(self._sources) - 1)
         finally:
             self._partial.close()
+            if done is None:
+                self._partial.remove_useless()
             self._progress.done()
+        if done is not None:
+            return done
+        if self._space_error is not None:
+            raise self._space_error
         fail = errors.offline if self._options.offline else errors.all_failed
         raise fail(self._name, self._expected, self._sources, self._attempts, self._hint)
 
@@ -94,7 +100,7 @@ class Run:
         self._resumed = partial.ranges.count
         if not expected.verifiable or partial.ranges.count < header.size:
             return None
-        partial.open(header, header.size)
+        partial.open(header, header.size, reserve=False)
         digests = partial.digests()
         if expected.mismatch(digests) is None:
             return self._finished(digests, header.source)
@@ -104,53 +110,75 @@ class Run:
     def _ask(self, source: Source, *, last: bool) -> Download | None:
         """Try one source; return None when it failed and the attempt was recorded."""
         began = time.monotonic()
-        transfer: Transfer | None = None
         retry = RetryPolicy(
             self._options, self._budget, alone=last, count=self._partial.ranges.count
         )
-        received = 0
+        transfers: list[Transfer] = []
         try:
-            kind = sources.admit(source, offline=self._options.offline)
-            if not kind.local and host_of(source.url) in self._unreachable_hosts:
-                raise SourceFailed("skipped: its host was unreachable before")
-            plain = False
-            for restart in range(RESTARTS + 1):
-                foreign = self._keep_or_discard(source)
-                try:
-                    transfer = kind.transfer(self._task(source, retry, plain=plain))
-                    try:
-                        transfer.run(self._progress)
-                    finally:
-                        received += transfer.transferred
-                        self._transferred += transfer.transferred
-                    return self._finished(self._verified(transfer, foreign), source.printable)
-                except RestartDownload as error:
-                    if restart == RESTARTS:
-                        raise SourceFailed(error.reason, status=error.status) from None
-                    self._progress.note(
-                        f"{self._name}: {error.reason}; restarting {source.printable} from byte 0."
-                    )
-                    plain = error.plain or restart > 0
-                    self._discard()
-        except SourceFailed as error:
-            if transfer is not None and not transfer.reached:
+            return self._try(source, retry, transfers)
+        except (SourceFailed, SpaceError) as error:
+            failure = self._source_failure(error)
+        if failure.discard:
+            self._discard()
+        status = failure.status
+        if transfers:
+            status = status or transfers[-1].status
+            if not transfers[-1].reached:
                 self._unreachable_hosts.add(host_of(source.url))
-            status = error.status or (transfer.status if transfer is not None else None)
-            attempt = Attempt(
-                source.printable,
-                error.reason,
-                status,
-                received,
-                time.monotonic() - began,
-                error.expected,
-                error.actual,
-                retry.retries,
-                error.tls_issuer,
-            )
-            self._attempts.append(attempt)
-            if not last:
-                self._progress.note(f"{self._name}: {source.printable}: {error.reason}.")
+        attempt = Attempt(
+            source.printable,
+            failure.reason,
+            status,
+            sum(transfer.transferred for transfer in transfers),
+            time.monotonic() - began,
+            failure.expected,
+            failure.actual,
+            retry.retries,
+            failure.tls_issuer,
+        )
+        self._attempts.append(attempt)
+        if not last:
+            self._progress.note(f"{self._name}: {source.printable}: {failure.reason}.")
         return None
+
+    def _try(self, source: Source, retry: RetryPolicy, transfers: list[Transfer]) -> Download:
+        """Fetch from `source`, again from byte 0 where it asks for that; list its `transfers`."""
+        kind = sources.admit(source, offline=self._options.offline)
+        if not kind.local and host_of(source.url) in self._unreachable_hosts:
+            raise SourceFailed("skipped: its host was unreachable before")
+        plain, restarts = False, 0
+        while True:
+            foreign = self._keep_or_discard(source)
+            try:
+                transfer = kind.transfer(self._task(source, retry, plain=plain))
+                transfers.append(transfer)
+                try:
+                    transfer.run(self._progress)
+                finally:
+                    self._transferred += transfer.transferred
+                return self._finished(self._verified(transfer, foreign), source.printable)
+            except RestartDownload as error:
+                if restarts == RESTARTS:
+                    raise SourceFailed(error.reason, status=error.status) from None
+                self._progress.note(
+                    f"{self._name}: {error.reason}; restarting {source.printable} from byte 0."
+                )
+                plain = error.plain or restarts > 0
+                restarts += 1
+                self._discard()
+
+    def _source_failure(self, failure: SourceFailed | SpaceError) -> SourceFailed:
+        """Return why the source is given up; raise that the disk is too small for the file.
+
+        Where the size of the file is unknown, a source may also send too much: then the other
+        sources are asked first.
+        """
+        if isinstance(failure, SourceFailed):
+            return failure
+        if self._expected.most is not None:
+            raise failure
+        self._space_error = failure
+        return SourceFailed(str(failure).rstrip("."), discard=True)
 
     def _keep_or_discard(self, source: Source) -> bool:
         """Discard bytes that `source` may not continue; return whether others are kept."""
@@ -225,7 +253,7 @@ class Run:
             )
         plain = self._path.with_name(self._path.name + ".plain")
         try:
-            digests = gunzip.gunzip(self._path, plain, limit=self._expected.size or PLAIN_LIMIT)
+            digests = gunzip.gunzip(self._path, plain, limit=self._expected.most or PLAIN_LIMIT)
         except gunzip.UnpackError as error:
             raise SourceFailed(
                 f"the body is gzip-encoded, which was not requested, and damaged: {error}"

@@ -13,6 +13,9 @@ from cmx_resnet50.fetch.partial_file.journal import Header
 from cmx_resnet50.fetch.retry import RetryPolicy
 from cmx_resnet50.progress import Progress
 
+SIZE_LIMIT = 4 << 30
+"""Bytes that a file has at most about which nothing is known."""
+
 
 @dataclass(frozen=True)
 class TransferTask:
@@ -45,6 +48,22 @@ class TransferTask:
     retry: RetryPolicy
     validator: Validator | None
     plain: bool
+
+    def limit(self, *, encoded: bool = False) -> int:
+        """Return the bytes that a source may send at most; one that sends more has another file.
+
+        Parameters
+        ----------
+        encoded : bool
+            Whether the bytes have a content-encoding, which can make them a little longer.
+        """
+        most = SIZE_LIMIT if self.expected.most is None else self.expected.most
+        return most + most // 8 + 65536 if encoded else most
+
+
+def too_large(size: int, limit: int) -> str:
+    """Return the reason why a source with a file of `size` bytes is given up."""
+    return f"the file there has {size:,} bytes, more than the {limit:,} expected at most"
 
 
 class Transfer(ABC):

@@ -27,7 +27,10 @@ class RateLimited(TransientError):
 
 
 class SourceFailed(AttemptError):
-    """The source cannot give this file; the next one is asked."""
+    """The source cannot give this file; the next one is asked.
+
+    `discard` says that the bytes which came from it are of no use.
+    """
 
     def __init__(
         self,
@@ -37,8 +40,10 @@ class SourceFailed(AttemptError):
         expected: str | None = None,
         actual: str | None = None,
         tls_issuer: str | None = None,
+        discard: bool = False,
     ) -> None:
         super().__init__(reason, status=status)
+        self.discard = discard
         self.expected = expected
         self.actual = actual
         self.tls_issuer = tls_issuer

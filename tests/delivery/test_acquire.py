@@ -8,14 +8,17 @@ from pathlib import Path
 
 import pytest
 
-from cmx_resnet50.catalog.request import Artifact, Request
+from cmx_resnet50.catalog import request as catalog
+from cmx_resnet50.catalog.request import Artifact
 from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.delivery.acquire import Acquirer
 from cmx_resnet50.dummy import write
 from cmx_resnet50.options import Options
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.store import Store
-from tests.fetch.server import Exchange, Server, serve
+from tests.harness.faults import Other
+from tests.harness.file_server import FileServer
+from tests.harness.reply import Reply, Request
 
 
 @pytest.fixture(scope="module")
@@ -27,8 +30,8 @@ def model(tmp_path_factory: pytest.TempPathFactory) -> bytes:
 
 
 @pytest.fixture
-def server(model: bytes) -> Iterator[Server]:
-    with serve(model) as running:
+def server(model: bytes) -> Iterator[FileServer]:
+    with FileServer(model) as running:
         yield running
 
 
@@ -40,31 +43,27 @@ def acquirer(folder: Path, **options: str) -> Acquirer:
 
 def own(url: str, checksum: str | None = None) -> Artifact:
     """The artifact that a URL of the user's stands for."""
-    request = Request(framework="onnx", url=url, checksum=checksum)
+    request = catalog.Request(framework="onnx", url=url, checksum=checksum)
     return Catalog.load().resolve(request).artifact
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["no digest", "digest"])
 def test_a_mirror_answers_for_a_users_url_only_by_its_digest(
-    known: bool, model: bytes, server: Server, tmp_path: Path
+    known: bool, model: bytes, server: FileServer, tmp_path: Path
 ) -> None:
     """Under the same file name a mirror may have another file."""
     other = bytes(reversed(model))
     by_digest = f"/site/md5/{hashlib.md5(model, usedforsecurity=False).hexdigest()}"
 
-    def site(exchange: Exchange) -> None:
-        exchange.good(content=model if exchange.path == by_digest else other)
+    def site(request: Request) -> Reply:
+        return mirror.reply(request, *([] if request.path == by_digest else [Other(other)]))
 
-    with serve(model, always=site) as mirror:
-        url = mirror.url.replace("model.onnx", "site")
-        artifact = own(
-            f"http://127.0.0.1:{server.port}/resnet50.onnx",
-            by_digest.rpartition("/")[2] if known else None,
-        )
-        stored, _ = acquirer(tmp_path, mirror=url).fetch(
+    with FileServer(model, always=site) as mirror:
+        artifact = own(server.at("/resnet50.onnx"), by_digest.rpartition("/")[2] if known else None)
+        stored, _ = acquirer(tmp_path, mirror=mirror.at("/site")).fetch(
             artifact, [artifact.url], named_by_user=True
         )
-        asked = [exchange.path for exchange in mirror.requests]
+        asked = [request.path for request in mirror.requests]
     assert stored.path.read_bytes() == model
     assert asked == ([by_digest] if known else [])
     assert len(server.requests) == (0 if known else 1)

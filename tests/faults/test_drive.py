@@ -81,7 +81,7 @@ def test_gdown_is_only_needed_for_drive_itself(
     assert dummy.ok, dummy.text
     alone = CM(bare, tmp_path / "alone", tmp_path / "alone-CM", origin, _indexed(bare))
     missing = alone.get(*REQUEST, offline=True)
-    assert_failed(alone, missing, served, ARTIFACTS[NAME].file, "network")
+    assert_failed(alone, missing, served, ARTIFACTS[NAME].file, "offline mode is on")
     site = tmp_path / "site"
     site.mkdir()
     shutil.copyfile(served[NAME], site / ARTIFACTS[NAME].file)

@@ -339,7 +339,7 @@ def test_offline_with_nothing_there(
         result = cm.get(*variations, env=OFFLINE)
     name = {"": NAME, "ncnn": "ncnn", "tflite": "tflite-argmax"}["".join(variations)]
     md5 = hashlib.md5(served[name].read_bytes(), usedforsecurity=False).hexdigest()
-    assert_failed(cm, result, served, ARTIFACTS[name].file, md5, "network", "curl -fL")
+    assert_failed(cm, result, served, ARTIFACTS[name].file, md5, "offline mode is on", "curl -fL")
     assert not origin.connects and not origin.requests
     assert not objects(store_of(cm))
     assert_good(cm, cm.get(*variations), served, name)

@@ -218,9 +218,9 @@ def test_no_length_and_no_chunks(server: FileServer, partial: Path) -> None:
 
 def test_more_than_the_file_has_is_not_taken(server: FileServer, partial: Path) -> None:
     server.always = (IgnoreRanges(), Endless())
-    with pytest.raises(FetchError, match="more bytes came"):
+    with pytest.raises(FetchError, match="it sends more than the 3,000,017 bytes expected"):
         get([server.url], partial)
-    assert partial.stat().st_size <= SIZE + (1 << 20)
+    assert not list(partial.parent.iterdir())
 
 
 def test_a_trickle_is_left_for_another_source(

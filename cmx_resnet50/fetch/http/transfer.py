@@ -25,7 +25,7 @@ from cmx_resnet50.fetch.http.response import Answer, validate_response
 from cmx_resnet50.fetch.http.session import Session
 from cmx_resnet50.fetch.http.slow_connections import ConnectionStats, SlowConnectionReplacer
 from cmx_resnet50.fetch.partial_file.file import ENDLESS
-from cmx_resnet50.fetch.transfer import Transfer, TransferTask
+from cmx_resnet50.fetch.transfer import Transfer, TransferTask, too_large
 from cmx_resnet50.fetch.verdicts import (
     AttemptError,
     RateLimited,
@@ -293,6 +293,9 @@ class HttpTransfer(Transfer):
             raise SourceFailed(
                 f"the file there has {total:,} bytes, not {size:,}", status=self.status
             )
+        limit = self.task.limit(encoded=bool(answer.encoded))
+        if total is not None and total > limit:
+            raise SourceFailed(too_large(total, limit), status=self.status)
         if answer.partial:
             if partial.total not in (None, total):
                 raise RestartDownload(f"the file there has {total:,} bytes, not {partial.total:,}")
@@ -331,12 +334,14 @@ class HttpTransfer(Transfer):
         if answer.partial and self._partial.total is None:
             # Only now is it known where the file ends.
             self._queue.truncate(answer.total or 0)
-        self._partial.open(header, answer.total)
+        reserve = self.task.expected.most is not None
+        self._partial.open(header, answer.total, reserve=reserve)
         # The calling thread waits for this to show progress, and to count connections.
         self._partial.changed.notify_all()
 
     def _receive(self, answer: Answer, body: Iterator[bytes], part: ByteRange, data: bytes) -> None:
         partial = self._partial
+        limit = self.task.limit(encoded=bool(answer.encoded))
         logged_at = time.monotonic()
         stats = self._stats[threading.current_thread()]
         while data:
@@ -357,8 +362,12 @@ class HttpTransfer(Transfer):
                     logged_at = now
                 if part.position >= part.end:
                     break
-                if part.end == ENDLESS and part.position > (self.task.expected.size or ENDLESS):
-                    raise SourceFailed("more bytes came than the file has", status=self.status)
+                if part.position > limit:
+                    raise SourceFailed(
+                        f"it sends more than the {limit:,} bytes expected at most",
+                        status=self.status,
+                        discard=True,
+                    )
             data = next(body, b"")
         if answer.length is not None and part.position == answer.start + answer.length:
             # The read that finds the end of the body gives the connection back for reuse.

@@ -58,10 +58,17 @@ class PartialFile:
         self.total = header.size
         return header
 
-    def open(self, header: Header | None, total: int | None) -> None:
-        """Reserve `total` bytes, write the journal anew, start the digests.
+    def open(self, header: Header | None, total: int | None, *, reserve: bool) -> None:
+        """Make room for `total` bytes, write the journal anew, start the digests.
 
-        `header` is None where the size is unknown: such a file cannot be continued.
+        Parameters
+        ----------
+        header : Header, optional
+            None where the size is unknown: such a file cannot be continued.
+        total : int, optional
+            What the source says about the size.
+        reserve : bool
+            Whether `total` is plausible, so that the disk may allocate all of it now.
 
         Raises
         ------
@@ -77,7 +84,7 @@ class PartialFile:
                 )
                 self._file = os.fdopen(descriptor, "r+b", buffering=0)
             if total is not None:
-                self._reserve(self._file, total)
+                self._make_room(self._file, total, reserve=reserve)
             if header is None:
                 self.journal.drop()
             else:
@@ -87,7 +94,7 @@ class PartialFile:
         if self._writeback is None:
             self._writeback = Writeback(self.path, self.changed, lambda: self.ranges.count)
 
-    def _reserve(self, file: IO[bytes], total: int) -> None:
+    def _make_room(self, file: IO[bytes], total: int, *, reserve: bool) -> None:
         status = os.fstat(file.fileno())
         there = min(getattr(status, "st_blocks", 0) * 512, total)
         free = shutil.disk_usage(self.path.parent).free
@@ -97,7 +104,7 @@ class PartialFile:
                 f"{amount(free)} are free there."
             )
         try:
-            if total and hasattr(os, "posix_fallocate"):
+            if reserve and total and hasattr(os, "posix_fallocate"):
                 os.posix_fallocate(file.fileno(), 0, total)
             file.truncate(total)
         except OSError as error:
@@ -169,6 +176,13 @@ class PartialFile:
         assert self._digester is not None and self.total is not None  # noqa: S101 - as above
         with self._disk():
             return self._digester.result(self.total)
+
+    def remove_useless(self) -> None:
+        """Remove a closed file that no later run could continue."""
+        if not (self.ranges.count and self.journal.path.exists()):
+            with contextlib.suppress(OSError):
+                self.journal.drop()
+                self.path.unlink()
 
     def close(self) -> None:
         """Close everything that is open; file and journal stay as they are."""

@@ -55,6 +55,7 @@ class Header:
             self.version == VERSION
             and (self.md5, self.sha256) == (expected.md5, expected.sha256)
             and expected.size in (None, self.size)
+            and self.size <= (self.size if expected.most is None else expected.most)
         )
 
 

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
 from cmx_resnet50.digests import CHUNK
-from cmx_resnet50.fetch.transfer import Transfer
+from cmx_resnet50.fetch.transfer import Transfer, too_large
 from cmx_resnet50.fetch.verdicts import SourceFailed
 from cmx_resnet50.progress import Progress
 
@@ -20,6 +20,7 @@ class FileTransfer(Transfer):
     def run(self, progress: Progress) -> None:
         """Copy the file that the source names."""
         partial, expected = self.task.partial, self.task.expected
+        self.reached = True
         path = path_of(self.task.source.url)
         try:
             status = path.stat()
@@ -27,10 +28,12 @@ class FileTransfer(Transfer):
                 raise SourceFailed("not a regular file")
             if expected.size not in (None, status.st_size):
                 raise SourceFailed(f"it has {status.st_size:,} bytes, not {expected.size:,}")
+            if status.st_size > self.task.limit():
+                raise SourceFailed(too_large(status.st_size, self.task.limit()))
             with open(path, "rb", buffering=0) as file:
                 partial.clear()
                 self.started_over = True
-                partial.open(None, status.st_size)
+                partial.open(None, status.st_size, reserve=expected.most is not None)
                 progress.start(partial.name, status.st_size, self.task.source.printable, 0)
                 position = 0
                 while data := file.read(min(CHUNK, status.st_size - position)):
