@@ -12,7 +12,7 @@ APART := runtime container gui site callers races
 empty :=
 apart := $(subst $(empty) $(empty), or ,$(APART))
 
-.PHONY: run test test-full lint docs bench clean $(APART:%=test-%)
+.PHONY: run test test-full test-matrix lint docs bench clean $(APART:%=test-%)
 
 # Asks for VARIATIONS and prints what it got: in CM_REPOS where that is set, whose index may not
 # know this copy yet, else in a CM of its own, under $(VENV).
@@ -23,6 +23,11 @@ run: $(RUN)/.done
 
 test: $(TEST)/.done
 	$(TEST)/bin/python -m pytest -n auto -m "not (full or $(apart))"
+
+# The tests with the oldest and with the newest dependencies, on every Python of this machine; for
+# some: CELLS="3.10-oldest 3.13-newest", TESTS="tests/catalog tests/store".
+test-matrix: $(VENV)/matrix/.done
+	$(VENV)/matrix/bin/python -m tools.matrix $(CELLS) -- -n auto -m "not (full or $(apart))" $(TESTS)
 
 test-full: $(TEST)/.done
 	$(TEST)/bin/python -m pytest -n auto -m "not ($(apart))"
@@ -83,6 +88,12 @@ $(TEST)/.done: pyproject.toml
 # What a target needs beside that: the group of its name.
 $(addprefix $(TEST)/.,runtime callers browser site lint): $(TEST)/.%: $(TEST)/.done
 	$(call install,test $*)
+	touch $@
+
+$(VENV)/matrix/.done: pyproject.toml
+	$(PYTHON) -m venv $(VENV)/matrix
+	$(VENV)/matrix/bin/pip install --quiet --upgrade "pip>=25.1"
+	$(VENV)/matrix/bin/pip install --quiet --group matrix
 	touch $@
 
 clean:

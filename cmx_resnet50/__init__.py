@@ -13,6 +13,8 @@ The public names are in ``__all__``; each is imported when it is first used, bec
 
 __all__ = [
     "ConversionError",
+    "DigestError",
+    "DiskFullError",
     "FetchError",
     "FormatError",
     "KnownModel",
@@ -41,7 +43,7 @@ TYPE_CHECKING = False  # As typing's own, which would be an import.
 if TYPE_CHECKING:
     from cmx_resnet50.api import convert, find, get, inspect, models, reshape
     from cmx_resnet50.catalog.request import RequestError
-    from cmx_resnet50.errors import Resnet50Error, Resnet50Warning
+    from cmx_resnet50.errors import DigestError, DiskFullError, Resnet50Error, Resnet50Warning
     from cmx_resnet50.fetch.errors import FetchError, OfflineError
     from cmx_resnet50.formats.facts import FormatError, ModelFacts, TensorInfo
     from cmx_resnet50.model import KnownModel, Model, Preprocessing
@@ -52,6 +54,8 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "ConversionError": "rewrite.pytorch_zip",
+    "DigestError": "errors",
+    "DiskFullError": "errors",
     "FetchError": "fetch.errors",
     "FormatError": "formats.facts",
     "KnownModel": "model",

@@ -108,13 +108,19 @@ def get(
     Raises
     ------
     RequestError
-        If no file is what is requested; `nearest` has requests that one is.
+        If no file is what is requested; `nearest` has requests that mean one.
+    OfflineError
+        If the store lacks it and offline mode is on.
     FetchError
-        If no source gives the right bytes; an `OfflineError` if offline mode is on.
-    OptionError
-        If a setting has no meaning.
+        If no source gives the right bytes; `attempts` has what each of them did.
+    DigestError
+        If the bytes, of `checkpoint` or of a source, are not those of the known file.
+    DiskFullError
+        If there is no room for it.
     StoreError
         If the store or the folder cannot be written.
+    OptionError
+        If a setting has no meaning.
     Resnet50Error
         The base of these and all others.
 

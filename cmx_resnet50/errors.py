@@ -1,4 +1,4 @@
-"""The one base of every error that a user of this package is meant to read."""
+"""The base of every error that a user of this package reads, and the kinds that packages share."""
 
 from __future__ import annotations
 
@@ -8,6 +8,14 @@ INTERRUPTED = "interrupted; what was fetched is kept, the same command goes on f
 
 class Resnet50Error(Exception):
     """An error whose text is complete: what was asked, what is wrong, what to do next."""
+
+
+class DigestError(Resnet50Error):
+    """Bytes that are not those of the known file: digest or size differ."""
+
+
+class DiskFullError(Resnet50Error):
+    """The disk, or a quota on it, has no room."""
 
 
 class Resnet50Warning(UserWarning):

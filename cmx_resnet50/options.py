@@ -9,10 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.yes_no import yes_no
 
 PREFIX = "CM_RESNET50_"
-_YES = {"yes", "true", "on", "1"}
-_NO = {"no", "false", "off", "0", ""}
 
 
 class OptionError(Resnet50Error):
@@ -78,12 +77,6 @@ class Options:
                     return value
             return ""
 
-        def flag(name: str) -> bool:
-            value = text(name).lower()
-            if value not in _YES | _NO:
-                raise OptionError(f"{PREFIX}{name}={value}: give yes or no.")
-            return value in _YES
-
         def number(name: str, default: float) -> float:
             value = text(name)
             try:
@@ -91,16 +84,16 @@ class Options:
             except ValueError:
                 result = -1.0
             if not 0 < result < float("inf"):
-                raise OptionError(f"{PREFIX}{name}={value}: give a number above 0.")
+                raise OptionError(f"{PREFIX}{name}={value}: must be a positive number")
             return result
 
         store = text("STORE")
         return cls(
             store=absolute(PREFIX + "STORE", store) if store else default_store(process),
-            strict=flag("STRICT"),
-            offline=flag("OFFLINE"),
-            accept_any=flag("ACCEPT_ANY"),
-            skip_tensorflow=flag("SKIP_TENSORFLOW"),
+            strict=flag(PREFIX + "STRICT", text("STRICT")),
+            offline=flag(PREFIX + "OFFLINE", text("OFFLINE")),
+            accept_any=flag(PREFIX + "ACCEPT_ANY", text("ACCEPT_ANY")),
+            skip_tensorflow=flag(PREFIX + "SKIP_TENSORFLOW", text("SKIP_TENSORFLOW")),
             mirror=tuple(text("MIRROR").split()),
             connections=max(1, int(number("CONNECTIONS", cls.connections))),
             connect_timeout=number("CONNECT_TIMEOUT", cls.connect_timeout),
@@ -108,6 +101,20 @@ class Options:
             retry_budget=number("RETRY_BUDGET", cls.retry_budget),
             stall_seconds=number("STALL_SECONDS", cls.stall_seconds),
         )
+
+
+def flag(name: str, value: object) -> bool:
+    """Return whether `value`, which a user gave for `name`, means yes.
+
+    Raises
+    ------
+    OptionError
+        If it means neither yes nor no.
+    """
+    found = yes_no(value)
+    if found is None:
+        raise OptionError(f"{name}={value}: must be yes or no")
+    return found
 
 
 def default_store(process: Mapping[str, str] = os.environ) -> Path:

@@ -25,14 +25,19 @@ def preprocess(i: dict[str, Any]) -> dict[str, Any]:
         run_lock.end_lookup()
         if not env.get("CM_OUTDIRNAME") and not env.get("CM_RESNET50_TO"):
             answer = receipt.answer(env, i["run_script_input"].get("const", {}), PREFIX)
-    if answer is None:
+    given, silent = env.get(PREFIX + receipt.SILENT), False
+    if given:
+        from cmx_resnet50.yes_no import yes_no
+
+        silent = yes_no(given)
+    if answer is None or silent is None:
         from cmx_resnet50.engines.cm import HOOKS
 
         return HOOKS.ensure(i)
     notices, line = answer
     for notice in notices:
         print(f"CM ResNet-50: {notice}", file=sys.stderr)
-    if not i["input"].get("silent"):
+    if not silent:
         print(line, flush=True)
     # Skipped, the engine writes no scripts and no state beside it: a hit changes nothing.
     return {"return": 0, "skip": True}

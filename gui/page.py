@@ -12,6 +12,7 @@ import cmind
 import streamlit as st
 
 from cmx_resnet50.catalog.table import RequestError
+from cmx_resnet50.catalog.variations import Group, Variation
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.gui import form, labels, preview, process, scripts
 from cmx_resnet50.gui.command import Call
@@ -153,7 +154,7 @@ def show_what_is_set(shape: form.Form) -> None:
             st.code(labels.sets(variations, default), language=None, wrap_lines=True)
 
 
-def ask_group(group: form.Group, implied: tuple[str, str] | None, values: dict[str, str]) -> str:
+def ask_group(group: Group, implied: tuple[str, str] | None, values: dict[str, str]) -> str:
     """Draw one group and return the name chosen, or an empty text for its default."""
     names = {"": labels.left_alone(group)}
     names |= {choice.name: labels.name(choice) for choice in group.choices}
@@ -163,14 +164,14 @@ def ask_group(group: form.Group, implied: tuple[str, str] | None, values: dict[s
     if implied is not None and not chosen:
         place.caption(labels.escaped(labels.implied(*implied)))
     for choice in group.choices:
-        if choice.name == chosen and choice.valued:
+        if choice.name == chosen and choice.takes_value:
             values[chosen] = st.text_input(
                 labels.escaped(f"Value of {choice.label}"), key=f"v:{chosen}"
             )
     return chosen
 
 
-def ask_switch(switch: form.Variation) -> bool:
+def ask_switch(switch: Variation) -> bool:
     """Draw one variation without a group."""
     return st.toggle(labels.escaped(labels.name(switch)), key=f"s:{switch.name}")
 

@@ -22,6 +22,8 @@ from cmx_resnet50.cached_run.stat_check import unchanged
 OPTION = "RESNET50_"
 RUN = OPTION + "RUN_"
 """What one run tells its own later steps; not part of a request."""
+SILENT = RUN + "SILENT"
+"""What the user gave for ``--silent`` or ``-s``; ``input_mapping`` puts it into env."""
 CACHED = "ML_MODEL_CACHE_FILE_WITH_PATH"
 """The key that says where the entry's own copy of the model is."""
 USER = ("PACKAGE_URL", "DOWNLOAD_CHECKSUM")

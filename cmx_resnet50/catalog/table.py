@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cmx_resnet50.catalog.request import ASKED, RUN, Artifact, Request, RequestError, Resolution
+from cmx_resnet50.catalog.variations import Variations
 from cmx_resnet50.redaction import redact
 
 __all__ = ["ASKED", "RUN", "SCRIPT", "Artifact", "Catalog", "Request", "RequestError", "Resolution"]
@@ -115,10 +116,10 @@ class Catalog:
 
     def requests(self) -> Iterator[Request]:
         """All requests that one known file answers to the letter."""
-        groups: dict[str, list[str]] = {}
-        for name, variation in self.meta["variations"].items():
-            if "group" in variation:
-                groups.setdefault(variation["group"], []).append(name)
+        groups = {
+            group.name: [choice.name for choice in group.choices]
+            for group in self.variations.groups
+        }
         opsets = [name.removeprefix("opset-") for name in groups["opset-version"]]
         for framework, precision, output, from_tf, huggingface in product(
             groups["framework"],
@@ -139,6 +140,11 @@ class Catalog:
                     and (from_tf == "no" or artifact.mentions("from_tf"))
                 ):
                     yield request
+
+    @cached_property
+    def variations(self) -> Variations:
+        """The variations that a request is made of."""
+        return Variations(self.meta)
 
     @cached_property
     def _valid(self) -> tuple[Request, ...]:
@@ -164,7 +170,7 @@ class Catalog:
     def _sources(self, request: Request, artifact: Artifact) -> tuple[str, ...]:
         urls = [artifact.url, *artifact.mirrors]
         if request.huggingface == "yes":
-            first = self.meta["variations"]["huggingface_default"]["env"]["CM_PACKAGE_URL"]
+            first = self.variations.by_name["huggingface_default"].env["CM_PACKAGE_URL"]
             urls.sort(key=lambda url: url != first)
         return tuple(urls)
 

@@ -1,13 +1,21 @@
-"""What a list of variations sets, composed as CM's engine does it, for use without the engine."""
+"""The one reader of variations: what a script's meta declares, and what a list of them sets.
+
+Metas are written by many hands. What is not of the documented type is read as text or as nothing,
+never as an error.
+"""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
-from cmx_resnet50.catalog.table import RequestError
+from cmx_resnet50 import shell_values
+from cmx_resnet50.catalog.request import RequestError
 from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.shell_values import Place
+from cmx_resnet50.yes_no import yes_no
 
 _PLACEHOLDER = re.compile(r"<<<(.*?)>>>")
 
@@ -16,83 +24,198 @@ class BadVariation(Resnet50Error):
     """A variation that a script does not have, or that lacks its value."""
 
 
+@dataclass(frozen=True)
+class Variation:
+    """One variation, as the meta declares it."""
+
+    name: str
+    """Combined variations have several parts: ``onnx,opset-8`` is in force when both are."""
+    alias_of: str = ""
+    """The variation that this is another name for."""
+    aliases: tuple[str, ...] = ()
+    """Other names of this one."""
+    group: str = ""
+    default: bool = False
+    """Whether it is the default of its group."""
+    env: Mapping[str, str] = field(default_factory=dict)
+    const: Mapping[str, str] = field(default_factory=dict)
+    base: tuple[str, ...] = ()
+    """Variations that are in force with this one."""
+    implied: Mapping[str, str] = field(default_factory=dict)
+    """Groups to which this variation gives a default (``default_variations``)."""
+    content: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    """All that the meta says of it."""
+
+    @property
+    def parts(self) -> tuple[str, ...]:
+        """The variations that a combined one is made of; of any other, its name."""
+        return tuple(self.name.split(","))
+
+    @property
+    def takes_value(self) -> bool:
+        """Whether a value replaces ``#`` in the name."""
+        return "#" in self.name
+
+    @property
+    def label(self) -> str:
+        """The name without the place of its value."""
+        return self.name.replace("#", "").rstrip(".")
+
+    def tag(self, value: str = "") -> str:
+        """Return the variation as a tag without its underscore, `value` filled in.
+
+        Raises
+        ------
+        BadVariation
+            If the value is missing.
+        UnsafeValue
+            If it would not stay text in a tag.
+        """
+        if not self.takes_value:
+            return self.name
+        text = value.strip()
+        if not text:
+            raise BadVariation(f"_{self.name} needs a value in place of #.")
+        shell_values.check(f"The value of _{self.name}", text, Place.TAG)
+        return self.name.replace("#", text)
+
+    def value_in(self, tag: str) -> str | None:
+        """Return the value with which `tag` requests this variation, or None if it does not."""
+        if not self.takes_value:
+            return "" if tag == self.name or tag in self.aliases else None
+        before, _, after = self.name.partition("#")
+        long_enough = len(tag) > len(before) + len(after)
+        if long_enough and tag.startswith(before) and tag.endswith(after):
+            return tag[len(before) : len(tag) - len(after)]
+        return None
+
+    def sets(self, value: str = "") -> tuple[dict[str, str], dict[str, str]]:
+        """Return env and const of this variation, `value` filled in."""
+        if not self.takes_value:
+            return dict(self.env), dict(self.const)
+        return (
+            {key: text.replace("#", value) for key, text in self.env.items()},
+            {key: text.replace("#", value) for key, text in self.const.items()},
+        )
+
+
+@dataclass(frozen=True)
+class Group:
+    """Variations of which at most one is in force; `default` is that one's name where none is."""
+
+    name: str
+    choices: tuple[Variation, ...]
+    default: str = ""
+
+
+class Variations:
+    """All variations of a script, in the order of its meta.
+
+    Parameters
+    ----------
+    meta : mapping
+        The content of the script's ``_cm.json``.
+    """
+
+    def __init__(self, meta: Mapping[str, Any]) -> None:
+        read = {
+            str(name): _variation(str(name), content)
+            for name, content in _mapping(meta.get("variations")).items()
+        }
+        plain = {name for name in read if "," not in name}
+        aliases: dict[str, list[str]] = {}
+        for name, variation in read.items():
+            if variation.alias_of in plain and name in plain:
+                aliases.setdefault(variation.alias_of, []).append(name)
+            else:
+                # An alias of nothing is a variation like any other.
+                read[name] = replace(variation, alias_of="")
+        self.by_name = {
+            name: replace(variation, aliases=tuple(aliases.get(name, ())))
+            for name, variation in read.items()
+        }
+        own = [v for name, v in self.by_name.items() if name in plain and not v.alias_of]
+        names = dict.fromkeys(variation.group for variation in own if variation.group)
+        self.groups = tuple(_group(name, own) for name in names)
+        self.single = tuple(variation for variation in own if not variation.group)
+        self.combined = tuple(v for name, v in self.by_name.items() if name not in plain)
+
+    def find(self, tag: str) -> tuple[Variation, str] | None:
+        """Return the variation that `tag` requests, aliases followed, and its value."""
+        named = self.by_name.get(tag)
+        if named is not None and "," not in tag and not named.takes_value:
+            return (self.by_name[named.alias_of] if named.alias_of else named), ""
+        for variation in self.by_name.values():
+            value = variation.value_in(tag) if variation.takes_value else None
+            if value is not None and "," not in variation.name:
+                return variation, value
+        return None
+
+
 def compose(meta: Mapping[str, Any], asked: Sequence[str]) -> dict[str, str]:
     """Return the env that the script's meta and the variations `asked` make together.
+
+    For use without the engine, which composes in the same way.
 
     Parameters
     ----------
     meta : mapping
         The script's ``_cm.json``.
     asked : sequence of str
-        Names of variations; a leading underscore is allowed, a leading minus leaves one out.
+        Names of variations; a leading underscore is allowed, a leading minus excludes one.
 
     Raises
     ------
     RequestError
-        For a name that is no variation, and for two of one group.
+        For an unknown variation, two of one group, and one both requested and excluded.
     """
-    variations = meta["variations"]
-    chosen = [name.strip().lstrip("_").replace("-_", "-", 1) for name in asked]
-    excluded = {name[1:] for name in chosen if name.startswith("-")}
-    chosen = [name for name in chosen if not name.startswith("-")]
+    variations = Variations(meta)
+    names = [name.strip().lstrip("_").replace("-_", "-", 1) for name in asked]
+    excluded = {name[1:] for name in names if name.startswith("-")}
+    chosen = [name for name in names if not name.startswith("-")]
     for name in [*chosen, *excluded]:
-        if template(meta, name) is None:
-            raise RequestError(f"_{name} is no variation.{_did_you_mean(meta, name)}")
-    chosen += [variations[name]["alias"] for name in chosen if "alias" in variations.get(name, {})]
+        if variations.find(name) is None:
+            raise RequestError(_unknown(variations, name))
+
+    def declared(name: str) -> Variation:
+        found = variations.find(name)
+        return found[0] if found else Variation(name)
+
+    chosen += [declared(name).name for name in chosen if name in declared(name).aliases]
     if both := sorted(excluded.intersection(chosen)):
-        raise RequestError(f"Asked for and left out at once: {', '.join(both)}.")
+        raise RequestError(
+            f"Both requested and excluded: {', '.join(f'_{name}' for name in both)}."
+        )
     for name in list(chosen):
-        for base in variations[template(meta, name) or name].get("base", ()):
-            if base not in chosen:
-                chosen.append(base)
-    for group, members in groups(meta).items():
+        chosen += [base for base in declared(name).base if base not in chosen]
+    for group in variations.groups:
+        members = [choice.name for choice in group.choices]
         present = sorted(set(members) & set(chosen))
         if len(present) > 1:
-            raise RequestError(
-                f"Two of one group ({group}) are asked for: {', '.join(present)}. Ask one."
-            )
-        default = next((name for name in members if variations[name].get("default")), None)
-        if not present and default and default not in excluded:
-            chosen.append(default)
+            raise RequestError(f"Choose one {group.name}: {' or '.join(present)}.")
+        if not present and group.default and group.default not in excluded:
+            chosen.append(group.default)
+    groups = {group.name: {choice.name for choice in group.choices} for group in variations.groups}
     for name in list(chosen):
-        wanted = variations[template(meta, name) or name].get("default_variations", {})
-        for group, default in wanted.items():
-            if default not in excluded and not set(groups(meta)[group]) & set(chosen):
+        for other, default in declared(name).implied.items():
+            if default not in excluded and not groups.get(other, set()) & set(chosen):
                 chosen.append(default)
-    return _merge(meta, chosen)
+    return _merge(meta, variations, chosen)
 
 
-def groups(meta: Mapping[str, Any]) -> dict[str, list[str]]:
-    """Return the variations of each group, in the order of the meta."""
-    found: dict[str, list[str]] = {}
-    for name, variation in meta["variations"].items():
-        if "group" in variation:
-            found.setdefault(variation["group"], []).append(name)
-    return found
-
-
-def template(meta: Mapping[str, Any], name: str) -> str | None:
-    """Return the key in ``variations`` for `name`: ``batch_size.#`` for ``batch_size.8``."""
-    if name in meta["variations"]:
-        return name
-    stem, dot, value = name.partition(".")
-    key = f"{stem}.#"
-    return key if dot and value and key in meta["variations"] else None
-
-
-def _merge(meta: Mapping[str, Any], chosen: Sequence[str]) -> dict[str, str]:
-    variations = meta["variations"]
-    env: dict[str, str] = {**meta["default_env"], **meta["env"]}
+def _merge(
+    meta: Mapping[str, Any], variations: Variations, chosen: Sequence[str]
+) -> dict[str, str]:
+    env: dict[str, str] = {**_texts(meta.get("default_env")), **_texts(meta.get("env"))}
     const: dict[str, str] = {}
-    combined = sorted((key for key in variations if "," in key), key=lambda key: key.count(","))
+    combined = sorted(variations.combined, key=lambda variation: len(variation.parts))
+    together = [variation for variation in combined if set(variation.parts) <= set(chosen)]
     for name in chosen:
-        key = template(meta, name) or name
-        parts = [variations[key]]
-        parts += [variations[c] for c in combined if set(c.split(",")) <= set(chosen)]
-        value = name.partition(".")[2]
-        for part in parts:
-            env.update({k: v.replace("#", value) for k, v in part.get("env", {}).items()})
-            const.update({k: v.replace("#", value) for k, v in part.get("const", {}).items()})
+        variation, value = variations.find(name) or (Variation(name), "")
+        for part in (variation, *together):
+            own_env, own_const = part.sets(value)
+            env.update(own_env)
+            const.update(own_const)
             env.update(const)
             _resolve(env)
     return env
@@ -106,9 +229,41 @@ def _resolve(env: dict[str, str]) -> None:
         env[key] = text
 
 
-def _did_you_mean(meta: Mapping[str, Any], name: str) -> str:
+def _unknown(variations: Variations, name: str) -> str:
+    """Return the text on a variation that nothing declares."""
     from difflib import get_close_matches
 
-    known = [key for key in meta["variations"] if "," not in key]
-    close = get_close_matches(name, known, n=3, cutoff=0.5)
-    return f" Did you mean {' or '.join('_' + key for key in close)}?" if close else ""
+    known = [known for known in variations.by_name if "," not in known]
+    near = " or ".join(f"_{key}" for key in get_close_matches(name, known, n=3, cutoff=0.5))
+    suggestion = f" Did you mean {near}?" if near else ""
+    valid = ", ".join(f"_{key}" for key in known)
+    return f"Unknown variation _{name}; valid ones: {valid}.{suggestion}"
+
+
+def _variation(name: str, declared: object) -> Variation:
+    content = _mapping(declared)
+    base = content.get("base")
+    return Variation(
+        name=name,
+        alias_of=str(content.get("alias") or ""),
+        group=str(content.get("group") or ""),
+        default=yes_no(content.get("default")) is not False,
+        env=_texts(content.get("env")),
+        const=_texts(content.get("const")),
+        base=tuple(map(str, base)) if isinstance(base, list) else (),
+        implied=_texts(content.get("default_variations")),
+        content=content,
+    )
+
+
+def _group(name: str, variations: Sequence[Variation]) -> Group:
+    choices = tuple(variation for variation in variations if variation.group == name)
+    return Group(name, choices, next((choice.name for choice in choices if choice.default), ""))
+
+
+def _mapping(value: object) -> Mapping[Any, Any]:
+    return value if isinstance(value, Mapping) else {}
+
+
+def _texts(value: object) -> dict[str, str]:
+    return {str(key): str(text) for key, text in _mapping(value).items()}

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import cmx_resnet50
 from cmx_resnet50.catalog.table import Artifact
-from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.errors import DigestError, Resnet50Error
 from cmx_resnet50.options import Options
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.redaction import redact
@@ -93,7 +93,7 @@ class Acquirer:
             problem = artifact.expected.mismatch(digests)
             if problem is not None:
                 partial.unlink()
-                raise Resnet50Error(f"{artifact.file} from {url}: {problem}.")
+                raise DigestError(f"{artifact.file} from {url}: {problem}.")
             _reject_other_formats(artifact, partial)
             return digests, record
 
@@ -195,7 +195,7 @@ class Acquirer:
             digests = digest_file(partial)
             problem = artifact.expected_dummy.mismatch(digests)
             if problem is not None:
-                raise Resnet50Error(f"The random weights made here are not as usual: {problem}.")
+                raise DigestError(f"The random weights made here are not as usual: {problem}.")
             return digests, self.record(artifact, f"dummy:{artifact.name}")
 
         return self.store.obtain(artifact.dummy_keys, make, name=artifact.file)

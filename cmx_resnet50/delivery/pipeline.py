@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.catalog.table import RUN, Artifact, Catalog, Resolution
+from cmx_resnet50.catalog.table import Artifact, Catalog, RequestError, Resolution
 from cmx_resnet50.delivery.acquire import Acquirer
-from cmx_resnet50.errors import Resnet50Error, see
+from cmx_resnet50.errors import DigestError, Resnet50Error, see
 from cmx_resnet50.options import Options
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.redaction import redact
@@ -160,17 +160,17 @@ class Pipeline:
         sha256 : str
             The digest of the file that was delivered before.
         """
-        model = original = self._whole(f"sha256-{sha256}")
+        model = original = self.store.find_valid(f"sha256-{sha256}")
         if model is not None and resolution.batch is not None:
             origin = str(model.record.get("derived_from", ""))
-            original = self._whole(f"sha256-{origin}") if origin else None
+            original = self.store.find_valid(f"sha256-{origin}") if origin else None
             if original is None or model.sha256 != self._derived(original, resolution.batch):
                 return None
         if model is None or original is None or not self._is(resolution, original):
             return None
         dummy = resolution.request.weights == "dummy"
         others = [
-            self._whole(*(companion.dummy_keys if dummy else companion.store_keys))
+            self.store.find_valid(*(companion.dummy_keys if dummy else companion.store_keys))
             for companion in resolution.companions
         ]
         present = tuple(stored for stored in others if stored is not None)
@@ -285,12 +285,6 @@ class Pipeline:
                 self.obtain(delivery.resolution)
                 return self.store.place(stored, path)
 
-    def _whole(self, *names: str) -> StoredObject | None:
-        stored = self.store.find(*names)
-        if stored is None or self.store.check(stored):
-            return stored
-        return self.store.repair_from_placement(stored.sha256)
-
     @staticmethod
     def _is(resolution: Resolution, model: StoredObject) -> bool:
         artifact = resolution.artifact
@@ -347,7 +341,7 @@ class Pipeline:
         if problem is None and not artifact.expected.verifiable:
             problem = "no digest of it is known"
         if problem is not None and not self.options.accept_any:
-            raise Resnet50Error(
+            raise DigestError(
                 f"The given file {path} is not {artifact.file} ({artifact.name}): {problem}. "
                 "To use it all the same, unverified, set CM_RESNET50_ACCEPT_ANY=yes. "
                 + see("notes")
@@ -386,9 +380,10 @@ class Pipeline:
         artifact = resolution.artifact
         if artifact.dummy is None:
             asked = replace(resolution.request, precision="fp32", output="none")
-            raise Resnet50Error(
+            raise RequestError(
                 f"_dummy-weights: no random weights are made in place of {artifact.file}, "
-                f"which is {artifact.precision}. Ask for fp32:\n  {RUN},{asked.variations}"
+                f"which is {artifact.precision}.",
+                [asked.variations],
             )
         model, made = self._acquirer.make_dummy(artifact)
         others = tuple(

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 from cmx_resnet50.catalog.table import RUN, Artifact, Catalog, Request, RequestError
-from cmx_resnet50.catalog.variations import compose, groups
+from cmx_resnet50.catalog.variations import compose
 from cmx_resnet50.docs.files import requests_of
 from cmx_resnet50.docs.markdown import UNKNOWN, bullets, code, table, tag
 
@@ -221,12 +221,11 @@ def _opsets(models: Iterable[Artifact]) -> str:
 
 def _precisions(catalog: Catalog) -> str:
     """Return what each framework gives for each precision that is not the default."""
-    meta = catalog.meta
-    known = groups(meta)
-    others = [name for name in known["precision"] if not meta["variations"][name].get("default")]
+    known = {group.name: group.choices for group in catalog.variations.groups}
+    others = [choice.name for choice in known["precision"] if not choice.default]
     rows = (
-        (tag(framework), *(_given(catalog, framework, precision) for precision in others))
-        for framework in known["framework"]
+        (tag(choice.name), *(_given(catalog, choice.name, precision) for precision in others))
+        for choice in known["framework"]
     )
     return table(("framework", *map(tag, others)), rows)
 

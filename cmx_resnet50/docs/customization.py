@@ -5,13 +5,13 @@ from __future__ import annotations
 import ast
 import dataclasses
 import inspect
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
 from cmx_resnet50 import options
 from cmx_resnet50.catalog.table import ASKED, RUN
-from cmx_resnet50.catalog.variations import groups
+from cmx_resnet50.catalog.variations import Variation, Variations
 from cmx_resnet50.docs.markdown import bullets, code, dependency, folded, table, tag
 
 Meta = Mapping[str, Any]
@@ -21,23 +21,18 @@ PHASES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
 
 def variations(meta: Meta) -> str:
     """Return every variation by group: default, aliases, env and dependencies."""
-    grouped = groups(meta)
-    members = {name for names in grouped.values() for name in names}
-    combined = [name for name in meta["variations"] if "," in name]
-    loose = [
-        name
-        for name, variation in meta["variations"].items()
-        if name not in members and name not in combined and "alias" not in variation
-    ]
+    known = Variations(meta)
     rows = [
-        (code(group), _listed(meta, names), _listed(meta, _defaults(meta, names), alias=False))
-        for group, names in grouped.items()
+        (
+            code(group.name),
+            _listed(group.choices),
+            ", ".join(tag(choice.name) for choice in group.choices if choice.default),
+        )
+        for group in known.groups
     ]
-    blocks = [
-        _block(meta, f"Group <code>{group}</code>", names) for group, names in grouped.items()
-    ]
-    blocks.append(_block(meta, "No group", loose))
-    blocks.append(_block(meta, "Combined: in force when all their parts are", combined))
+    blocks = [_block(f"Group <code>{group.name}</code>", group.choices) for group in known.groups]
+    blocks.append(_block("No group", known.single))
+    blocks.append(_block("Combined: in force when all their parts are", known.combined))
     details = "\n\n".join(blocks)
     return f"""
 ## Customization
@@ -49,7 +44,7 @@ Append them to the tags, each with an underscore, of a group at most one:
 
 {table(("group", "variations", "default"), rows)}
 
-Without a group: {_listed(meta, loose)}.
+Without a group: {_listed(known.single)}.
 
 Below is what each one sets. Where the delivered file says otherwise, the file is right: see
 [Script output](#script-output). Each variation also has a `const`, `{ASKED}*`. It tells the
@@ -60,49 +55,44 @@ is not yours to set.
 
 ### Default variations
 
-{bullets(_default_lines(meta))}
+{bullets(_default_lines(known))}
 """
 
 
-def _block(meta: Meta, title: str, names: Iterable[str]) -> str:
-    return folded(title, "\n".join(line for name in names for line in _lines(meta, name)))
+def _block(title: str, variations: Iterable[Variation]) -> str:
+    return folded(title, "\n".join(line for variation in variations for line in _lines(variation)))
 
 
-def _lines(meta: Meta, name: str) -> Iterator[str]:
-    variation = meta["variations"][name]
-    default = " (default)" if variation.get("default") else ""
-    yield f"- {tag(name)}{default}{_alias(meta, name)}"
-    for key, value in variation.get("env", {}).items():
+def _lines(variation: Variation) -> Iterator[str]:
+    default = " (default)" if variation.default else ""
+    yield f"- {tag(variation.name)}{default}{_aliases(variation)}"
+    for key, value in variation.env.items():
         yield f"  - {code(f'{key}={value}')}"
     for phase in PHASES:
-        for dep in variation.get(phase, ()):
+        for dep in variation.content.get(phase, ()):
             yield f"  - {phase}: {dependency(dep)}"
-    for target, change in variation.get("adr", {}).items():
+    for target, change in variation.content.get("adr", {}).items():
         yield f"  - adds to the dependency `{target}`: {code(change['tags'])}"
-    if "base" in variation:
-        yield f"  - brings along {', '.join(map(tag, variation['base']))}"
+    if variation.base:
+        yield f"  - brings along {', '.join(map(tag, variation.base))}"
 
 
-def _default_lines(meta: Meta) -> Iterator[str]:
-    for group, names in groups(meta).items():
-        for name in _defaults(meta, names):
-            yield f"{tag(name)} of `{group}`"
-    for name, variation in meta["variations"].items():
-        for group, default in variation.get("default_variations", {}).items():
-            yield f"{tag(default)} of `{group}`, with {tag(name)}"
+def _default_lines(known: Variations) -> Iterator[str]:
+    for group in known.groups:
+        if group.default:
+            yield f"{tag(group.default)} of `{group.name}`"
+    for variation in known.by_name.values():
+        for group_name, default in variation.implied.items():
+            yield f"{tag(default)} of `{group_name}`, with {tag(variation.name)}"
 
 
-def _listed(meta: Meta, names: Iterable[str], *, alias: bool = True) -> str:
-    return ", ".join(tag(name) + (_alias(meta, name) if alias else "") for name in names)
+def _listed(variations: Iterable[Variation]) -> str:
+    return ", ".join(tag(variation.name) + _aliases(variation) for variation in variations)
 
 
-def _alias(meta: Meta, name: str) -> str:
-    aliases = [other for other, v in meta["variations"].items() if v.get("alias") == name]
-    return f" (alias {', '.join(map(tag, aliases))})" if aliases else ""
-
-
-def _defaults(meta: Meta, names: Sequence[str]) -> list[str]:
-    return [name for name in names if meta["variations"][name].get("default")]
+def _aliases(variation: Variation) -> str:
+    aliases = ", ".join(map(tag, variation.aliases))
+    return f" (alias {aliases})" if aliases else ""
 
 
 def settings(meta: Meta) -> str:
@@ -155,7 +145,7 @@ def _flag(meta: Meta, flag: str) -> tuple[str, str, str]:
         text += f" ({' or '.join(map(code, described['choices']))})"
     if "default" in described:
         text += f"; default {code(described['default'])}"
-    return code(f"--{flag}"), text, code(target) if target else ""
+    return code(f"--{flag}" if len(flag) > 1 else f"-{flag}"), text, code(target) if target else ""
 
 
 def _options() -> Iterator[tuple[str, str, str]]:

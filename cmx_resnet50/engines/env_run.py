@@ -67,9 +67,8 @@ def equal_variations(resolution: Resolution) -> list[str]:
             continue
         if other.artifact.url == resolution.artifact.url and other.notes == resolution.notes:
             equal.append(name)
-    for name, variation in catalog.meta["variations"].items():
-        if variation.get("alias") in equal:
-            equal.append(name)
+    known = catalog.variations.by_name
+    equal += [alias for name in equal if name in known for alias in known[name].aliases]
     return [name for name in equal if name != "none"]
 
 

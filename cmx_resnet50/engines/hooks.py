@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cmx_resnet50.cached_run import run_lock
+from cmx_resnet50.cached_run import receipt, run_lock
 from cmx_resnet50.catalog.request import Resolution
 from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.engines import downloader, env_run
@@ -25,7 +25,7 @@ from cmx_resnet50.engines.env_request import (
     request_of,
 )
 from cmx_resnet50.errors import INTERRUPTED, Resnet50Error
-from cmx_resnet50.options import Options
+from cmx_resnet50.options import Options, flag
 
 Hook = dict[str, Any]
 _DELIVERY = "cmx_resnet50"
@@ -72,6 +72,7 @@ class Hooks:
         check_values(seen, i["meta"]["checked_env_keys"])
         # The engine has gone into the cache entry since: relative to it, nobody names a file.
         env[LOCAL] = seen[LOCAL] = local_file(seen, env["TMP_CURRENT_PATH"])
+        _silent(env)
         options = options_of(env, const)
         request = request_of(seen, const, i["variation_tags"])
         resolution = Catalog.load().resolve(request, strict=options.strict)
@@ -91,7 +92,7 @@ class Hooks:
         # Engine and downloader leave files of their own in the working folder: not in the
         # user's output folder, where the engine has just gone.
         os.chdir(entry)
-        if _silent(i):
+        if _silent(env):
             env["QUIET"] = "yes"
         env[env_run.PLACE] = str(entry / "model" / resolution.artifact.file)
         tool = downloader.tool_for(
@@ -105,7 +106,7 @@ class Hooks:
             return {"return": 0}
         lock = run_lock.of(i["run_script_input"])
         lock.release()
-        delivery = env_run.prepare(env, const, resolution, options, silent=_silent(i))
+        delivery = env_run.prepare(env, const, resolution, options, silent=_silent(env))
         lock.acquire()
         i["run_script_input"][_DELIVERY] = delivery
         if env_run.needs_script(resolution, delivery, options):
@@ -121,7 +122,7 @@ class Hooks:
         delivery = i["run_script_input"].pop(_DELIVERY, None)
         if delivery is None:
             delivery = env_run.import_fetched(env, resolution, options)
-        delivery = env_run.complete(env, delivery, options, silent=_silent(i))
+        delivery = env_run.complete(env, delivery, options, silent=_silent(env))
         env_run.finish(env, delivery)
         # The entry itself is what must exist: a lost file inside is repaired, not a reason to
         # leave this entry behind and make a second one.
@@ -134,9 +135,9 @@ class Hooks:
         if not env[env_run.OUTPUT]:
             # Here rather than in a run of the ensure script: the engine takes longer to begin one
             # than the look takes. Into an output folder goes what that script exports, last.
-            line = env_run.ensure(env, const, silent=_silent(i))
+            line = env_run.ensure(env, const, silent=_silent(env))
             env[env_run.ENSURED] = "yes"
-            if not _silent(i):
+            if not _silent(env):
                 print(line, flush=True)
         run_lock.of(i["run_script_input"]).hold_lookups()
         return {"return": 0, "add_extra_cache_tags": tags}
@@ -145,8 +146,8 @@ class Hooks:
         env, const = self._views(i)
         if env_run.ENTRY not in env:  # A hit: nobody has read the request yet.
             env[env_run.OUTPUT] = output_folder(env, env["TMP_CURRENT_PATH"])
-        line = env_run.ensure(env, const, silent=_silent(i))
-        if not _silent(i):
+        line = env_run.ensure(env, const, silent=_silent(env))
+        if not _silent(env):
             print(line, flush=True)
         return {"return": 0, "skip": True}
 
@@ -162,6 +163,5 @@ class Hooks:
         return env, const, options, Catalog.load().resolve(request, strict=options.strict)
 
 
-def _silent(i: Hook) -> bool:
-    given = (str(i["input"].get(name, "")).lower() for name in ("silent", "s"))
-    return any(value in ("true", "yes", "on") for value in given)
+def _silent(env: EnvView) -> bool:
+    return flag("--silent", env.get(receipt.SILENT))

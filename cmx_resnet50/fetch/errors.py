@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from cmx_resnet50.digests import Expected
-from cmx_resnet50.errors import Resnet50Error, see
+from cmx_resnet50.errors import DigestError, DiskFullError, Resnet50Error, see
 from cmx_resnet50.fetch.model import Attempt, Source
 from cmx_resnet50.redaction import by_hand
 
@@ -22,7 +22,11 @@ class OfflineError(FetchError):
     """The bytes are needed and offline mode is on."""
 
 
-class SpaceError(FetchError):
+class WrongFileError(FetchError, DigestError):
+    """No source gave the right bytes, and at least one gave a complete file that is another."""
+
+
+class SpaceError(FetchError, DiskFullError):
     """The disk has no room for the file. The sources are not to blame."""
 
 
@@ -54,7 +58,8 @@ def all_failed(
             lines.append(f"     actual   {attempt.actual}")
     lines.extend(_manual_steps(name, sources, place_hint))
     lines.append(see("networks"))
-    return FetchError("\n".join(lines), attempts)
+    kind = WrongFileError if any(attempt.expected for attempt in attempts) else FetchError
+    return kind("\n".join(lines), attempts)
 
 
 def offline(

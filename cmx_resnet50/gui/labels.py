@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from cmx_resnet50.gui.form import Field, Group, Variation
+from cmx_resnet50.catalog.variations import Group, Variation
+from cmx_resnet50.gui.form import Field
 
 _MARKS = re.compile(
     r"[\\`*\[\]<>$|~&]"  # anywhere
@@ -56,7 +57,7 @@ def _sets(variation: Variation, default: bool) -> str:
     lines = [name + (f"  ({', '.join(extra)})" if extra else "")]
     lines += [f"  {key}={value}" for key, value in variation.env.items()]
     lines += [f"  brings along _{base}" for base in variation.base]
-    lines += [f"  default of {group}: _{other}" for group, other in variation.implies.items()]
+    lines += [f"  default of {group}: _{other}" for group, other in variation.implied.items()]
     if len(lines) == 1:
         lines.append("  no env of its own")
     return "\n".join(lines)

@@ -20,6 +20,7 @@ from types import FrameType
 from typing import Any
 
 from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.options import flag
 from cmx_resnet50.shell_values import Place
 from cmx_resnet50.shell_values import check as check_value
 
@@ -28,8 +29,6 @@ STREAMLIT = (1, 67)
 LOOPBACK = "127.0.0.1"
 _PREFIX = "CM_GUI_"
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
-_YES = ("1", "on", "true", "yes")
-_NO = ("", "0", "false", "no", "off")
 _COLOUR = "#1668b8"
 
 
@@ -58,7 +57,7 @@ class Settings:
 
         Raises
         ------
-        CannotStart
+        CannotStart, OptionError
             If a value means nothing.
         UnsafeValue
             If a shell would act on a value.
@@ -222,10 +221,7 @@ def _text(env: Mapping[str, Any], name: str) -> str:
 
 
 def _flag(env: Mapping[str, Any], name: str) -> bool:
-    value = _text(env, name).lower()
-    if value not in _YES + _NO:
-        raise CannotStart(f"--{name.lower()}={value}: give yes or no.")
-    return value in _YES
+    return flag(f"--{name.lower()}", _text(env, name))
 
 
 def _address(text: str) -> str:

@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import stat
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -81,7 +82,7 @@ def children(folder: Path) -> list[Path]:
 
 def is_mine(status: os.stat_result) -> bool:
     """Whether this user owns the file; always true where files have no owners (Windows)."""
-    return os.name == "nt" or status.st_uid == os.geteuid()
+    return sys.platform == "win32" or status.st_uid == os.geteuid()
 
 
 def read_small(path: Path, *, mine: bool = False) -> str | None:

@@ -10,7 +10,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from cmx_resnet50.store.files import children, open_regular
-from cmx_resnet50.store.model import StoreError
+from cmx_resnet50.store.model import StoreError, StoreFull
 
 _FICLONE = 0x40049409
 """ioctl number of FICLONE, linux/fs.h: ``_IOW(0x94, 9, int)``."""
@@ -22,7 +22,7 @@ def require_space(folder: Path, need: int, what: str) -> None:
 
     Raises
     ------
-    StoreError
+    StoreFull
         If they are not; the text has the figures.
     """
     from shutil import disk_usage
@@ -30,14 +30,14 @@ def require_space(folder: Path, need: int, what: str) -> None:
     existing = next((path for path in (folder, *folder.parents) if path.is_dir()), folder)
     free = disk_usage(existing).free
     if free < need:
-        raise StoreError(
+        raise StoreFull(
             f"No room for {what} in {folder}: it needs {need:,} bytes, {free:,} are free. "
             "Free some space (cmx-resnet50 prune shows what nothing uses), or name a store on "
             "another disk with CM_RESNET50_STORE."
         )
 
 
-def disk_full_error(error: OSError, folder: Path, need: int | None, what: str) -> StoreError | None:
+def disk_full_error(error: OSError, folder: Path, need: int | None, what: str) -> StoreFull | None:
     """Return the error to raise where `error` says that the disk is full, else None."""
     if error.errno not in _FULL:
         return None
@@ -48,7 +48,7 @@ def disk_full_error(error: OSError, folder: Path, need: int | None, what: str) -
     except OSError:
         free = "the free space is not known"
     size = "" if need is None else f"it has {need:,} bytes, "
-    return StoreError(
+    return StoreFull(
         f"The disk is full, or a quota is used up, while {what} was written to {folder}: "
         f"{size}{free}. Free some space and run again; what is there is kept."
     )

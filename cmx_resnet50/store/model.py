@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.errors import DigestError, DiskFullError, Resnet50Error
 
 if TYPE_CHECKING:
     from cmx_resnet50.digests import Digests
@@ -15,6 +15,14 @@ if TYPE_CHECKING:
 
 class StoreError(Resnet50Error):
     """The store cannot do what was asked; the text says why and what to do."""
+
+
+class StoreFull(StoreError, DiskFullError):
+    """There is no room for a file in the store, or where it is placed."""
+
+
+class WrongFile(StoreError, DigestError):
+    """A file that is not the one that its key names."""
 
 
 class ObjectMissing(StoreError):

@@ -14,7 +14,7 @@ from cmx_resnet50.store.layout import Layout, contradiction
 from cmx_resnet50.store.link_or_copy import clone, sync_folder
 from cmx_resnet50.store.model import StoredObject, StoreError
 from cmx_resnet50.store.placements import PlacementRecords
-from cmx_resnet50.store.stat_stamp import Stamp, compare
+from cmx_resnet50.store.stat_stamp import Stamp, compare, measure
 
 if TYPE_CHECKING:
     from cmx_resnet50.digests import Digests
@@ -33,7 +33,10 @@ class Objects:
         self.records = records
 
     def load(self, sha256: str) -> StoredObject | None:
-        """Return the object of that digest, whole or not, if the store has a record of it."""
+        """Return the object of that digest, valid or not, if the store has a record of it.
+
+        Its md5 is what the record claims, until `status` has found the object valid.
+        """
         folder = self.layout.folder(sha256)
         record = read_json(folder / "record.json")
         if record is None or not _consistent(record, sha256):
@@ -52,7 +55,10 @@ class Objects:
         return None
 
     def status(self, stored: StoredObject, *, read: bool = False) -> os.stat_result | None:
-        """Return the inode of an intact object; None if the object is damaged or missing.
+        """Return the inode of a valid object; None if the object is damaged or missing.
+
+        Valid means that both digests of `stored` were compared with the bytes, by this user and
+        since the inode last changed: now, or when the stamp was taken.
 
         Parameters
         ----------
@@ -60,19 +66,28 @@ class Objects:
             Whether to read the bytes also where the stamp is as recorded.
         """
         status = regular(stored.path)
-        if status is None:
+        if status is None or status.st_size != stored.size:
             return None
-        if not read and Stamp.of(status) == self._stamp(stored):
+        if not read and self._stamped(stored, status):
             return status
-        right, settled = compare(stored.path, stored.size, stored.sha256, seal=True)
-        if right and settled is not None:
+        measured = measure(stored.path, seal=True)
+        if measured is None or measured[0].sha256 != stored.sha256:
+            return None
+        digests, settled = measured
+        if digests.md5 != stored.md5:
+            # The record is wrong, not the bytes. `verify` only reports that.
+            if not read:
+                self._correct(stored, digests)
+            return None
+        if settled is not None:
             self.stamp(stored, settled)
-        return (settled or regular(stored.path)) if right else None
+        return settled or regular(stored.path)
 
     def stamp(self, stored: StoredObject, status: os.stat_result) -> None:
-        """Record that the bytes are right in this state of the inode, if the store lets us."""
+        """Record that the digests are right in this state of the inode, if the store lets us."""
+        text = f"{Stamp.of(status).text} {stored.md5}\n"
         with suppress(OSError):
-            self.layout.write(stored.path.with_name("stamp"), Stamp.of(status).text)
+            self.layout.write(stored.path.with_name("stamp"), text)
 
     def restamp_after_link(self, stored: StoredObject, before: os.stat_result) -> None:
         """Take the stamp again after a link of ours moved the ctime and nothing else did."""
@@ -140,9 +155,7 @@ class Objects:
     def _take(
         self, path: Path, method: str, status: os.stat_result, sha256: str
     ) -> tuple[Path, Digests] | None:
-        from cmx_resnet50.digests import digest_file
-
-        if digest_file(path).sha256 != sha256:
+        if not compare(path, status.st_size, sha256)[0]:
             return None
         temporary = self.layout.temporary()
         # A link that we made to the old object, still read-only, is that object's inode. Any
@@ -152,26 +165,31 @@ class Objects:
                 os.link(path, temporary)
         if not temporary.exists():
             clone(path, temporary, status.st_size)
-        digests = digest_file(temporary)
-        if digests.sha256 == sha256:
-            return temporary, digests
+        measured = measure(temporary)
+        if measured is not None and measured[0].sha256 == sha256:
+            return temporary, measured[0]
         temporary.unlink()
         return None
 
-    def _stamp(self, stored: StoredObject) -> Stamp | None:
-        return Stamp.parse(read_small(stored.path.with_name("stamp")))
+    def _stamped(self, stored: StoredObject, status: os.stat_result) -> bool:
+        # What another user writes there is only his word.
+        text = read_small(stored.path.with_name("stamp"), mine=True) or ""
+        stamp, _, md5 = text.strip().rpartition(" ")
+        return md5 == stored.md5 and Stamp.parse(stamp) == Stamp.of(status)
+
+    def _correct(self, stored: StoredObject, digests: Digests) -> None:
+        """Write the record anew whose md5 is not that of the bytes."""
+        with suppress(OSError):
+            text = _record_text(digests, stored.record)
+            self.layout.write(stored.path.with_name("record.json"), text)
 
     def _rebuilt(self, sha256: str) -> dict[str, Any] | None:
         """Return a record for bytes whose own record is lost."""
         data = self.layout.data(sha256)
-        if regular(data) is None:
+        measured = measure(data)
+        if measured is None or measured[0].sha256 != sha256:
             return None
-        from cmx_resnet50.digests import digest_file
-
-        digests = digest_file(data)
-        if digests.sha256 != sha256:
-            return None
-        text = _record_text(digests, {"source": "unknown, the record was lost"})
+        text = _record_text(measured[0], {"source": "unknown, the record was lost"})
         with suppress(OSError):
             self.layout.write(data.with_name("record.json"), text)
         record: dict[str, Any] = json.loads(text)

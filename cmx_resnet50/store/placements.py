@@ -36,7 +36,7 @@ class PlacementRecords:
         content = {
             "path": str(view.path),
             "method": view.method,
-            "stamp": view.stamp.text.strip() if view.stamp else None,
+            "stamp": view.stamp.text if view.stamp else None,
         }
         self._layout.write(self._file(sha256, view.path), to_json(content))
 

@@ -13,7 +13,14 @@ from cmx_resnet50.store.files import regular, remove
 from cmx_resnet50.store.layout import Layout, checked_key, contradiction, drop_empty
 from cmx_resnet50.store.link_or_copy import clone, disk_full_error
 from cmx_resnet50.store.locks import PRUNING, Locks, StoreReadOnly, read_only_error
-from cmx_resnet50.store.model import ObjectMissing, Placement, Pruned, StoredObject, StoreError
+from cmx_resnet50.store.model import (
+    ObjectMissing,
+    Placement,
+    Pruned,
+    StoredObject,
+    StoreError,
+    WrongFile,
+)
 from cmx_resnet50.store.objects import Objects
 from cmx_resnet50.store.place import Placer, destination
 from cmx_resnet50.store.placements import PlacementRecords
@@ -73,8 +80,25 @@ class Store:
         return self._objects.find([checked_key(key) for key in keys])
 
     def check(self, stored: StoredObject) -> bool:
-        """Whether the object is there and whole: by its stamp, by its digest where that differs."""
+        """Whether both digests are those of the bytes: by the stamp, or by reading them all."""
         return self._objects.status(stored) is not None
+
+    def find_valid(self, *keys: str) -> StoredObject | None:
+        """Return the object of `keys`, checked, and repaired where need be; or None.
+
+        Raises
+        ------
+        StoreError
+            If it is damaged and the store cannot be written.
+        """
+        wanted = tuple(checked_key(key) for key in keys)
+        found = self._objects.find(wanted)
+        if found is None or self.check(found):
+            return found
+        repaired = self.repair_from_placement(found.sha256)
+        if repaired and contradiction(wanted, repaired.sha256, repaired.md5) is None:
+            return repaired
+        return None
 
     def obtain(self, keys: Sequence[str], make: Make, *, name: str) -> tuple[StoredObject, bool]:
         """Return the object of `keys`; if the store has none that is whole, let `make` make it.
@@ -220,7 +244,7 @@ class Store:
                 yield stored
 
     def verify(self) -> Iterator[tuple[StoredObject, bool]]:
-        """Read every object and say whether it is whole."""
+        """Read every object, and yield it with whether both digests are those of its bytes."""
         for stored in self.objects():
             yield stored, self._objects.status(stored, read=True) is not None
 
@@ -276,7 +300,7 @@ class Store:
         try:
             yield
         except OSError as error:
-            explained = disk_full_error(error, self.root, size, name)
+            explained: StoreError | None = disk_full_error(error, self.root, size, name)
             if explained is None and str(error.filename or "").startswith(str(self.root)):
                 explained = read_only_error(self.root, error)
             if explained is None:
@@ -394,7 +418,7 @@ class Store:
         wrong = contradiction(keys, digests.sha256, digests.md5)
         if wrong is not None:
             kind, _, expected = wrong.partition("-")
-            raise StoreError(
+            raise WrongFile(
                 f"{name}: {kind} is {getattr(digests, kind)}, expected {expected}. "
                 "It is not taken into the store."
             )

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import socket
 import threading
 import warnings
@@ -14,6 +16,8 @@ from typing import Any
 import pytest
 
 from cmx_resnet50 import (
+    DigestError,
+    DiskFullError,
     FetchError,
     Model,
     OfflineError,
@@ -251,6 +255,11 @@ def test_requests_that_mean_no_file(request_text: str, fields: dict[str, Any], t
             function(request_text, **fields)
 
 
+def test_random_weights_that_are_not_made() -> None:
+    with pytest.raises(RequestError, match="no random weights are made"):
+        get("pytorch int8", dummy=True)
+
+
 def test_a_refusal_names_requests_that_can_be_made(mirror: str) -> None:
     with pytest.raises(RequestError) as refused:
         get("ncnn int8")
@@ -273,6 +282,28 @@ def test_errors_say_of_which_kind_they_are(user: Path, world: World, tmp_path: P
         get("pytorch", checkpoint="nowhere.pth")
 
 
+def test_a_source_that_gives_another_file(mirror: str, internet: Origin, world: World) -> None:
+    url = ARTIFACTS["pytorch-int8"].url
+    internet.serve(url, world.served["ncnn"])
+    with pytest.raises(DigestError, match="expected") as failed:
+        get("pytorch int8", **QUIET)
+    assert isinstance(failed.value, FetchError)
+    internet.forget(url)
+    with pytest.raises(FetchError, match="404") as failed:
+        get("pytorch int8", **QUIET)
+    assert not isinstance(failed.value, DigestError)
+
+
+def test_no_room(mirror: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), "somewhere")
+
+    monkeypatch.setattr(os, "pwrite", full)
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(DiskFullError):
+        get("pytorch", mirror=mirror, **QUIET)
+
+
 def test_a_copy_of_the_users_own(world: World, user: Path) -> None:
     own = world.served["pytorch-fp32"]
     (user / "mine").symlink_to(own.parent)
@@ -282,7 +313,7 @@ def test_a_copy_of_the_users_own(world: World, user: Path) -> None:
         assert Path(model.url.removeprefix("file://")).samefile(own)
     other = user / "mine.onnx"
     other.write_bytes(world.served["onnx-opset-8"].read_bytes())
-    with pytest.raises(Resnet50Error, match=r"is not resnet50_v1\.onnx"):
+    with pytest.raises(DigestError, match=r"is not resnet50_v1\.onnx"):
         get("onnx", checkpoint=other, **QUIET)
     model = get("onnx", checkpoint=other, accept_any=True, **QUIET)
     assert (model.name, model.opset, model.verified) == ("onnx-opset-8", 8, False)

@@ -82,7 +82,7 @@ def test_a_number_that_means_nothing_is_refused(
     with pytest.raises(OptionError) as caught:
         Options.read({PREFIX + name: value}, {})
     assert f"{PREFIX}{name}={value}" in str(caught.value)
-    assert "number above 0" in str(caught.value)
+    assert "positive number" in str(caught.value)
 
 
 @pytest.mark.parametrize("given_", ["1", "0.4", "16"])

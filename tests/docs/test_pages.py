@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cmx_resnet50.catalog.table import Catalog, Request
-from cmx_resnet50.catalog.variations import compose, template
+from cmx_resnet50.catalog.variations import Variations, compose
 from cmx_resnet50.cli.docs import PAGES as PRINTED
 from cmx_resnet50.options import PREFIX, Options
 from tests.docs import pages
@@ -147,12 +147,13 @@ def test_options_named_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_variations_named_exist(page: Path) -> None:
+    variations = Variations(META)
     tools = {"wget", "curl", "gdown", "rclone", "cmutil"}  # variations of the downloader
     foreign = {"url", "package"}  # variations of others with a value
     for code in code_of(page):
         for name in re.findall(r"(?:^|[ ,=])_-?([A-Za-z0-9_.#-]+)", code):
             name = name.replace("batch_size.N", "batch_size.8")
-            known = template(META, name) or name in tools or name.partition(".")[0] in foreign
+            known = variations.find(name) or name in tools or name.partition(".")[0] in foreign
             assert known, (name, code)
 
 

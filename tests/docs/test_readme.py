@@ -128,11 +128,12 @@ def test_default_env(meta: dict[str, Any], text: str) -> None:
 def test_flags(meta: dict[str, Any], text: str) -> None:
     table = {row[0]: row for row in pages.rows(pages.section(text, "Input flags"))}
     flags = {*meta["input_mapping"], *meta["input_description"]}
-    assert table.keys() == {f"`--{flag}`" for flag in flags}
+    written = {flag: f"`--{flag}`" if len(flag) > 1 else f"`-{flag}`" for flag in flags}
+    assert table.keys() == set(written.values())
     for flag, key in meta["input_mapping"].items():
-        assert table[f"`--{flag}`"][2] == f"`{key}`"
+        assert table[written[flag]][2] == f"`{key}`"
     for flag, described in meta["input_description"].items():
-        assert described["desc"] in table[f"`--{flag}`"][1]
+        assert described["desc"] in table[written[flag]][1]
 
 
 def test_options(text: str) -> None:

@@ -62,13 +62,29 @@ def test_help_lists_variations_and_inputs(cm: CM) -> None:
         assert text in result.out
 
 
-@pytest.mark.parametrize("flag", ["--silent", "-s"])
+@pytest.mark.parametrize("flag", ["--silent", "-s", "--silent=1", "--silent=on"])
 def test_silent_prints_nothing_of_ours(cm: CM, flag: str) -> None:
     for _ in range(2):
         result = cm.run("run", "script", "--tags=get,ml-model,resnet50", flag)
         assert result.ok, result.text
         assert result.out.strip() == ""
         assert "%" not in result.err
+
+
+@pytest.mark.parametrize("flag", ["--silent=no", "--silent=0", "-s=off"])
+def test_a_no_to_silent_is_not_silent(cm: CM, flag: str) -> None:
+    for origin in ("fetched", "store"):
+        result = cm.run("run", "script", "--tags=get,ml-model,resnet50", flag)
+        assert result.ok, result.text
+        assert result.out.strip().endswith(f"{origin})")
+
+
+def test_what_is_neither_yes_nor_no_is_refused_cold_and_on_a_hit(cm: CM) -> None:
+    for _ in range(2):
+        result = cm.run("run", "script", "--tags=get,ml-model,resnet50", "--silent=maybe")
+        assert not result.ok
+        assert "--silent=maybe: must be yes or no" in result.err
+        assert cm.get("onnx").ok
 
 
 def test_stdout_has_one_line_with_file_bytes_digest_and_source(cm: CM) -> None:

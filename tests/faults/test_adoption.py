@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -219,3 +220,30 @@ def test_read_only_media(
     shutil.rmtree(mine)
     assert_good(cm, cm.get(offline=True), served, NAME)
     assert not origin.connects
+
+
+def test_two_small_files_make_no_other_bytes_the_published_file(
+    cm: CM, origin: Origin, served: dict[str, Path], mine: Path
+) -> None:
+    """A file of the user's own is in the store; its record and one alias are changed."""
+    (mine / FILE).write_bytes(altered(served[NAME], 200_000))
+    assert cm.command("cmx-resnet50", "get", "--checkpoint", str(mine), env=ANY).ok
+    ((sha256, path),) = objects(store_of(cm)).items()
+    record = path.with_name("record.json")
+    true = json.loads(record.read_text())
+    published = hashlib.md5(served[NAME].read_bytes(), usedforsecurity=False).hexdigest()
+    record.write_text(json.dumps({**true, "md5": published}))
+    (store_of(cm) / "aliases" / f"md5-{published}").write_text(sha256)
+
+    verified = cm.command("cmx-resnet50", "verify")
+    assert verified.code == 1, verified.text
+    offline = cm.get(offline=True, env={"CM_RESNET50_STRICT": "yes"})
+    assert offline.code == 1, offline.text
+    assert not offline.env
+    assert cm.command("cmx-resnet50", "get", "--offline").code == 1
+    assert not origin.requests
+    result = cm.get()
+    assert result.ok, result.text
+    assert result.path.read_bytes() == served[NAME].read_bytes()
+    assert result.env["CM_ML_MODEL_VERIFIED"] == "yes"
+    assert cm.command("cmx-resnet50", "verify").ok

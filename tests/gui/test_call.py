@@ -141,4 +141,4 @@ def test_every_upstream_script_can_be_called() -> None:
 
 def _valued(shape: form.Form) -> list[str]:
     grouped = [choice for group in shape.groups for choice in group.choices]
-    return [variation.name for variation in (*grouped, *shape.values) if variation.valued]
+    return [variation.name for variation in (*grouped, *shape.values) if variation.takes_value]

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
+from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.gui import server
-from cmx_resnet50.gui.server import CannotStart, Settings
+from cmx_resnet50.gui.server import Settings
 from cmx_resnet50.shell_values import UnsafeValue
 from tests.gui import metas
 
@@ -86,13 +87,13 @@ def test_an_open_page_takes_any_host_name() -> None:
         ("port", "٣", "port is a number"),
         ("address", "1.2.3.4 --x", "IP address or a host name"),
         ("address", "--x", "IP address or a host name"),
-        ("no_run", "maybe", "give yes or no"),
+        ("no_run", "maybe", "must be yes or no"),
         ("prefix", "a 'b", "No closing quotation"),
         ("app", "playground", "one page"),
     ],
 )
 def test_what_means_nothing_is_refused(name: str, value: str, said: str) -> None:
-    with pytest.raises(CannotStart, match=said):
+    with pytest.raises(Resnet50Error, match=said):
         told(**{name: value})
 
 

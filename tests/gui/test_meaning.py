@@ -96,7 +96,7 @@ def test_inputs_count() -> None:
     with pytest.raises(RequestError, match="STRICT"):
         preview.meaning(["onnx", "int8"], {"strict": "yes"})
     assert "/mnt/x" in " ".join(preview.meaning([], {"checkpoint": "/mnt/x"}).notes)
-    with pytest.raises(Resnet50Error, match="give yes or no"):
+    with pytest.raises(Resnet50Error, match="must be yes or no"):
         preview.meaning([], {"strict": "perhaps"})
 
 

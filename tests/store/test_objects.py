@@ -394,3 +394,44 @@ def test_a_holder_file_that_is_a_link_is_not_written_through(store: Store, tmp_p
     (put(store).path.parents[3] / "locks" / "obtain-url-b.holder").symlink_to(mine)
     put(store, DATA, "url-b")
     assert mine.read_text() == "precious"
+
+
+def test_an_md5_that_only_a_record_claims_answers_nobody(store: Store) -> None:
+    """Two small files are changed, in a store where the bytes themselves are as they were."""
+    other = put(store, OTHER, "url-a")
+    record = other.path.with_name("record.json")
+    record.write_text(json.dumps({**json.loads(record.read_text()), "md5": md5(DATA)}))
+    (store.root / "aliases" / f"md5-{md5(DATA)}").write_text(other.sha256 + "\n")
+    assert [valid for _, valid in store.verify()] == [False]
+    assert store.find_valid(f"md5-{md5(DATA)}") is None
+    stored, made = store.obtain([f"md5-{md5(DATA)}"], maker(), name="a")
+    assert made
+    assert stored.path.read_bytes() == DATA
+    # The bytes keep the names that are theirs.
+    assert store.find_valid("url-a") == other
+    assert all(valid for _, valid in store.verify())
+
+
+def test_a_stamp_without_an_md5_is_not_enough(store: Store) -> None:
+    stored = put(store)
+    stamp = stored.path.with_name("stamp")
+    text = stamp.read_text()
+    stamp.write_text(" ".join(text.split()[:4]) + "\n")
+    assert store.check(stored)
+    assert stamp.read_text() == text
+    stamp.write_text(text.replace(stored.md5, md5(OTHER)))
+    assert store.check(stored)
+    assert stamp.read_text() == text
+
+
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() != 0, reason="only root can give files away")
+def test_a_stamp_of_another_user_is_not_believed(store: Store) -> None:
+    stored = put(store)
+    flip(stored.path)
+    status = stored.path.stat()
+    numbers = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino)
+    stamp = stored.path.with_name("stamp")
+    stamp.write_text(" ".join(map(str, numbers)) + f" {stored.md5}\n")
+    assert store.check(stored)  # Of this user's own: nobody else could have written it.
+    os.chown(stamp, 65534, 65534)
+    assert not store.check(stored)
