@@ -59,7 +59,9 @@ def add(commands: Any) -> None:
         "import",
         _import,
         "take the files of a bundle into the store",
-        "Each file is compared with its digest; nothing is fetched.",
+        "Each file is compared with its digest; nothing is fetched. A file whose digest\n"
+        "nobody publishes answers a request only if it can be made again here: unpacked\n"
+        "from its archive, or from the file whose batch was fixed.",
         examples="cmx-resnet50 bundle import models.tar",
         page="airgapped",
     )
@@ -94,16 +96,35 @@ def _export(parsed: argparse.Namespace) -> None:
 
 
 def _import(parsed: argparse.Namespace) -> None:
+    from cmx_resnet50.delivery.confirm import unconfirmed
     from cmx_resnet50.mirror.bundle import import_
     from cmx_resnet50.options import Options
     from cmx_resnet50.store import Store
 
     store = Store(Options.read({}).store)
     there = {stored.sha256 for stored in store.objects() if store.check(stored)}
-    objects = import_(store, parsed.source)
+    imported = import_(store, parsed.source, unconfirmed)
+    objects = [one.stored for one in imported]
     taken = [stored for stored in objects if stored.sha256 not in there]
+    for one in imported:
+        if one.unconfirmed:
+            reasons = "; ".join(dict.fromkeys(one.unconfirmed.values()))
+            remark(
+                f"{parsed.source}: {one.stored.name} ({one.stored.sha256[:12]}) is in the store, "
+                f"but does not answer all requests that the bundle lists: {reasons}."
+            )
     if parsed.json:
-        say_json([{**row, "taken": row["sha256"] not in there} for row in rows(objects)])
+        claims = {one.stored.sha256: dict(one.unconfirmed) for one in imported}
+        say_json(
+            [
+                {
+                    **row,
+                    "taken": row["sha256"] not in there,
+                    "unconfirmed": claims[row["sha256"]],
+                }
+                for row in rows(objects)
+            ]
+        )
     else:
         _show(objects)
         say(
@@ -113,7 +134,7 @@ def _import(parsed: argparse.Namespace) -> None:
 
 
 def _warn_of_archives(pipeline: Pipeline, objects: Sequence[StoredObject]) -> None:
-    """Say which files a mirror made of this bundle would not have, as they are looked for."""
+    """Report files that are of no use elsewhere, since the archive that has a digest is missing."""
     from cmx_resnet50.cli.get import everything
 
     requests = {artifact.name: (text, artifact) for text, artifact in everything(pipeline.catalog)}
@@ -124,8 +145,8 @@ def _warn_of_archives(pipeline: Pipeline, objects: Sequence[StoredObject]) -> No
             text, artifact = known
             remark(
                 f"{stored.name}: the archive that it comes in, {artifact.mirror_name}, is not in "
-                "the store, and a mirror is asked for that. `bundle import` does not need it. "
-                f"To have it: cmx-resnet50 prefetch {text}, then export again."
+                "the store. Without it, `bundle import` cannot verify the file, and a mirror does "
+                f"not serve it. To have it: cmx-resnet50 prefetch {text}, then export again."
             )
 
 

@@ -226,7 +226,7 @@ class Pipeline:
                 "batch": batch,
             }
 
-        model, _ = self.store.obtain([_derived_key(original, batch)], make, name=name)
+        model, _ = self.store.obtain([derived_key(original, batch)], make, name=name)
         return replace(delivery, model=model, original=original)
 
     def has_fixed_batch(self, delivery: Delivery) -> bool:
@@ -235,7 +235,7 @@ class Pipeline:
         return batch is None or self._derived(delivery.model, batch) is not None
 
     def _derived(self, original: StoredObject, batch: int) -> str | None:
-        found = self.store.find(_derived_key(original, batch))
+        found = self.store.find(derived_key(original, batch))
         return None if found is None else found.sha256
 
     def place(self, delivery: Delivery, folder: Path) -> list[tuple[Path, Placement]]:
@@ -392,6 +392,6 @@ class Pipeline:
         return self._delivery(resolution, model, others, "dummy" if made else "store")
 
 
-def _derived_key(original: StoredObject, batch: int) -> str:
+def derived_key(original: StoredObject, batch: int) -> str:
     """Return the key under which the store holds `original` with a fixed batch."""
     return f"derived-{original.sha256}-batch-{batch}-r{RESHAPE_REVISION}"

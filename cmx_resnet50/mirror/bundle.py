@@ -13,14 +13,16 @@ they are written from its objects and read through its public methods.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmx_resnet50.mirror import bundle_folder, bundle_tar, manifest
-from cmx_resnet50.mirror.errors import MirrorError
+from cmx_resnet50.mirror.errors import MirrorError, rejected
 from cmx_resnet50.progress import Progress
+from cmx_resnet50.store import StoreError
 from cmx_resnet50.store.layout import checked_key, is_digest, plain
 
 if TYPE_CHECKING:
@@ -31,6 +33,9 @@ _COMPRESSED = (
     *(".7z", ".br", ".bz2", ".gz", ".lz", ".lz4", ".lzma", ".rar", ".tbz", ".tbz2", ".tgz"),
     *(".txz", ".tzst", ".xz", ".z", ".zip", ".zst"),
 )
+
+MAX_CLAIMS = 16
+"""Bound on the keys of one object that are not digests: to look into one takes seconds."""
 
 
 def check_target(target: Path) -> None:
@@ -83,25 +88,69 @@ def export(
     return objects
 
 
-def import_(store: Store, source: Path) -> list[StoredObject]:
+Unconfirmed = Callable[["Store", "StoredObject", str], "str | None"]
+"""Returns why a key that is not a digest is not known to be right for an object of the store."""
+
+
+@dataclass(frozen=True)
+class Imported:
+    """An object that a bundle had, and the keys that it claimed and this machine does not believe.
+
+    `unconfirmed` has the reason by key.
+    """
+
+    stored: StoredObject
+    unconfirmed: Mapping[str, str]
+
+
+def import_(store: Store, source: Path, unconfirmed: Unconfirmed) -> list[Imported]:
     """Take every object of the bundle `source`, a folder or a ``.tar`` file, into the store.
 
-    Each is compared with its digest. Keys that are not digests are the bundle's word: they are
-    taken where the store knows no complete object by that key.
+    Each is compared with its digest. A key that is not a digest is the bundle's word: it is taken
+    only if `unconfirmed` has nothing against it when all objects are there.
 
     Raises
     ------
     MirrorError, StoreError
         If it is not a bundle, or anything in it is not what its manifest says.
     """
-    taken = []
+    taken: dict[str, tuple[StoredObject, dict[str, None]]] = {}
     with store.writing(str(source), None), _opened(source, store) as items:
         for entry, path in items:
-            keys = [checked_key(key) for key in (f"sha256-{entry['sha256']}", *entry["keys"])]
-            new = [key for key in keys if is_digest(key) or not _known(store, key)]
-            move = not source.is_dir()
-            taken.append(store.import_file(path, keys=new, record=entry["record"], move=move))
-    return taken
+            keys = _keys(entry, source)
+            stored = store.import_file(
+                path,
+                keys=[key for key in keys if is_digest(key)],
+                record=entry["record"],
+                move=not source.is_dir(),
+                name=f"{source}: {manifest.label(entry)}",
+            )
+            claims = taken.setdefault(stored.sha256, (stored, {}))[1]
+            claims.update(dict.fromkeys(key for key in keys if not is_digest(key)))
+        return [_claimed(store, stored, list(keys), unconfirmed) for stored, keys in taken.values()]
+
+
+def _keys(entry: Entry, source: Path) -> list[str]:
+    try:
+        return [checked_key(key) for key in (f"sha256-{entry['sha256']}", *entry["keys"])]
+    except StoreError as error:
+        raise rejected(source, f"{manifest.label(entry)}: {error}".rstrip(".")) from None
+
+
+def _claimed(
+    store: Store, stored: StoredObject, keys: Sequence[str], unconfirmed: Unconfirmed
+) -> Imported:
+    doubts = {}
+    for key in keys[:MAX_CLAIMS]:
+        found = store.find(key)
+        if found is not None and found.sha256 == stored.sha256:
+            continue
+        why = unconfirmed(store, stored, key)
+        if why is None:
+            store.bind(stored, [key])
+        else:
+            doubts[key] = why
+    return Imported(stored, doubts)
 
 
 @contextmanager
@@ -111,8 +160,3 @@ def _opened(source: Path, store: Store) -> Iterator[Iterator[tuple[Entry, Path]]
     else:
         with bundle_tar.opened(source, store.layout) as items:
             yield items
-
-
-def _known(store: Store, key: str) -> bool:
-    found = store.find(key)
-    return found is not None and store.check(found)

@@ -208,7 +208,10 @@ def read(source: Path) -> Iterator[tuple[Entry, Path]]:
         path = source / _first(entry["sha256"])
         status = regular(path)
         if status is None or status.st_size != entry["bytes"]:
-            raise rejected(source, f"{_first(entry['sha256'])} is missing or truncated")
+            raise rejected(
+                source,
+                f"{manifest.label(entry)} is missing or truncated",
+            )
         yield entry, path
 
 

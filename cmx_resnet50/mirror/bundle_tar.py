@@ -163,7 +163,7 @@ def _read(tar: tarfile.TarFile, source: Path, layout: Layout) -> Iterator[tuple[
         name = f"sha256/{entry['sha256']}"
         inside = files.get(links.get(name, name))
         if inside is None or inside.size != entry["bytes"]:
-            raise rejected(source, f"{name} is missing or truncated")
+            raise rejected(source, f"{manifest.label(entry)} is missing or truncated")
         path = layout.temporary()
         try:
             reader = tar.extractfile(inside)

@@ -81,6 +81,11 @@ def file_name(entry: Entry) -> str:
     return str(record.get("file") or record.get("name") or entry["sha256"])
 
 
+def label(entry: Entry) -> str:
+    """Return what errors call the file of an entry: its name in the bundle, and its own."""
+    return f"sha256/{entry['sha256']} ({file_name(entry)[:80]})"
+
+
 def to_bytes(entries: Sequence[Entry], where: str) -> bytes:
     """Return the manifest of `entries`.
 

@@ -147,8 +147,14 @@ class Store:
         keys: Iterable[str] = (),
         record: Mapping[str, Any],
         move: bool = False,
+        name: str = "",
     ) -> StoredObject:
         """Take the user's file `source` into the store; it stays as it is unless `move`.
+
+        Parameters
+        ----------
+        name : str
+            What errors call the file, if not by its path.
 
         Raises
         ------
@@ -157,14 +163,14 @@ class Store:
         """
         from cmx_resnet50.digests import digest_file
 
-        wanted = tuple(checked_key(key) for key in keys)
+        wanted, name = tuple(checked_key(key) for key in keys), name or str(source)
         try:
             if not source.is_file():
-                raise StoreError(f"{source} is no file that could be taken into the store.")
+                raise StoreError(f"{name} is no file that could be taken into the store.")
             digests = digest_file(source)
         except OSError as error:
-            raise StoreError(f"{source} cannot be read ({error.strerror or error}).") from error
-        self._must_agree(wanted, digests, str(source))
+            raise StoreError(f"{name} cannot be read ({error.strerror or error}).") from error
+        self._must_agree(wanted, digests, name)
         provenance = {"name": source.name, **record}
         with self.writing(source.name, digests.size):
             there = self._valid([f"sha256-{digests.sha256}"])
@@ -175,6 +181,19 @@ class Store:
         if move:
             source.unlink(missing_ok=True)
         return there
+
+    def bind(self, stored: StoredObject, keys: Iterable[str]) -> None:
+        """Let `keys` stand for the object, too, in place of what they stood for.
+
+        Raises
+        ------
+        StoreError
+            If one is a digest of something else, or the store cannot be written.
+        """
+        wanted = tuple(checked_key(key) for key in keys)
+        self._must_agree(wanted, stored.digests, stored.name)
+        with self.writing(stored.name, None):
+            self._objects.bind(stored.sha256, stored.md5, wanted)
 
     def place(self, stored: StoredObject, dest: Path) -> Placement:
         """Make sure that `dest` is a regular file with the object's bytes.

@@ -13,10 +13,15 @@ import pytest
 
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.mirror import bundle
-from cmx_resnet50.store import Store
+from cmx_resnet50.store import Store, StoredObject
 from tests.store.helpers import DATA, flip, md5, never, put, sha256
 
 SECOND = b"second" * 1000
+
+
+def take(store: Store, source: Path, doubt: str | None = None) -> list[StoredObject]:
+    """Import a bundle on a machine that can make again all that it claims, or has a doubt."""
+    return [one.stored for one in bundle.import_(store, source, lambda *_: doubt)]
 
 
 @pytest.fixture
@@ -40,7 +45,7 @@ def test_objects_travel_with_keys_and_records(
     put(store, SECOND, "url-b", name="second.onnx")
     target = tmp_path / name
     bundle.export(store, store.objects(), target)
-    taken = bundle.import_(other, target)
+    taken = take(other, target)
     assert {stored.sha256 for stored in taken} == {sha256(DATA), sha256(SECOND)}
     assert {s.sha256: dict(s.record) for s in taken} == {
         s.sha256: dict(s.record) for s in store.objects()
@@ -49,7 +54,7 @@ def test_objects_travel_with_keys_and_records(
     assert not made
     assert stored.path.read_bytes() == DATA
     assert list((other.root / "temporary").iterdir()) == []
-    assert [s.sha256 for s in bundle.import_(other, target)] == [s.sha256 for s in taken]
+    assert [s.sha256 for s in take(other, target)] == [s.sha256 for s in taken]
 
 
 def test_a_bundle_folder_is_a_mirror(store: Store, tmp_path: Path) -> None:
@@ -88,7 +93,7 @@ def test_a_folder_that_was_packed_by_hand_is_taken(
     bundle.export(store, store.objects(), folder)
     with tarfile.open(tmp_path / "hand.tar", "w", format=tarfile.GNU_FORMAT) as tar:
         tar.add(folder, arcname=".")
-    assert bundle.import_(other, tmp_path / "hand.tar")[0].path.read_bytes() == DATA
+    assert take(other, tmp_path / "hand.tar")[0].path.read_bytes() == DATA
 
 
 @pytest.mark.parametrize("form", ["tar", "folder"])
@@ -104,11 +109,12 @@ def test_changed_bytes_are_refused(store: Store, other: Store, tmp_path: Path, f
         target = tmp_path / "a"
         bundle.export(store, [stored], target)
         flip(target / "sha256" / stored.sha256)
-    with pytest.raises(Resnet50Error, match=f"expected {stored.sha256}"):
-        bundle.import_(other, target)
+    with pytest.raises(Resnet50Error, match=f"expected {stored.sha256}") as caught:
+        take(other, target)
+    assert str(caught.value).startswith(f"{target}: sha256/{stored.sha256} (model.onnx): sha256 is")
     # Also where the store has the right bytes already.
     with pytest.raises(Resnet50Error, match="expected"):
-        bundle.import_(store, target)
+        take(store, target)
     assert store.check(stored)
     assert list(other.objects()) == []
 
@@ -119,7 +125,7 @@ def test_a_cut_tar_is_refused(store: Store, other: Store, tmp_path: Path, size: 
     bundle.export(store, [put(store)], target)
     target.write_bytes(target.read_bytes()[:size])
     with pytest.raises(Resnet50Error):
-        bundle.import_(other, target)
+        take(other, target)
     assert list(other.objects()) == []
 
 
@@ -169,9 +175,9 @@ def test_a_hostile_member_is_refused(
     bad = _tar(tmp_path / "bad.tar", _manifest(), _good(), hostile)
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(Resnet50Error, match="no bundle has"):
-        bundle.import_(other, bad)
+        take(other, bad)
     assert sorted(tmp_path.rglob("*")) == before
-    assert len(bundle.import_(other, good)) == 1
+    assert len(take(other, good)) == 1
 
 
 @pytest.mark.parametrize(
@@ -193,17 +199,29 @@ def test_a_hostile_manifest_is_refused(
     other: Store, tmp_path: Path, changes: dict[str, Any]
 ) -> None:
     with pytest.raises(Resnet50Error):
-        bundle.import_(other, _tar(tmp_path / "bad.tar", _manifest(**changes), _good()))
+        take(other, _tar(tmp_path / "bad.tar", _manifest(**changes), _good()))
     assert list(other.objects()) == []
 
 
-def test_a_bundle_cannot_take_over_a_key(store: Store, tmp_path: Path) -> None:
+def test_a_key_that_nothing_confirms_is_not_taken(store: Store, tmp_path: Path) -> None:
     mine = put(store, SECOND, "url-a")
-    bundle.import_(store, _tar(tmp_path / "a.tar", _manifest(keys=["url-a", "url-new"]), _good()))
+    claimed = [f"md5-{md5(DATA)}", "url-a", "archive-md5-" + "1" * 32]
+    source = _tar(tmp_path / "a.tar", _manifest(keys=claimed), _good())
+    (one,) = bundle.import_(store, source, lambda *_: "nobody knows")
+    assert one.unconfirmed == dict.fromkeys(claimed[1:], "nobody knows")
     assert store.find("url-a") == mine
-    found = store.find("url-new")
+    assert store.find(claimed[2]) is None
+    found = store.find(claimed[0])
     assert found is not None
     assert found.sha256 == sha256(DATA)
+
+
+def test_what_a_claim_costs_is_bounded(store: Store, tmp_path: Path) -> None:
+    asked = []
+    claimed = [f"url-{number}" for number in range(5000)]
+    source = _tar(tmp_path / "a.tar", _manifest(keys=claimed), _good())
+    bundle.import_(store, source, lambda store, stored, key: asked.append(key) or "no")
+    assert len(asked) == bundle.MAX_CLAIMS
 
 
 def test_headers_that_claim_too_much_are_refused(other: Store, tmp_path: Path) -> None:
@@ -215,13 +233,13 @@ def test_headers_that_claim_too_much_are_refused(other: Store, tmp_path: Path) -
         file.truncate(1 << 29)
     tracemalloc.start()
     with pytest.raises(Resnet50Error):
-        bundle.import_(other, path)
+        take(other, path)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 32 << 20
     many = [(tarfile.TarInfo(f"f{number}"), b"") for number in range(5001)]
     with pytest.raises(Resnet50Error, match="members"):
-        bundle.import_(other, _tar(tmp_path / "many.tar", _manifest(), _good(), *many))
+        take(other, _tar(tmp_path / "many.tar", _manifest(), _good(), *many))
 
 
 def test_an_endless_chain_of_headers_is_refused(other: Store, tmp_path: Path) -> None:
@@ -230,7 +248,7 @@ def test_an_endless_chain_of_headers_is_refused(other: Store, tmp_path: Path) ->
     block = name.tobuf(tarfile.GNU_FORMAT) + b"x".ljust(512, b"\0")
     (tmp_path / "chain.tar").write_bytes(block * 5000)
     with pytest.raises(Resnet50Error):
-        bundle.import_(other, tmp_path / "chain.tar")
+        take(other, tmp_path / "chain.tar")
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\x1f\x8b\x08" + bytes(2000), b"\0" * 5000])
@@ -238,4 +256,4 @@ def test_what_is_no_tar_is_refused(other: Store, tmp_path: Path, content: bytes)
     (tmp_path / "x.tar").write_bytes(content)
     for path in (tmp_path / "x.tar", tmp_path / "absent.tar", tmp_path):
         with pytest.raises(Resnet50Error, match=str(path)):
-            bundle.import_(other, path)
+            take(other, path)

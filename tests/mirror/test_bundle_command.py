@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import json
 import shutil
@@ -273,3 +274,89 @@ def test_a_compressed_bundle_is_refused_before_a_fetch(
     assert f"{tmp_path / name} is not written: a bundle is not compressed" in result.err
     assert not origin.requests
     assert not (tmp_path / name).exists()
+
+
+class Forger:
+    """Makes a bundle folder in which each object is listed as the forger likes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self._entries: list[dict[str, object]] = []
+        (folder / "sha256").mkdir(parents=True)
+
+    def add(self, content: bytes, artifact: str, *keys: str) -> str:
+        """Add an object; return its sha256."""
+        sha256, md5 = (hashlib.new(kind, content).hexdigest() for kind in ("sha256", "md5"))
+        (self.folder / "sha256" / sha256).write_bytes(content)
+        entry = {"sha256": sha256, "md5": md5, "bytes": len(content), "keys": list(keys)}
+        record = {"artifact": artifact, "file": ARTIFACTS[artifact].file}
+        self._entries.append({**entry, "record": record})
+        content = {"format": "cmx-resnet50-bundle", "version": 1, "objects": self._entries}
+        (self.folder / "manifest.json").write_text(json.dumps(content))
+        return sha256
+
+
+STRICT = {"CM_RESNET50_STRICT": "yes"}
+
+
+@pytest.mark.parametrize("archive", [False, True], ids=["no archive", "the archive"])
+def test_an_archive_that_did_not_come_along_proves_nothing(
+    there: CM, tmp_path: Path, served: dict[str, Path], archive: bool
+) -> None:
+    """Other bytes are never delivered as those of an archive with a published digest."""
+    packed = served["tflite-argmax"].read_bytes()
+    right = delivered(served["tflite-argmax"])
+    forged = bytearray(right)
+    forged[len(forged) // 2] ^= 1
+    forger = Forger(tmp_path / "bundle")
+    md5 = hashlib.md5(packed).hexdigest()
+    digest = forger.add(bytes(forged), "tflite-argmax", f"archive-md5-{md5}")
+    if archive:
+        forger.add(packed, "tflite-argmax", f"md5-{md5}")
+    taken = there.command(TOOL, "bundle", "import", str(forger.folder), "--json")
+    assert taken.ok, taken.text
+    (row,) = (row for row in json.loads(taken.out) if row["sha256"] == digest)
+    assert f"archive-md5-{md5}" in row["unconfirmed"]
+    assert f"{forger.folder}: resnet50_v1.tflite" in taken.err
+    result = there.get("tflite", offline=True, env=STRICT)
+    if archive:
+        assert result.ok, result.text
+        assert result.path.read_bytes() == right
+        assert result.env["CM_ML_MODEL_VERIFIED"] == "yes"
+    else:
+        assert result.code == 1
+        assert "resnet50_v1.tflite.gz is not here" in result.err
+
+
+def test_a_file_that_was_made_is_made_again_before_it_is_believed(
+    cm: CM, there: CM, tmp_path: Path, served: dict[str, Path]
+) -> None:
+    made = cm.get("onnx", "batch_size.8")
+    assert made.ok, made.text
+    right = made.path.read_bytes()
+    original = served["onnx-opset-11"].read_bytes()
+    forger = Forger(tmp_path / "bundle")
+    sha256 = forger.add(original, "onnx-opset-11")
+    key = f"derived-{sha256}-batch-8-r1"
+    digest = forger.add(served["onnx-opset-8"].read_bytes(), "onnx-opset-11", key)
+    taken = there.command(TOOL, "bundle", "import", str(forger.folder), "--json")
+    assert taken.ok, taken.text
+    (row,) = (row for row in json.loads(taken.out) if row["sha256"] == digest)
+    assert row["unconfirmed"] == {key: "it has other bytes when made again here"}
+    result = there.get("onnx", "batch_size.8", offline=True, env=STRICT)
+    assert result.ok, result.text
+    assert result.path.read_bytes() == right
+
+
+def test_a_url_in_a_bundle_proves_nothing(
+    cm: CM, there: CM, origin: Origin, tmp_path: Path, served: dict[str, Path]
+) -> None:
+    """A file that somebody else fetched from there, perhaps, is not what this user asks for."""
+    url = origin.at("/own.onnx")
+    key = f"url-{hashlib.sha256(url.encode()).hexdigest()}"
+    forger = Forger(tmp_path / "bundle")
+    forger.add(served["onnx-opset-8"].read_bytes(), "onnx-opset-8", key)
+    assert there.command(TOOL, "bundle", "import", str(forger.folder)).ok
+    result = there.get("onnx", offline=True, **{"const.CM_PACKAGE_URL": url})
+    assert result.code == 1
+    assert "offline mode is on" in result.err

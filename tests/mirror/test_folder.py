@@ -14,6 +14,7 @@ from cmx_resnet50.mirror import bundle
 from cmx_resnet50.mirror.errors import MirrorError
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.store import Store
+from tests.mirror.test_bundle import take
 from tests.store.helpers import DATA, flip, md5, put, sha256
 
 SECOND = b"second" * 1000
@@ -71,7 +72,7 @@ def test_a_folder_gains_and_loses_nothing(store: Store, mirror: Path) -> None:
     bundle.export(store, [second], mirror)
     assert listed(mirror) == {first.sha256, second.sha256}
     other = Store(mirror.with_name("other"))
-    assert len(bundle.import_(other, mirror)) == 2
+    assert len(take(other, mirror)) == 2
 
 
 @pytest.mark.parametrize("name", ["sha256", "md5", "model.onnx"])
@@ -176,7 +177,7 @@ def test_no_writer_is_lost(tmp_path: Path, mirror: Path, shared: bool) -> None:
     names = {path.name for path in mirror.iterdir()} - {"sha256", "md5", "entries"}
     own = set() if shared else {f"model{number}.onnx" for number in range(count)}
     assert names == {"manifest.json", "all.onnx", *own}
-    assert len(bundle.import_(Store(tmp_path / "reader"), mirror)) == count + 1
+    assert len(take(Store(tmp_path / "reader"), mirror)) == count + 1
 
 
 def test_what_another_user_wrote_serves_this_one(store: Store, mirror: Path) -> None:
@@ -248,4 +249,4 @@ def test_other_names_are_taken(store: Store, tmp_path: Path, name: str) -> None:
     stored = put(store, DATA, f"md5-{md5(DATA)}")
     assert bundle.export(store, [stored], tmp_path / name) == [stored]
     assert (tmp_path / name).is_file() == name.lower().endswith(".tar")
-    assert bundle.import_(Store(tmp_path / "other"), tmp_path / name)
+    assert take(Store(tmp_path / "other"), tmp_path / name)
