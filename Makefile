@@ -64,6 +64,8 @@ lint: $(TEST)/.lint
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
+	$(TEST)/bin/mypy --platform darwin
+	$(TEST)/bin/mypy --platform win32
 
 docs: $(TEST)/.done
 	$(TEST)/bin/python -m cmx_resnet50 docs --output README.md

@@ -18,7 +18,7 @@ both locks. They are a safeguard, not a condition: where no lock can be taken, o
 way, a run goes on with a line on stderr.
 
 ``flock`` directly: a hit imports this file, and importing filelock takes as long as a hit's
-whole part of ours. Where there is no ``fcntl`` (Windows), nothing is locked.
+whole part of ours. On Windows, which has no ``flock``, nothing is locked.
 """
 
 from __future__ import annotations
@@ -29,11 +29,6 @@ import time
 import weakref
 from contextlib import suppress
 from typing import Any
-
-try:
-    import fcntl
-except ImportError:  # pragma: no cover
-    fcntl = None  # type: ignore[assignment]
 
 RUN_TIMEOUT = 1800.0
 """Seconds to wait for another run, which may install a package."""
@@ -75,7 +70,7 @@ class FileLock:
 
     def acquire(self) -> str:
         """Hold the lock, or return why it cannot be taken."""
-        if self.held or fcntl is None:
+        if self.held or sys.platform == "win32":
             return ""
         try:
             file = os.open(self._path, _OPEN, 0o666)
@@ -101,6 +96,10 @@ class FileLock:
             os.close(file)
 
     def _wait(self, file: int) -> bool:
+        if sys.platform == "win32":  # Never: `acquire` has looked. For the type checker.
+            return False
+        import fcntl
+
         begun = time.monotonic()
         reported = False
         while True:
@@ -225,6 +224,8 @@ def _path(name: str) -> str:
 
 def _holder(file: int) -> tuple[str, float]:
     """Return who holds the lock, as reported to a user, and for how many seconds."""
+    if sys.platform == "win32":
+        return "another process", 0.0
     try:
         pid, host, since = os.pread(file, 300, 0).decode("utf-8").split()
         return f"process {int(pid)} on {host}", time.time() - float(since)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import mmap
 import struct
+import sys
 from typing import NamedTuple
 
 from cmx_resnet50.formats.facts import Damaged
@@ -67,7 +68,7 @@ class FlatBuffer:
         return int(value)
 
     def _release(self) -> None:
-        if isinstance(self.data, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED"):
+        if sys.platform != "win32" and isinstance(self.data, mmap.mmap):
             self.data.madvise(mmap.MADV_DONTNEED)
 
     def follow(self, at: int) -> int:

@@ -125,6 +125,9 @@ class Run:
             self._reader.join(STOP_SECONDS)
 
     def _signal(self, number: int) -> None:
+        if sys.platform == "win32":
+            self._process.send_signal(number)
+            return
         try:
             # The child leads a group of its own, which holds the shells and tools of CM too.
             os.killpg(self._process.pid, number)

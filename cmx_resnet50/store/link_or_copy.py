@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import re
+import sys
 import zlib
 from contextlib import suppress
 from pathlib import Path
@@ -59,14 +60,14 @@ def reflink(source: Path, target: Path) -> bool:
 
     Returns False, and leaves nothing, where the system or the file system cannot.
     """
-    try:
-        from fcntl import ioctl
-    except ImportError:
+    if sys.platform == "win32":
         return False
+    import fcntl
+
     with open(open_regular(source), "rb", buffering=0) as file:
         descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
         try:
-            ioctl(descriptor, _FICLONE, file.fileno())
+            fcntl.ioctl(descriptor, _FICLONE, file.fileno())
             os.fsync(descriptor)
         except OSError:
             target.unlink()
