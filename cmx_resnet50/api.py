@@ -148,7 +148,7 @@ def get(
     catalog = Catalog.load()
     local = None if checkpoint is None else str(_absolute("checkpoint", checkpoint))
     resolution = resolve(catalog, names, options, local=local)
-    for deviation in resolution.notes:
+    for deviation in resolution.deviations:
         warnings.warn(deviation, Resnet50Warning, stacklevel=2)
     notify = None if progress is True else _log
     pipeline = Pipeline(catalog, options, progress_for(progress), notify=notify)
@@ -200,7 +200,7 @@ def find(
     delivery = pipeline.find(resolution)
     if delivery is None:
         return None
-    for deviation in resolution.notes:
+    for deviation in resolution.deviations:
         warnings.warn(deviation, Resnet50Warning, stacklevel=2)
     return _placed(pipeline, delivery, to)
 

@@ -53,8 +53,8 @@ class Preprocessing:
         divisor = facts.get("divide", 1)
         return cls(
             resize=facts.get("resize_short_side"),
-            crop=facts.get("centre_crop"),
-            channel_order=facts["colour"],
+            crop=facts.get("center_crop"),
+            channel_order=facts["channel_order"],
             mean=tuple(value * divisor for value in mean),
             scale=tuple(1 / (value * divisor) for value in std),
             quantized="then" in facts,

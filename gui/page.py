@@ -280,7 +280,7 @@ def show_meaning(shape: form.Form, asked: list[str], inputs: dict[str, str]) -> 
             st.markdown(f"**{labels.escaped(file.name)}**")
             rows = [f"**{word}** {labels.escaped(fact)}" for word, fact in file.facts]
             st.markdown("  \n".join(rows))
-    for note in found.notes:
+    for note in found.notices:
         st.warning(labels.escaped(note))
     return True
 

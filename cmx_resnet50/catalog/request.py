@@ -134,26 +134,26 @@ class Artifact:
     md5: str | None = None
     sha256: str | None = None
     bytes: int | None = None
-    about_bytes: int | None = None
+    approx_bytes: int | None = None
     mirrors: Sequence[str] = ()
-    licence: str | None = None
+    license: str | None = None
     top1: str | None = None
     preprocessing: Mapping[str, Any] | None = None
     archive: Mapping[str, Any] | None = None
     companions: Sequence[str] = ()
     companion_key: str | None = None
-    tool: str | None = None
+    downloader: str | None = None
     batch: str | None = None
-    """``fixed``: a batch asked for is made true in the file; ``free``: the file takes any;
-    ``bound``: the file keeps the one that it has."""
+    """``rewritable``: the requested batch is written into a copy of the file; ``any``: the file
+    takes any batch; ``native``: the file keeps the one that it has."""
     dummy: Mapping[str, Any] | None = None
-    serves: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
+    matches: Sequence[Mapping[str, Any]] = field(default=(), repr=False)
     exports: Mapping[str, str] = field(default_factory=dict)
     known: bool = True
 
     def answers(self, asked: Mapping[str, str]) -> bool:
         """Whether this file is what a request with these fields means."""
-        return any(_matches(pattern, asked) for pattern in self.serves)
+        return any(_fits(pattern, asked) for pattern in self.matches)
 
     @property
     def verifiable(self) -> bool:
@@ -164,14 +164,14 @@ class Artifact:
 
     def mentions(self, name: str) -> bool:
         """Whether the request's field `name` has a part in choosing this file."""
-        return any(name in pattern for pattern in self.serves)
+        return any(name in pattern for pattern in self.matches)
 
     @property
     def expected(self) -> Expected:
         """What is known of the delivered file."""
         from cmx_resnet50.digests import Expected
 
-        limit = _limit(self.about_bytes)
+        limit = _limit(self.approx_bytes)
         return Expected(self.md5, self.sha256, self.bytes, limit=limit)
 
     @property
@@ -241,16 +241,21 @@ class Resolution:
     artifact: Artifact
     companions: tuple[Artifact, ...]
     sources: tuple[str, ...]
-    notes: tuple[str, ...] = ()
-    """What is not as asked; strictness refuses it."""
-    remarks: tuple[str, ...] = ()
+    deviations: tuple[str, ...] = ()
+    """How the file differs from the request; errors in strict mode."""
+    notices: tuple[str, ...] = ()
     """What else the user should know."""
+
+    @property
+    def messages(self) -> tuple[str, ...]:
+        """All that the user is told of it."""
+        return self.deviations + self.notices
 
     @property
     def batch(self) -> int | None:
         """The batch size to make true in the file, None where it stays as it is."""
         request = self.request
-        if self.artifact.batch != "fixed":
+        if self.artifact.batch != "rewritable":
             return None
         if request.batch != "dynamic":
             return int(request.batch)
@@ -267,7 +272,7 @@ def _limit(about: int | None) -> int | None:
     return None if about is None else max(about * 5 // 4, SMALLEST_LIMIT)
 
 
-def _matches(pattern: Mapping[str, Any], asked: Mapping[str, str]) -> bool:
+def _fits(pattern: Mapping[str, Any], asked: Mapping[str, str]) -> bool:
     for name, wanted in pattern.items():
         allowed = [wanted] if isinstance(wanted, str) else wanted
         if asked[name] != "*" and asked[name] not in allowed:

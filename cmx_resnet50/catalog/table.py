@@ -1,6 +1,6 @@
 """Which file a request means: the table of artifacts, and the way from variations to one entry.
 
-The table is the key ``artifacts`` of ``_cm.json``. An artifact says in ``serves`` which
+The table is the key ``artifacts`` of ``_cm.json``. An artifact says in ``matches`` which
 requests it answers; nothing about single frameworks stands in this module.
 """
 
@@ -86,13 +86,13 @@ class Catalog:
                 request, artifact, self._companions(artifact), self._sources(request, artifact)
             )
         _check_checksum(resolution)
-        resolution = replace(resolution, notes=tuple(_notes(resolution)))
-        if strict and resolution.notes:
+        resolution = replace(resolution, deviations=tuple(_deviations(resolution)))
+        if strict and resolution.deviations:
             raise RequestError(
-                f"{' '.join(resolution.notes)} CM_RESNET50_STRICT=yes refuses that.",
+                f"{' '.join(resolution.deviations)} CM_RESNET50_STRICT=yes refuses that.",
                 self.nearest(request),
             )
-        return replace(resolution, remarks=tuple(_remarks(resolution)))
+        return replace(resolution, notices=tuple(_notices(resolution)))
 
     def nearest(self, request: Request, count: int = 3) -> list[str]:
         """Name the valid requests that differ least from `request`, as variation lists."""
@@ -109,7 +109,7 @@ class Catalog:
                 artifact = self._serving(candidate)
                 if request.weights == "dummy" and (artifact is None or artifact.dummy is None):
                     continue
-                keep = shape if artifact and artifact.batch != "bound" else {}
+                keep = shape if artifact and artifact.batch != "native" else {}
                 name = replace(candidate, weights=request.weights, **keep).variations
                 found.setdefault(name, distance)
         return sorted(found, key=lambda name: (found[name], name))[:count]
@@ -254,7 +254,7 @@ def _check_checksum(resolution: Resolution) -> None:
         )
 
 
-def _remarks(resolution: Resolution) -> Iterator[str]:
+def _notices(resolution: Resolution) -> Iterator[str]:
     """What the user should know, and what no strictness refuses."""
     request, artifact = resolution.request, resolution.artifact
     if not artifact.known and not artifact.verifiable:
@@ -262,13 +262,13 @@ def _remarks(resolution: Resolution) -> Iterator[str]:
             f"No digest of {redact(artifact.url)} is known: the file is not verified. "
             "Give one with --const.CM_DOWNLOAD_CHECKSUM."
         )
-    if artifact.batch == "free" and (request.batch != "dynamic" or request.fix_shape == "yes"):
+    if artifact.batch == "any" and (request.batch != "dynamic" or request.fix_shape == "yes"):
         yield f"{artifact.file} takes any batch: there is no shape in it to fix."
     if request.weights == "dummy":
         yield RANDOM
 
 
-def _notes(resolution: Resolution) -> Iterator[str]:
+def _deviations(resolution: Resolution) -> Iterator[str]:
     request, artifact = resolution.request, resolution.artifact
     if not artifact.known:
         return
@@ -289,5 +289,5 @@ def _notes(resolution: Resolution) -> Iterator[str]:
             yield f"_opset-{request.opset} has no effect on {artifact.file} ({artifact.name})."
         elif str(artifact.opset) != request.opset:
             yield f"{artifact.file} has opset {artifact.opset}, not {request.opset} as asked."
-    if artifact.batch == "bound" and (request.batch != "dynamic" or request.fix_shape == "yes"):
+    if artifact.batch == "native" and (request.batch != "dynamic" or request.fix_shape == "yes"):
         yield f"{artifact.file} keeps the batch that it has: no other is made true in it."

@@ -120,9 +120,8 @@ def resolved(
     # As the engine hands them over: without the underscore, but `-` before what is left out.
     explicit = [name.lstrip("_").replace("-_", "-", 1) for name in names]
     resolution = catalog.resolve(request_of(env, CM.view({}), explicit), strict=options.strict)
-    notes = [*resolution.notes, *resolution.remarks]
-    env_run.say_notes(env, [note for note in notes if note not in said])
-    said.update(notes)
+    env_run.print_notices(env, [text for text in resolution.messages if text not in said])
+    said.update(resolution.messages)
     return env, resolution
 
 
@@ -187,7 +186,7 @@ def _list(parsed: argparse.Namespace) -> None:
         if resolution.artifact.dummy is not None:
             dummy = catalog.resolve(replace(request, weights="dummy"))
             row = _row(pipeline, dummy)
-            own = {**resolution.artifact.dummy, "about_bytes": resolution.artifact.dummy["bytes"]}
+            own = {**resolution.artifact.dummy, "approx_bytes": resolution.artifact.dummy["bytes"]}
             rows += [{**row, **own, "top1": None}] if row["store"] else []
     if parsed.json:
         say_json(rows)
@@ -206,8 +205,8 @@ def _row(pipeline: Pipeline, resolution: Resolution) -> dict[str, Any]:
         "md5": artifact.md5,
         "sha256": artifact.sha256,
         "bytes": artifact.bytes,
-        "about_bytes": artifact.bytes or artifact.about_bytes,
-        "licence": artifact.licence,
+        "approx_bytes": artifact.bytes or artifact.approx_bytes,
+        "license": artifact.license,
         "top1": artifact.top1,
     }
 

@@ -137,7 +137,7 @@ class Acquirer:
         from cmx_resnet50.fetch import FetchError, FetchOptions, Source, fetch
 
         options = self.options
-        by_tool = artifact.tool is not None and artifact.url in urls and not options.offline
+        by_tool = artifact.downloader is not None and artifact.url in urls and not options.offline
         sources = [Source(url, named_by_user=True) for url in self._site_urls(artifact)]
         sources += [
             Source(url, named_by_user=named_by_user and index == 0)
@@ -216,7 +216,7 @@ class Acquirer:
             "url": redact(url),
             "date": datetime.now(timezone.utc).isoformat(timespec="seconds"),
             "plugin": cmx_resnet50.__version__,
-            "licence": artifact.licence,
+            "license": artifact.license,
         }
 
 

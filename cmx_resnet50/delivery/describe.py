@@ -58,10 +58,10 @@ def known_model(artifact: Artifact, requests: Sequence[str]) -> KnownModel:
         sha256=artifact.sha256,
         md5=artifact.md5,
         size=artifact.bytes,
-        approx_size=artifact.about_bytes,
+        approx_size=artifact.approx_bytes,
         url=artifact.url,
         mirrors=tuple(artifact.mirrors),
-        license=artifact.licence,
+        license=artifact.license,
         dummy=artifact.dummy is not None,
     )
 
@@ -128,8 +128,8 @@ def _model(
         verified=delivery.verified,
         origin=delivery.origin,
         url=delivery.url,
-        license=artifact.licence if artifact.known else None,
-        notices=(*resolution.notes, *resolution.remarks, *problems),
+        license=artifact.license if artifact.known else None,
+        notices=(*resolution.messages, *problems),
     )
 
 

@@ -25,15 +25,15 @@ USES = {
 """What each artifact is taken for, by its name."""
 
 _BATCHES = {
-    "fixed": "A batch is made true in the file, when you ask for one; else it takes any",
-    "free": "The file takes any batch, and has none in it to fix",
-    "bound": "The file keeps the batch that it has; a line says so, or a refusal if strict",
+    "rewritable": "A batch is made true in the file, when you ask for one; else it takes any",
+    "any": "The file takes any batch, and has none in it to fix",
+    "native": "The file keeps the batch that it has; a line says so, or a refusal if strict",
 }
 
 _STEPS = {
-    "colour": "{} channels",
+    "channel_order": "{} channels",
     "resize_short_side": "short side to {} pixels",
-    "centre_crop": "{0} x {0} from the centre",
+    "center_crop": "{0} x {0} from the centre",
     "divide": "divide by {}",
     "subtract": "subtract {}",
     "mean": "subtract {}",
@@ -62,7 +62,7 @@ def render(meta: Mapping[str, Any]) -> str:
         )
         for model in models
     )
-    batches = _grouped(models, lambda model: _BATCHES[model.batch or "bound"])
+    batches = _grouped(models, lambda model: _BATCHES[model.batch or "native"])
     dummies = ", ".join(plain[model.url] for model in models if model.dummy)
     head = ("request", "take it for", "top-1 %", "classes", "preprocessing")
     return f"""\
@@ -237,13 +237,13 @@ def _given(catalog: Catalog, framework: str, precision: str) -> str:
         found = catalog.resolve(request)
     except RequestError:
         return "refused"
-    if found.notes:
+    if found.deviations:
         return f"{code(found.artifact.file)}, which is {found.artifact.precision}"
     return code(found.artifact.file)
 
 
 def _licences(models: Iterable[Artifact]) -> str:
-    found = _grouped(models, lambda model: _fact(model.licence))
+    found = _grouped(models, lambda model: _fact(model.license))
     if list(found) == [UNKNOWN]:
         return "No public source that was found states a licence for the files."
     return " ".join(_stated(found))

@@ -58,11 +58,11 @@ Any other request is refused, or gets the nearest file with a warning and the tr
 
 
 def _facts(artifact: Artifact) -> tuple[str, ...]:
-    about = f"about {artifact.about_bytes:,}" if artifact.about_bytes else UNKNOWN
+    about = f"about {artifact.approx_bytes:,}" if artifact.approx_bytes else UNKNOWN
     size = f"{artifact.bytes:,}" if artifact.bytes else about
     facts = (artifact.precision, artifact.layout, artifact.opset)
     # Precision and the like belong to a model, opset to ONNX: elsewhere nothing is missing.
-    meant = (artifact.serves, artifact.serves, artifact.format == "onnx")
+    meant = (artifact.matches, artifact.matches, artifact.format == "onnx")
     texts = (
         (UNKNOWN if fact is None else str(fact)) if means else ""
         for fact, means in zip(facts, meant, strict=True)
@@ -74,7 +74,7 @@ def _inside(artifact: Artifact) -> tuple[str, str, str]:
     md5 = code(artifact.md5) if artifact.md5 else UNKNOWN
     if artifact.md5 is None and artifact.archive is not None:
         md5 = f"{code(artifact.archive['md5'])} (of the {artifact.archive['format']} archive)"
-    if not artifact.serves:
+    if not artifact.matches:
         return "", "", md5
     return _tensors(artifact.inputs), _tensors(artifact.outputs), md5
 

@@ -80,7 +80,7 @@ def summary(meta: Mapping[str, Any]) -> str:
     cached = "yes; a later run finds the entry and checks what is in it" if meta["cache"] else "no"
     rows = (
         ("Category", meta["category"]),
-        ("Licence", f"{meta['licence']} for the script; the model files are their publishers'"),
+        ("Licence", f"{meta['license']} for the script; the model files are their publishers'"),
         ("Tags", code(",".join(meta["tags"]))),
         ("UID", code(meta["uid"])),
         ("Cached?", cached),

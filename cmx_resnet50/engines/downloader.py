@@ -92,7 +92,7 @@ def tool_for(resolution: Resolution, asked: Sequence[str], options: Options) -> 
 
 def declared_tool(resolution: Resolution) -> str:
     """Name the downloader's variation that the meta declares for the file, or an empty text."""
-    tool = resolution.artifact.tool
+    tool = resolution.artifact.downloader
     return f"_{tool}" if tool else ""
 
 

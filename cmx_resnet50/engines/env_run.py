@@ -41,12 +41,12 @@ PYTHON, ORIGINAL, BATCH = (receipt.RUN + name for name in ("PYTHON", "ORIGINAL",
 _WAS = {"absent": "missing", "other bytes": "damaged", "link": "a link", "folder": "a folder"}
 
 
-def say_notes(env: EnvView, notes: Iterable[str]) -> None:
-    """Print the notes on a request to stderr, once a run."""
+def print_notices(env: EnvView, notices: Iterable[str]) -> None:
+    """Print what the user should know of a request to stderr, once a run."""
     if env.get(SAID) != "yes":
         env[SAID] = "yes"
-        for note in notes:
-            print(f"CM ResNet-50: {note}", file=sys.stderr)
+        for notice in notices:
+            print(f"CM ResNet-50: {notice}", file=sys.stderr)
 
 
 def equal_variations(resolution: Resolution) -> list[str]:
@@ -65,7 +65,10 @@ def equal_variations(resolution: Resolution) -> list[str]:
             other = catalog.resolve(replace(request, explicit=explicit))
         except RequestError:
             continue
-        if other.artifact.url == resolution.artifact.url and other.notes == resolution.notes:
+        if (
+            other.artifact.url == resolution.artifact.url
+            and other.deviations == resolution.deviations
+        ):
             equal.append(name)
     known = catalog.variations.by_name
     equal += [alias for name in equal if name in known for alias in known[name].aliases]
@@ -193,7 +196,7 @@ def ensure(env: EnvView, const: EnvView, *, silent: bool) -> str:
     """
     options = options_of(env, const)
     resolution = Catalog.load().resolve(request_of(env, const, None), strict=options.strict)
-    say_notes(env, [*resolution.notes, *resolution.remarks])
+    print_notices(env, resolution.messages)
     pipeline = Pipeline(Catalog.load(), options, progress_for(not silent))
     sha256 = str(env.get(outputs.SHA256, ""))
     place = Path(env[receipt.CACHED]).parent
@@ -243,7 +246,7 @@ def ensure(env: EnvView, const: EnvView, *, silent: bool) -> str:
             files,
             located=located,
             store=str(options.store),
-            notices=[*resolution.notes, *resolution.remarks],
+            notices=resolution.messages,
             summary=summary(env, replace(delivery, origin="store")),
         )
     return summary(env, replace(delivery, origin=str(env.get(ORIGIN) or delivery.origin)))

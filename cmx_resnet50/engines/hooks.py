@@ -76,7 +76,7 @@ class Hooks:
         options = options_of(env, const)
         request = request_of(seen, const, i["variation_tags"])
         resolution = Catalog.load().resolve(request, strict=options.strict)
-        env_run.say_notes(env, [*resolution.notes, *resolution.remarks])
+        env_run.print_notices(env, resolution.messages)
         if options.skip_tensorflow:
             env[f"{OPTION}SKIP_TENSORFLOW"] = "yes"
         env[env_run.ENTRY] = "" if i["input"].get("skip_cache") else str(Path.cwd())

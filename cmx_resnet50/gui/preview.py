@@ -25,7 +25,7 @@ class Meaning:
     """What a run delivers, the model first, and what to know of it."""
 
     files: tuple[File, ...]
-    notes: tuple[str, ...]
+    notices: tuple[str, ...]
 
 
 def is_ours(uid: str) -> bool:
@@ -61,7 +61,7 @@ def meaning(variations: Sequence[str], inputs: Mapping[str, str]) -> Meaning:
         File(artifact.file, _facts(artifact, dummy, _stored(artifact, store, dummy) or missing))
         for artifact in (resolution.artifact, *resolution.companions)
     ]
-    return Meaning(tuple(files), (*resolution.notes, *resolution.remarks, *_further(resolution)))
+    return Meaning(tuple(files), (*resolution.messages, *_further(resolution)))
 
 
 def in_container(inputs: Mapping[str, str]) -> str:
@@ -84,15 +84,15 @@ def _check_dummy(catalog: Catalog, resolution: Resolution) -> None:
 
 
 def _further(resolution: Resolution) -> list[str]:
-    request, notes = resolution.request, []
+    request, notices = resolution.request, []
     if resolution.batch is not None:
-        notes.append(
+        notices.append(
             f"The batch is fixed to {resolution.batch} in a copy; size and digest are those of "
             "the file before."
         )
     if request.local is not None:
-        notes.append(f"The file is taken from {request.local}, and compared with the digest.")
-    return notes
+        notices.append(f"The file is taken from {request.local}, and compared with the digest.")
+    return notices
 
 
 def _facts(artifact: Artifact, dummy: bool, stored: str) -> tuple[tuple[str, str], ...]:
@@ -106,7 +106,7 @@ def _facts(artifact: Artifact, dummy: bool, stored: str) -> tuple[tuple[str, str
         ]
         if artifact.format == "onnx":
             facts.append(("Opset", str(artifact.opset or "unknown")))
-    licence = "none: made on this machine" if dummy else artifact.licence
+    licence = "none: made on this machine" if dummy else artifact.license
     facts.append(("Licence", licence or "not stated by the publisher"))
     facts.append(("In the store", stored))
     return tuple(facts)
@@ -116,7 +116,7 @@ def _bytes(artifact: Artifact, dummy: bool) -> str:
     size = (artifact.dummy or {}).get("bytes") if dummy else artifact.bytes
     if size:
         return f"{size:,}"
-    return f"about {artifact.about_bytes:,}" if artifact.about_bytes else "unknown"
+    return f"about {artifact.approx_bytes:,}" if artifact.approx_bytes else "unknown"
 
 
 def _digest(artifact: Artifact, dummy: bool) -> str:

@@ -242,7 +242,7 @@ def test_deviations_are_warnings_and_errors_when_strict(mirror: str) -> None:
     [
         ("ncnn int8", {}, "No ResNet-50 file exists"),
         ("onxx", {}, "_onnx"),
-        ("onnx", {"framework": "tensorflow"}, "onnx, tensorflow"),
+        ("onnx", {"framework": "tensorflow"}, "onnx or tensorflow"),
         ("", {"batch": 0}, "positive integer"),
         ("batch_size.many", {}, "positive integer"),
         ("batch_size.2", {"batch": 3}, "batch_size.2 or batch_size.3"),

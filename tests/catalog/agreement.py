@@ -55,7 +55,7 @@ def _urls(meta: Meta) -> Iterator[str]:
         for url in artifact.get("companions", ()):
             if not meta["artifacts"].get(url, {}).get("companion_key"):
                 yield f"companion {url} of {key} is no artifact with a companion_key"
-        if not artifact["serves"] and not artifact.get("companion_key"):
+        if not artifact["matches"] and not artifact.get("companion_key"):
             yield f"{key} serves nothing"
 
 
@@ -172,7 +172,7 @@ def _tensors(meta: Meta) -> Iterator[str]:
         if artifact["format"] != "onnx" and artifact["opset"] is not None:
             yield f"{url}: an opset, but no ONNX file"
         argmax = bool(outputs) and any("argmax" in str(o["name"]).lower() for o in outputs)
-        for pattern in artifact["serves"]:
+        for pattern in artifact["matches"]:
             if outputs and "output" in pattern and (pattern["output"] == "argmax") != argmax:
                 yield f"{url}: serves {pattern['output']}, its outputs say otherwise"
             if pattern["framework"] != artifact["format"]:
@@ -195,7 +195,7 @@ def _serving(meta: Meta) -> Iterator[str]:
         (url, {name: {wanted} if isinstance(wanted, str) else set(wanted)
                for name, wanted in pattern.items()})
         for url, artifact in meta["artifacts"].items()
-        for pattern in artifact["serves"]
+        for pattern in artifact["matches"]
     ]  # fmt: skip
     for url, pattern in patterns:
         for name, wanted in pattern.items():

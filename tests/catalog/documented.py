@@ -41,7 +41,7 @@ class File:
     archive_md5: str | None = None
     sha256: str | None = None
     bytes: int | None = None
-    about_bytes: int | None = None
+    approx_bytes: int | None = None
     top1: str | None = None
 
 
@@ -56,7 +56,7 @@ OPSET_11 = File(
         HUGGINGFACE_URL,
     ),
     md5="f6a4da60cd5f084d97efc2c1ddb10beb",
-    about_bytes=102_160_000,
+    approx_bytes=102_160_000,
     top1="76.456",
 )
 OPSET_8 = File(
@@ -66,7 +66,7 @@ OPSET_8 = File(
     OPSET_8_URL,
     ("https://armi.in/files/resnet50_v1.onnx",),
     md5="a638cf028b5870da29e09ccc2f7182e7",
-    about_bytes=102_160_000,
+    approx_bytes=102_160_000,
     top1="76.456",
 )
 FROM_TF = File(
@@ -83,7 +83,7 @@ TENSORFLOW = File(
     TENSORFLOW_URL,
     ("https://armi.in/files/resnet50_v1.pb",),
     md5="7b94a2da05dd30f6c0af23a46bc08886",
-    about_bytes=102_000_000,
+    approx_bytes=102_000_000,
     top1="76.456",
 )
 PYTORCH = File(
@@ -103,7 +103,7 @@ PYTORCH_INT8 = File(
     "int8",
     PYTORCH_INT8_URL,
     md5="6893ea9769b0afce65bb0ddf002f4438",
-    about_bytes=26_000_000,
+    approx_bytes=26_000_000,
     top1="75.790",
 )
 NCNN = File(
@@ -112,7 +112,7 @@ NCNN = File(
     "fp32",
     NCNN_URL,
     md5="0360777ab2178a65a8f78c35a7d619e0",
-    about_bytes=102_122_104,
+    approx_bytes=102_122_104,
     top1="76.14",
 )
 PARAM = File(
@@ -121,7 +121,7 @@ PARAM = File(
     None,
     PARAM_URL,
     md5="f9ba6c4d7f66348e6d24c06bfe3f4ae8",
-    about_bytes=10_000,
+    approx_bytes=10_000,
 )
 ARGMAX = File(
     "resnet50_v1.tflite",
@@ -137,7 +137,7 @@ NO_ARGMAX = File(
     "fp32",
     NO_ARGMAX_URL,
     md5="53e81f9f9b459ecfb6d64add3da91564",
-    about_bytes=102_000_000,
+    approx_bytes=102_000_000,
     top1="76.456",
 )
 EDGETPU = File(
@@ -146,7 +146,7 @@ EDGETPU = File(
     "int8",
     EDGETPU_URL,
     md5="a657cf1f97545aefd058c1c718cc0e17",
-    about_bytes=26_000_000,
+    approx_bytes=26_000_000,
 )
 FILES = (
     OPSET_11,

@@ -102,7 +102,7 @@ def test_any_list_of_tags_comes_to_a_file_or_to_words(
         if isinstance(result, Resolution):
             assert result.artifact.url in META["artifacts"]
             assert result.sources
-            assert not (strict and result.notes)
+            assert not (strict and result.deviations)
         else:
             assert len(result.reason) > 10
             assert result.reason[-1] in ".?"

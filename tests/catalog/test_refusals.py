@@ -101,7 +101,7 @@ def test_a_refusal_names_the_excluded_group_and_does_not_propose_what_it_refuses
 def test_an_excluded_group_that_chooses_no_file_is_no_fault(tags: str) -> None:
     found = outcome(request_for(tags.split(",")), strict=True)
     assert isinstance(found, Resolution), str(found)
-    assert found.notes == ()
+    assert found.deviations == ()
 
 
 @pytest.mark.parametrize(
@@ -122,7 +122,7 @@ def test_proposals_keep_what_was_not_at_fault(tags: str, kept: str) -> None:
 def test_notes_name_the_file_and_what_it_is_not() -> None:
     found = outcome(request_for(["_tf", "_int8", "_from-tf", "_opset-8"]))
     assert isinstance(found, Resolution)
-    text = " ".join(found.notes)
+    text = " ".join(found.deviations)
     for word in ("int8", "fp32", "resnet50_v1.pb", "_from-tf", "_opset-8"):
         assert word in text
-    assert all("\n" not in note for note in found.notes)
+    assert all("\n" not in note for note in found.deviations)

@@ -40,7 +40,7 @@ def test_every_combination_means_the_file_of_the_contract(framework: str | None)
             agreed = said.file is None
         else:
             agreed = said.file is not None and is_file(found, said.file)
-            agreed = agreed and bool(found.notes) == said.warns
+            agreed = agreed and bool(found.deviations) == said.warns
         if not agreed:
             wrong.append((",".join(ask.tags()), said, found))
     assert not wrong, f"{len(wrong)} differ, the first: {wrong[:3]}"
@@ -51,12 +51,12 @@ def test_strict_refuses_what_carries_a_note_and_nothing_else(framework: str | No
     for ask in asks(framework):
         request = request_for(ask.tags())
         usual, strict = outcome(request), outcome(request, strict=True)
-        if isinstance(usual, RequestError) or usual.notes:
+        if isinstance(usual, RequestError) or usual.deviations:
             assert isinstance(strict, RequestError)
         else:
             assert strict == usual
-        if isinstance(usual, Resolution) and usual.notes:
-            assert usual.notes[0] in str(strict)
+        if isinstance(usual, Resolution) and usual.deviations:
+            assert usual.deviations[0] in str(strict)
             assert "CM_RESNET50_STRICT=yes" in str(strict)
 
 
@@ -166,7 +166,7 @@ def test_what_consumers_ask_and_the_verdicts_name(
         return
     assert isinstance(found, Resolution)
     assert is_file(found, file)
-    assert bool(found.notes) is warns
+    assert bool(found.deviations) is warns
     assert found.file_precision == file.precision
 
 
@@ -197,7 +197,7 @@ def test_of_the_96_combinations_six_are_refused_and_55_told_truthfully() -> None
         found = outcome(request_for(ask.tags()))
         if isinstance(found, Resolution):
             assert found.file_precision == "fp32"
-            assert any(f"No {ask.precision} file" in note for note in found.notes)
+            assert any(f"No {ask.precision} file" in note for note in found.deviations)
         else:
             assert ask.huggingface or (ask.framework, ask.precision) == ("tflite", "int8")
 
@@ -258,7 +258,7 @@ def test_a_cache_hit_warns_as_the_cold_run_did(tags: str, warns: bool) -> None:
     request = replace(request_for(tags.split(",")), explicit=None)
     found = outcome(request)
     assert isinstance(found, Resolution)
-    assert bool(found.notes) is warns
+    assert bool(found.deviations) is warns
     assert isinstance(outcome(request, strict=True), RequestError) is warns
 
 

@@ -160,7 +160,7 @@ def test_the_facts_of_a_file_are_those_published(file: known.File) -> None:
     assert (found["md5"], archive.get("md5")) == (file.md5, file.archive_md5)
     assert found["sha256"] == file.sha256
     assert found["bytes"] == file.bytes
-    assert found["about_bytes"] == file.about_bytes
+    assert found["approx_bytes"] == file.approx_bytes
     assert found["top1"] == file.top1
 
 
@@ -236,7 +236,7 @@ def test_the_corrections_of_the_verdicts_are_there_and_no_others() -> None:
         ["artifacts", known.OPSET_11_URL],
         ["artifacts", known.OPSET_11_URL, "inputs", 0],
         ["artifacts", known.OPSET_11_URL, "preprocessing"],
-        ["artifacts", known.OPSET_11_URL, "serves", 0],
+        ["artifacts", known.OPSET_11_URL, "matches", 0],
         ["artifacts", known.ARGMAX_URL, "archive"],
         ["artifacts", known.OPSET_11_URL, "dummy"],
     ],
@@ -261,7 +261,7 @@ def _env(name: str, key: str, value: str) -> Change:
 
 
 def _serve(url: str, **pattern: Any) -> Change:
-    return lambda meta: meta["artifacts"][url]["serves"][0].update(pattern)
+    return lambda meta: meta["artifacts"][url]["matches"][0].update(pattern)
 
 
 MUTATIONS: dict[str, Change] = {
@@ -331,11 +331,11 @@ MUTATIONS: dict[str, Change] = {
     "two of one name": _artifact(known.OPSET_8_URL, name="onnx-opset-11"),
     "two serve one request": _serve(known.NO_ARGMAX_URL, output="argmax"),
     "one serves everything": lambda m: m["artifacts"][known.PYTORCH_INT8_URL].update(
-        serves=[{"framework": "pytorch"}]
+        matches=[{"framework": "pytorch"}]
     ),
     "serves what nobody can ask": _serve(known.OPSET_11_URL, opset="12"),
     "serves another framework": _serve(known.TENSORFLOW_URL, framework="ncnn"),
-    "serves nothing": _artifact(known.TENSORFLOW_URL, serves=[]),
+    "serves nothing": _artifact(known.TENSORFLOW_URL, matches=[]),
     "env that is no text": lambda m: m["env"].update(CM_ML_MODEL_RETRAINING=False),
     "env key in small letters": lambda m: m["env"].update(cm_ml_model="x"),
     "plain http": _artifact(known.OPSET_8_URL, mirrors=["http://armi.in/files/resnet50_v1.onnx"]),
@@ -363,7 +363,7 @@ MUTATIONS: dict[str, Change] = {
     "a key nobody checks": lambda m: m["checked_env_keys"].remove("CM_PACKAGE_URL"),
     "an input without a mapping": lambda m: m["input_description"].update(cache={"desc": "x"}),
     "an input without words": lambda m: m["input_description"]["to"].pop("desc"),
-    "required fact left out": lambda m: m["artifacts"][known.OPSET_8_URL].pop("licence"),
+    "required fact left out": lambda m: m["artifacts"][known.OPSET_8_URL].pop("license"),
 }
 
 

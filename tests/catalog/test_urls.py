@@ -49,7 +49,7 @@ def test_a_known_address_is_asked_first_and_the_others_after_it(file: known.File
     assert found.artifact.url == file.url
     assert found.sources[0] == url
     assert sorted(found.sources) == sorted([file.url, *file.mirrors])
-    assert found.notes == ()
+    assert found.deviations == ()
 
 
 @pytest.mark.parametrize(("file", "url"), ADDRESSES, ids=[url[8:60] for _, url in ADDRESSES])
@@ -90,7 +90,7 @@ def test_a_known_file_that_is_not_what_the_tags_say_is_told_truthfully(
 ) -> None:
     found = resolve(tags, url)
     assert found.artifact.url == url
-    text = " ".join(found.notes)
+    text = " ".join(found.deviations)
     assert all(word in text for word in words), text
     assert "exists" not in text, "such a file may well exist: the user named another"
     with pytest.raises(RequestError, match="STRICT"):
@@ -239,7 +239,7 @@ def test_a_file_without_a_name_gets_the_usual_one(tags: str, file: str) -> None:
 def test_an_unknown_file_may_be_of_any_precision(tags: str) -> None:
     found = resolve(tags, "https://example.org/mine.bin", SHA256, strict=True)
     assert found.file_precision == tags.rpartition("_")[2]
-    assert found.notes == ()
+    assert found.deviations == ()
 
 
 @pytest.mark.parametrize("url", [OTHER, known.OPSET_11_URL])

@@ -66,7 +66,7 @@ def test_preprocessing_and_batch_of_each(request_: str) -> None:
             assert str(number) in line
     lines = pages.section(TEXT, "Batch").splitlines()
     (line,) = [line for line in lines if f"`{request_}`" in line]
-    words = {"fixed": "is made true", "free": "takes any batch", "bound": "keeps the batch"}
+    words = {"rewritable": "is made true", "any": "takes any batch", "native": "keeps the batch"}
     assert words[model["batch"]] in line
 
 
@@ -83,10 +83,10 @@ def test_precisions_are_those_of_the_files() -> None:
 def test_follows_its_source() -> None:
     assert first_row(changed(top1="12.3"))[2] == "12.3"
     assert first_row(changed(classes=7))[3] == "7"
-    licences = pages.section(changed(licence="CC-BY-4.0"), "Licence")
+    licences = pages.section(changed(license="CC-BY-4.0"), "Licence")
     assert "CC-BY-4.0: `resnet50_v1.onnx`." in licences
     assert "unknown: " in licences
-    own = changed(preprocessing={"colour": "BGR"})
+    own = changed(preprocessing={"channel_order": "BGR"})
     assert first_row(own)[4] not in {row[4] for row in pages.rows(own)[1:5]}
     assert "**A** for `_onnx,_fp32`: BGR channels." in own
     assert "8 and 13" in pages.section(changed(opset=13), "Opset")

@@ -179,7 +179,7 @@ def test_how_to_add_a_file_names_every_field() -> None:
 
 def test_licence_is_the_whole_apache_licence() -> None:
     text = (pages.ROOT / "LICENSE").read_text(encoding="utf-8")
-    assert META["licence"] == "Apache-2.0"
+    assert META["license"] == "Apache-2.0"
     assert "Version 2.0, January 2004" in text
     for title in ("1. Definitions", "3. Grant of Patent License", "9. Accepting Warranty"):
         assert title in text

@@ -52,7 +52,7 @@ def test_starts_with_two_commands(text: str) -> None:
 def test_summary(meta: dict[str, Any], text: str) -> None:
     facts = dict(pages.rows(pages.section(text, "Summary")))
     assert facts["Category"] == meta["category"]
-    assert facts["Licence"].startswith(meta["licence"])
+    assert facts["Licence"].startswith(meta["license"])
     assert facts["Tags"] == f"`{','.join(meta['tags'])}`"
     assert facts["Cached?"].startswith("yes")
 
@@ -195,12 +195,12 @@ def test_table_of_files(meta: dict[str, Any], text: str) -> None:
         assert len(facts) == 1, url
         request, _, form, precision, layout, opset, size = facts[0]
         assert form == artifact["format"]
-        if artifact["serves"]:
+        if artifact["matches"]:
             assert precision == artifact["precision"]
             assert layout == artifact["layout"]
         if artifact["format"] == "onnx":
             assert opset == str(artifact["opset"] or "unknown")
-        bytes_ = artifact["bytes"] or artifact["about_bytes"]
+        bytes_ = artifact["bytes"] or artifact["approx_bytes"]
         assert size.removeprefix("about ") == (f"{bytes_:,}" if bytes_ else "unknown")
         assert size.startswith("about ") is (not artifact["bytes"] and bytes_ is not None)
         (inside,) = [row for row in table if row[0] == request and row is not facts[0]]

@@ -137,7 +137,7 @@ def test_each_object_has_a_record_of_where_it_came_from(
         assert record["md5"] == digest(path, "md5")
         assert record["bytes"] == len(content)
         assert record["plugin"] == version
-        assert record["licence"] == listed[name]["licence"]
+        assert record["license"] == listed[name]["license"]
         assert before <= datetime.fromisoformat(record["date"]) <= datetime.now(timezone.utc)
 
 

@@ -40,7 +40,7 @@ def test_every_known_file_is_told_as_the_catalog_has_it() -> None:
         assert facts["Layout"] == (artifact.layout or "unknown")
         assert facts["Precision"] == artifact.precision
         assert facts["In the store"] == "no, a run fetches it"
-        assert facts["Licence"] == (artifact.licence or "not stated by the publisher")
+        assert facts["Licence"] == (artifact.license or "not stated by the publisher")
         assert len(found.files) == 1 + len(artifact.companions)
 
 
@@ -58,7 +58,7 @@ def test_random_weights_are_told_as_such(store: Path) -> None:
         assert facts["In the store"] == "no, a run makes it"
         assert facts["Licence"].startswith("none")
         assert facts["Digest"].startswith("sha256 ")
-    assert "random" in " ".join(found.notes)
+    assert "random" in " ".join(found.notices)
     assert not store.exists()
 
 
@@ -88,20 +88,20 @@ def test_random_weights_that_are_not_made_are_refused() -> None:
     with pytest.raises(RequestError, match="No random weights") as refused:
         preview.meaning(["pytorch", "int8", "dummy-weights"], {})
     (nearest,) = refused.value.nearest
-    assert preview.meaning(nearest.replace("_", "", 1).split(",_"), {}).notes
+    assert preview.meaning(nearest.replace("_", "", 1).split(",_"), {}).notices
 
 
 def test_inputs_count() -> None:
-    assert "exported as that" in " ".join(preview.meaning(["onnx", "int8"], {}).notes)
+    assert "exported as that" in " ".join(preview.meaning(["onnx", "int8"], {}).notices)
     with pytest.raises(RequestError, match="STRICT"):
         preview.meaning(["onnx", "int8"], {"strict": "yes"})
-    assert "/mnt/x" in " ".join(preview.meaning([], {"checkpoint": "/mnt/x"}).notes)
+    assert "/mnt/x" in " ".join(preview.meaning([], {"checkpoint": "/mnt/x"}).notices)
     with pytest.raises(Resnet50Error, match="must be yes or no"):
         preview.meaning([], {"strict": "perhaps"})
 
 
 def test_a_batch_is_checked_and_told() -> None:
-    assert "fixed to 8" in " ".join(preview.meaning(["batch_size.8"], {}).notes)
+    assert "fixed to 8" in " ".join(preview.meaning(["batch_size.8"], {}).notices)
     with pytest.raises(Resnet50Error, match="positive integer"):
         preview.meaning(["batch_size.zero"], {})
 
@@ -119,7 +119,7 @@ def test_what_a_refusal_offers_is_never_refused() -> None:
     assert {dummy for _, dummy in offered} == {"dummy-weights", ""}
     for nearest, dummy in offered:
         found = preview.meaning(nearest.replace("_", "", 1).split(",_"), {})
-        assert bool(dummy) == ("random" in " ".join(found.notes)), nearest
+        assert bool(dummy) == ("random" in " ".join(found.notices)), nearest
 
 
 def test_a_container_keeps_a_file_that_has_no_place() -> None:

@@ -128,7 +128,7 @@ def test_the_table_of_origins_is_that_of_the_catalog() -> None:
     table = dict(re.findall(r"^/(\S+) (https://\S+);$", text, re.MULTILINE))
     known = {}
     for artifact in Catalog(META).artifacts.values():
-        if artifact.tool is None:
+        if artifact.downloader is None:
             names = artifact.archive or {"md5": artifact.md5, "sha256": artifact.sha256}
             kind = "sha256" if names.get("sha256") else "md5"
             known[f"{kind}/{names[kind]}"] = artifact.url

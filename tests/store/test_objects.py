@@ -21,7 +21,7 @@ OTHER = b"other" * 1000
 
 def test_obtained_object_is_found_by_every_key(store: Store) -> None:
     keys = [f"md5-{md5(DATA)}", "archive-md5-" + "0" * 32, "url-abc"]
-    stored, made = store.obtain(keys, maker(url="https://host/f", licence=None), name="a.onnx")
+    stored, made = store.obtain(keys, maker(url="https://host/f", license=None), name="a.onnx")
     assert made
     assert stored.path.read_bytes() == DATA
     assert stat.S_IMODE(stored.path.stat().st_mode) == 0o444
@@ -30,7 +30,7 @@ def test_obtained_object_is_found_by_every_key(store: Store) -> None:
         assert store.find(key) == stored
     assert store.find("url-other", "url-abc") == stored
     assert store.find("url-other") is None
-    assert {"url": "https://host/f", "licence": None, "name": "a.onnx"}.items() <= dict(
+    assert {"url": "https://host/f", "license": None, "name": "a.onnx"}.items() <= dict(
         stored.record
     ).items()
     assert stored.record["bytes"] == len(DATA)
