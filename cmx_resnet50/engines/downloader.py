@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cmx_resnet50 import shell_values
 from cmx_resnet50.catalog.request import Resolution
 from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.delivery import google_drive
@@ -16,9 +17,11 @@ from cmx_resnet50.delivery.pipeline import Pipeline
 from cmx_resnet50.engines.dialect import MODEL, EnvView
 from cmx_resnet50.engines.env_request import CHECKSUM, URL
 from cmx_resnet50.options import Options
+from cmx_resnet50.shell_values import Place, UnsafeValue
 
 NAME = "model-downloader"
 """The name of the prehook in the meta, by which users choose its tool."""
+_FURTHER = tuple(f"DOWNLOAD_URL{index}" for index in range(1, 5))
 FETCHED = "DOWNLOAD_DOWNLOADED_PATH"
 """Where the downloader left the file that it fetched."""
 
@@ -27,6 +30,26 @@ def tools_asked(run: Mapping[str, Any]) -> list[str]:
     """Return the download tools that the user or a variation asked for, say ``_wget``."""
     asked = run.get("add_deps_recursive", {}).get(NAME, {})
     return [tag for tag in str(asked.get("tags", "")).split(",") if tag.startswith("_")]
+
+
+def check_for_tools(env: EnvView, tools: Sequence[str]) -> None:
+    """Refuse a URL or file name that a tool of the downloader would hand to a shell as a command.
+
+    The downloader puts a tool's command together as text, and evaluates it.
+
+    Raises
+    ------
+    UnsafeValue
+        For a character that a shell acts on; `&` in a URL is one.
+    """
+    for name in ("PACKAGE_URL", *_FURTHER, "DOWNLOAD_FILENAME", f"{MODEL}FILE"):
+        try:
+            shell_values.check(env.full(name), str(env.get(name, "")), Place.EVAL)
+        except UnsafeValue as error:
+            raise UnsafeValue(
+                f"{error} The download tool {' '.join(tools)} hands it to a shell; without "
+                "a tool named, any URL is fetched."
+            ) from None
 
 
 def leave_out(meta: Mapping[str, Any], tool: str) -> None:
@@ -39,7 +62,7 @@ def leave_out(meta: Mapping[str, Any], tool: str) -> None:
 
 def further_urls(env: EnvView) -> list[str]:
     """Return the user's own further URLs, which are asked last."""
-    urls = (str(env.get(f"DOWNLOAD_URL{index}", "")) for index in range(1, 5))
+    urls = (str(env.get(name, "")) for name in _FURTHER)
     return [url for url in urls if url]
 
 

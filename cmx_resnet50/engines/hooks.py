@@ -18,6 +18,7 @@ from cmx_resnet50.engines import downloader, env_run
 from cmx_resnet50.engines.dialect import OPTION, Dialect, EnvView
 from cmx_resnet50.engines.env_request import (
     LOCAL,
+    check_input,
     check_values,
     local_file,
     options_of,
@@ -69,6 +70,8 @@ class Hooks:
     def _predeps(self, i: Hook) -> Hook:
         env, const = self._views(i)
         seen = self.dialect.view({**env.raw, **const.raw})
+        if not i["input"].get("recursion"):
+            check_input(seen.raw, i["run_script_input"], str(i["input"].get("tags", "")))
         check_values(seen, i["meta"]["checked_env_keys"])
         # The engine has gone into the cache entry since: relative to it, nobody names a file.
         env[LOCAL] = seen[LOCAL] = local_file(seen, env["TMP_CURRENT_PATH"])
@@ -95,14 +98,16 @@ class Hooks:
         if _silent(env):
             env["QUIET"] = "yes"
         env[env_run.PLACE] = str(entry / "model" / resolution.artifact.file)
-        tool = downloader.tool_for(
-            resolution, downloader.tools_asked(i["run_script_input"]), options
-        )
+        asked = downloader.tools_asked(i["run_script_input"])
+        tool = downloader.tool_for(resolution, asked, options)
         declared = downloader.declared_tool(resolution)
         if declared and tool != declared:
             downloader.leave_out(i["meta"], declared)
         if tool:
             env.update(downloader.for_downloader(resolution))
+        if asked:
+            downloader.check_for_tools(env, asked)
+        if tool:
             return {"return": 0}
         lock = run_lock.of(i["run_script_input"])
         lock.release()

@@ -146,6 +146,49 @@ def test_hostile_value_is_refused_and_not_run(cm: CM, origin: Origin, key: str, 
     assert not origin.requests
 
 
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--env.CM_ML_X;touch pwned;Y=1",
+        "--const.A;touch pwned;B=1",
+        "--env.FOO=$(touch pwned)",
+        "--const.FOO=`touch pwned`",
+        "--env.+PATH,=x$(touch pwned)",
+        "--adr.model-downloader.tags=_url.$(touch pwned)",
+        "--adr.model-downloader.env.FOO=$(touch pwned)",
+        "--adr.python.version=3;touch pwned",
+    ],
+)
+def test_whatever_a_run_is_given_is_checked(cm: CM, origin: Origin, argument: str) -> None:
+    """Not only our keys: the engine writes every key of env into the scripts that it runs."""
+    tags = "--tags=get,ml-model,resnet50,_tensorflow"
+    result = cm.run("run", "script", tags, argument, "--quiet")
+    assert result.code == 1, result.text
+    assert "which a shell would act on" in result.err or "environment variable" in result.err
+    assert not list(cm.home.rglob("pwned")) and not list(cm.repos.rglob("pwned"))
+    assert not list(cm.repos.rglob("tmp-run.sh")) and not origin.requests
+
+
+@pytest.mark.parametrize("tool", ["_wget", "_curl", "_gdown"])
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"const.CM_PACKAGE_URL": "https://example.org/a.onnx;touch pwned"},
+        {"const.CM_PACKAGE_URL": "https://example.org/a.onnx?b=1&touch%20pwned"},
+        {"const.CM_PACKAGE_URL": "https://example.org/a.onnx|touch pwned"},
+        {"const.CM_PACKAGE_URL": "https://example.org/a.onnx<(touch pwned)"},
+        {"env.CM_DOWNLOAD_URL1": "https://example.org/a.onnx>pwned"},
+    ],
+)
+def test_a_tool_is_given_no_command(
+    cm: CM, origin: Origin, tool: str, given: dict[str, str]
+) -> None:
+    result = cm.get("onnx", **given, **{"adr.model-downloader.tags": tool})
+    assert result.code == 1, result.text
+    assert "which a shell would act on" in result.err and tool in result.err, result.text
+    assert not list(cm.home.rglob("pwned")) and not list(cm.repos.rglob("pwned"))
+
+
 def test_file_name_with_a_separator_is_refused(cm: CM) -> None:
     result = cm.get("pytorch", **{"env.CM_DOWNLOAD_FILENAME": "../../evil"})
     assert result.code == 1
