@@ -4,7 +4,8 @@
 
     objects/<aa>/<sha256>/data         the bytes, mode 0444
     objects/<aa>/<sha256>/record.json  provenance
-    objects/<aa>/<sha256>/stamp        see ``stamps``
+    objects/<aa>/<sha256>/stamp        when its digests were compared, see ``stat_stamp``
+    objects/<aa>/<sha256>/keys         the keys that are not digests and that it answers
     aliases/<key>                      the sha256 that a key stands for
     placements/<sha256>/<id>.json      a file that was placed, see ``placements``
     incoming/<key>/partial             what is being made, and the maker's own files beside it

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING
 from cmx_resnet50.errors import see
 from cmx_resnet50.store.files import read_json
 from cmx_resnet50.store.layout import Layout
-from cmx_resnet50.store.model import StoreError
+from cmx_resnet50.store.model import StoreError, StoreReadOnly
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -31,10 +31,6 @@ LOOK_AGAIN = 1.0
 
 PRUNING = "prune"
 """Name of the lock without which no object is removed."""
-
-
-class StoreReadOnly(StoreError):
-    """The store may be read, but not written."""
 
 
 class Locks:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,9 @@ from cmx_resnet50.errors import DigestError, DiskFullError, Resnet50Error
 
 if TYPE_CHECKING:
     from cmx_resnet50.digests import Digests
+
+Make = Callable[[Path], "tuple[Digests, dict[str, Any]]"]
+"""Leaves the complete, verified file at the path given and returns its digests and provenance."""
 
 
 class StoreError(Resnet50Error):
@@ -25,8 +28,12 @@ class WrongFile(StoreError, DigestError):
     """A file that is not the one that its key names."""
 
 
+class StoreReadOnly(StoreError):
+    """The store may be read, but not written."""
+
+
 class ObjectMissing(StoreError):
-    """An object that was found is damaged or removed by now, and no place has its bytes."""
+    """An object that was found is damaged or removed by now, and no placement has its bytes."""
 
 
 @dataclass(frozen=True)

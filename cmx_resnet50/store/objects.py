@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.store.files import read_json, read_small, regular, to_json
-from cmx_resnet50.store.layout import Layout, contradiction
+from cmx_resnet50.store.layout import Layout, contradiction, is_digest
 from cmx_resnet50.store.link_or_copy import clone, sync_folder
 from cmx_resnet50.store.model import StoredObject, StoreError
 from cmx_resnet50.store.placements import PlacementRecords
@@ -47,12 +47,24 @@ class Objects:
 
     def find(self, keys: Sequence[str]) -> StoredObject | None:
         """Return the first object of `keys` that no digest among them contradicts."""
-        for key in keys:
-            sha256 = self.layout.alias(key)
-            found = self.load(sha256) if sha256 else None
+        for sha256 in self.named(keys):
+            found = self.load(sha256)
             if found and contradiction(tuple(keys), found.sha256, found.md5) is None:
                 return found
         return None
+
+    def named(self, keys: Sequence[str]) -> Iterator[str]:
+        """The sha256 of every object that one of `keys` names, known to the store or not.
+
+        A digest is compared with the bytes before they are delivered. Any other key must be
+        named by the object too, where this user wrote it down: an alias alone decides nothing.
+        """
+        seen = set()
+        for key in keys:
+            sha256 = self.layout.alias(key)
+            if sha256 and sha256 not in seen and (is_digest(key) or key in self._answers(sha256)):
+                seen.add(sha256)
+                yield sha256
 
     def status(self, stored: StoredObject, *, read: bool = False) -> os.stat_result | None:
         """Return the inode of a valid object; None if the object is damaged or missing.
@@ -123,10 +135,27 @@ class Objects:
 
     def bind(self, sha256: str, md5: str, keys: Iterable[str]) -> None:
         """Let `keys`, and the object's md5, stand for the object."""
+        answers = self._answers(sha256)
+        new = {key for key in keys if not is_digest(key)} - answers
+        if new:
+            text = "\n".join(sorted(answers | new)) + "\n"
+            self.layout.write(self.layout.folder(sha256) / "keys", text)
         for key in {*keys, f"md5-{md5}"}:
             self.layout.bind(key, sha256)
 
-    def repair_from_placement(
+    def unbound(self, stored: StoredObject, keys: Iterable[str]) -> bool:
+        """Whether one of `keys` does not stand for the object yet."""
+        answers = self._answers(stored.sha256)
+        return any(
+            self.layout.alias(key) != stored.sha256 or not (is_digest(key) or key in answers)
+            for key in (*keys, f"md5-{stored.md5}")
+        )
+
+    def _answers(self, sha256: str) -> set[str]:
+        """The keys that are not digests and that this user found the object to answer."""
+        return set((read_small(self.layout.folder(sha256) / "keys", mine=True) or "").split())
+
+    def rebuild(
         self, sha256: str, candidates: Iterable[Path] = ()
     ) -> tuple[StoredObject, Path] | None:
         """Rebuild an object from one of its placements, or of `candidates`, that has its bytes.

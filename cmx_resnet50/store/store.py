@@ -2,36 +2,32 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.store.files import regular, remove
-from cmx_resnet50.store.layout import Layout, checked_key, contradiction, drop_empty
-from cmx_resnet50.store.link_or_copy import clone, disk_full_error
-from cmx_resnet50.store.locks import PRUNING, Locks, StoreReadOnly, read_only_error
+from cmx_resnet50.store.files import regular
+from cmx_resnet50.store.layout import Layout, checked_key, contradiction
+from cmx_resnet50.store.link_or_copy import disk_full_error
+from cmx_resnet50.store.locks import PRUNING, Locks, read_only_error
 from cmx_resnet50.store.model import (
-    ObjectMissing,
+    Make,
     Placement,
     Pruned,
     StoredObject,
     StoreError,
-    WrongFile,
+    StoreReadOnly,
 )
 from cmx_resnet50.store.objects import Objects
 from cmx_resnet50.store.place import Placer, destination
 from cmx_resnet50.store.placements import PlacementRecords
-from cmx_resnet50.store.stat_stamp import compare
+from cmx_resnet50.store.repair import Repairer
 
 if TYPE_CHECKING:
-    from cmx_resnet50.digests import Digests
+    from cmx_resnet50.store.intake import Intake
     from cmx_resnet50.store.usage import Usage
-
-Make = Callable[[Path], "tuple[Digests, dict[str, Any]]"]
-"""Leaves the complete, verified file at the path given and returns its digests and provenance."""
 
 LOCK_TIMEOUT = 4 * 3600.0
 """Seconds to wait for another process that makes the same object; it has limits of its own."""
@@ -73,7 +69,8 @@ class Store:
         self._locks = Locks(self.layout, lock_timeout, notify)
         self._records = PlacementRecords(self.layout)
         self._objects = Objects(self.layout, self._records)
-        self._places = Placer(self._objects)
+        self._placer = Placer(self._objects)
+        self._repairer = Repairer(self._objects, self._placer, self._locks, notify)
 
     def find(self, *keys: str) -> StoredObject | None:
         """Return the object that one of `keys` names, or None; its bytes are not looked at."""
@@ -101,9 +98,9 @@ class Store:
         return None
 
     def obtain(self, keys: Sequence[str], make: Make, *, name: str) -> tuple[StoredObject, bool]:
-        """Return the object of `keys`; if the store has none that is whole, let `make` make it.
+        """Return the object of `keys`; if the store has no valid one, let `make` make it.
 
-        Of all processes that ask with the same first key, one makes and the others wait. The
+        Of all processes that request the same first key, one makes and the others wait. The
         path that `make` is given is the same on each attempt and may hold what an earlier one
         left; `make` may keep files of its own beside it.
 
@@ -134,11 +131,11 @@ class Store:
             if found is None:
                 if waited:
                     self._notify(f"{name}: {waited}, ended without it; taking over")
-                found = self._repair(wanted, name)
+                found = self._repaired(wanted, name)
             if found is not None:
-                self._objects.bind(found.sha256, found.md5, wanted)
+                self._bind(found, wanted)
                 return found, False
-            return self._made(wanted, make, name), True
+            return self._intake.make(wanted, make, name), True
 
     def import_file(
         self,
@@ -162,22 +159,23 @@ class Store:
             If it cannot be read, or is not what a digest among `keys` says.
         """
         from cmx_resnet50.digests import digest_file
+        from cmx_resnet50.store.intake import require_match
 
         wanted, name = tuple(checked_key(key) for key in keys), name or str(source)
         try:
             if not source.is_file():
-                raise StoreError(f"{name} is no file that could be taken into the store.")
+                raise StoreError(f"{name} is not a file that can be taken into the store.")
             digests = digest_file(source)
         except OSError as error:
             raise StoreError(f"{name} cannot be read ({error.strerror or error}).") from error
-        self._must_agree(wanted, digests, name)
+        require_match(wanted, digests, name)
         provenance = {"name": source.name, **record}
         with self.writing(source.name, digests.size):
             there = self._valid([f"sha256-{digests.sha256}"])
             if there is not None:
-                self._objects.bind(there.sha256, there.md5, wanted)
+                self._bind(there, wanted)
             else:
-                there = self._taken(source, digests, provenance, wanted, move=move)
+                there = self._intake.take(source, digests, provenance, wanted, move=move)
         if move:
             source.unlink(missing_ok=True)
         return there
@@ -190,53 +188,56 @@ class Store:
         StoreError
             If one is a digest of something else, or the store cannot be written.
         """
+        from cmx_resnet50.store.intake import require_match
+
         wanted = tuple(checked_key(key) for key in keys)
-        self._must_agree(wanted, stored.digests, stored.name)
+        require_match(wanted, stored.digests, stored.name)
         with self.writing(stored.name, None):
-            self._objects.bind(stored.sha256, stored.md5, wanted)
+            self._bind(stored, wanted)
 
     def place(self, stored: StoredObject, dest: Path) -> Placement:
         """Make sure that `dest` is a regular file with the object's bytes.
 
-        A good place costs a look at two inodes. Anything but a folder with something in it, a
-        device or the like is replaced, in one step.
+        A valid placement costs a look at two inodes. Anything but a folder with something in it,
+        a device or the like is replaced, in one step.
 
         Raises
         ------
         ObjectMissing
-            If the object is damaged or removed, and no view has its bytes.
+            If the object is damaged or removed, and no placement has its bytes.
         StoreError
             If `dest` cannot be written.
         """
         dest = destination(dest, self.root)
         status = self._objects.status(stored)
         if status is not None:
-            seen = self._places.look(stored, status, dest)
+            seen = self._placer.look(stored, status, dest)
             if isinstance(seen, Placement):
                 return seen
         try:
             with self._locks.hold(f"object-{stored.sha256}", f"places {stored.name}"):
                 status = self._objects.status(stored)
                 if status is None:
-                    self._repair_from_placement(stored.sha256, (dest,))
+                    with self.writing(stored.name, stored.size):
+                        self._repairer.repair_locked(stored.sha256, (dest,))
                     status = self._objects.status(stored)
                 if status is None:
-                    raise self._damaged(stored)
-                seen = self._places.look(stored, status, dest)
+                    raise self._repairer.missing(stored)
+                seen = self._placer.look(stored, status, dest)
                 if isinstance(seen, Placement):
                     return seen
-                return self._places.fill(stored, status, dest, seen, link=True)
+                return self._placer.fill(stored, status, dest, seen, link=True)
         except StoreReadOnly:
             if status is None:
-                raise self._damaged(stored) from None
-            seen = self._places.look(stored, status, dest)
+                raise self._repairer.missing(stored) from None
+            seen = self._placer.look(stored, status, dest)
             if isinstance(seen, Placement):
                 return seen
-            return self._places.fill(stored, status, dest, seen, link=False)
+            return self._placer.fill(stored, status, dest, seen, link=False)
 
     def placements(self, stored: StoredObject) -> list[Path]:
-        """Return the recorded places of the object at which a file still stands."""
-        paths = (view.path for _, view in self._records.of(stored.sha256))
+        """Return the paths at which the object was placed and a file still is."""
+        paths = (record.path for _, record in self._records.of(stored.sha256))
         return sorted(path for path in paths if regular(path) is not None)
 
     def repair_from_placement(self, sha256: str) -> StoredObject | None:
@@ -248,15 +249,15 @@ class Store:
             If the store cannot be written.
         """
         checked_key(f"sha256-{sha256}")
-        with self._locks.hold(f"object-{sha256}", f"repairs {sha256}"):
-            return self._repair_from_placement(sha256)
+        with self.writing(sha256, None):
+            return self._repairer.repair(sha256, sha256)
 
     def archive(self, stored: StoredObject) -> StoredObject | None:
-        """Return the archive that the object was unpacked from, if the store has it whole."""
+        """Return the archive that the object was unpacked from, if the store has a valid one."""
         return self._valid([f"sha256-{stored.archive}"]) if stored.archive else None
 
     def objects(self) -> Iterator[StoredObject]:
-        """Every object that the store has a record of, whole or not."""
+        """Every object that the store has a record of, valid or not."""
         for sha256 in self.layout.digests():
             stored = self._objects.load(sha256)
             if stored is not None:
@@ -270,8 +271,8 @@ class Store:
     def prune(self, used: Callable[[StoredObject], bool], *, dry_run: bool) -> list[Pruned]:
         """Remove the objects that are not `used`, and what killed processes left long ago.
 
-        An archive is used as long as what was unpacked from it stays. `used` is asked a second
-        time with the object's lock held: a place may have been filled in between.
+        An archive is used as long as what was unpacked from it stays. `used` is called a second
+        time with the object's lock held: it may have been placed in between.
 
         Returns
         -------
@@ -290,12 +291,12 @@ class Store:
 
     @contextmanager
     def without_pruning(self, name: str) -> Iterator[None]:
-        """Let nobody prune while the object `name` is obtained and given a place."""
+        """Let nobody prune while the object `name` is obtained and placed."""
         with self._locks.hold(PRUNING, f"prepares {name}"):
             yield
 
     def require(self, stored: StoredObject) -> None:
-        """Make sure that the object is there and whole.
+        """Make sure that the object is valid.
 
         Raises
         ------
@@ -303,7 +304,7 @@ class Store:
             If it is damaged or missing.
         """
         if not self.check(stored):
-            raise self._damaged(stored)
+            raise self._repairer.missing(stored)
 
     @contextmanager
     def writing(self, name: str, size: int | None) -> Iterator[None]:
@@ -326,126 +327,25 @@ class Store:
                 raise
             raise explained from error
 
+    @property
+    def _intake(self) -> Intake:
+        from cmx_resnet50.store.intake import Intake
+
+        return Intake(self._objects, self._locks, self._repairer)
+
     def _valid(self, keys: Sequence[str]) -> StoredObject | None:
         found = self._objects.find(keys)
         return found if found is not None and self.check(found) else None
 
-    def _repair(self, keys: Sequence[str], name: str) -> StoredObject | None:
-        """Return the damaged or missing object of `keys`, rebuilt from a view, if one is good."""
-        for sha256 in dict.fromkeys(self.layout.alias(key) for key in keys):
-            if sha256 is None:
-                continue
-            with self._locks.hold(f"object-{sha256}", f"repairs {name}"):
-                found = self._repair_from_placement(sha256)
+    def _repaired(self, keys: Sequence[str], name: str) -> StoredObject | None:
+        """Return the damaged or missing object of `keys`, rebuilt from a placement, or None."""
+        for sha256 in self._objects.named(keys):
+            found = self._repairer.repair(sha256, name)
             if found and contradiction(tuple(keys), found.sha256, found.md5) is None:
                 return found
         return None
 
-    def _made(self, keys: Sequence[str], make: Make, name: str) -> StoredObject:
-        partial = self.layout.partial(keys[0])
-        self.layout.make_folder(partial.parent)
-        try:
-            digests, record = make(partial)
-        except BaseException:
-            drop_empty(partial.parent)
-            raise
-        status = regular(partial)
-        if status is None or status.st_size != digests.size:
-            found = "no file" if status is None else f"{status.st_size:,} bytes"
-            raise StoreError(f"{name}: {found} made at {partial}, expected {digests.size:,}.")
-        self._must_agree(tuple(keys), digests, name)
-        if status.st_nlink > 1:
-            # Somebody else could write the object by the other name.
-            self._separate(partial, digests.size)
-        stored = self._publish(partial, digests, {"name": name, **record}, keys)
-        remove(partial.parent)
-        return stored
-
-    def _publish(
-        self, source: Path, digests: Digests, record: Mapping[str, Any], keys: Iterable[str]
-    ) -> StoredObject:
-        with self._locks.hold(f"object-{digests.sha256}", "publishes a file"):
-            there = self._objects.load(digests.sha256)
-            if there is not None and self.check(there):
-                self._objects.bind(there.sha256, there.md5, keys)
-                return there
-            old = regular(self.layout.data(digests.sha256))
-            state = self._state(digests.sha256)
-            stored = self._objects.publish(source, digests, record, keys)
-            if there is not None:
-                self._replaced(stored, old, f"was {state} in the store; made again")
-            return stored
-
-    def _repair_from_placement(
-        self, sha256: str, candidates: Iterable[Path] = ()
-    ) -> StoredObject | None:
-        """As `salvage`, with the object's lock held."""
-        stored = self._objects.load(sha256)
-        if stored is not None and self.check(stored):
-            return stored
-        old = regular(self.layout.data(sha256))
-        state = self._state(sha256)
-        with self.writing(sha256, None):
-            rebuilt = self._objects.repair_from_placement(sha256, candidates)
-        if rebuilt is None:
-            return None
-        self._replaced(rebuilt[0], old, f"was {state} in the store; rebuilt from {rebuilt[1]}")
-        return rebuilt[0]
-
-    def _replaced(self, stored: StoredObject, old: os.stat_result | None, what: str) -> None:
-        """Give the links to the inode `old` the new object, and say in one line what was done."""
-        places = self._places.refill(stored, old) if old is not None else []
-        line = f"{stored.name} ({stored.sha256[:12]}) {what}"
-        self._notify(line + "".join(f"; replaced in {path}" for path in places))
-
-    def _state(self, sha256: str) -> str:
-        return "damaged" if os.path.lexists(self.layout.data(sha256)) else "missing"
-
-    def _taken(
-        self,
-        source: Path,
-        digests: Digests,
-        record: Mapping[str, Any],
-        keys: Iterable[str],
-        *,
-        move: bool,
-    ) -> StoredObject:
-        """Take a file whose bytes the store has not; a copy, so that nobody else can write it."""
-        status = regular(source)
-        temporary = self.layout.temporary()
-        try:
-            if move and status is not None and status.st_nlink == 1:
-                # Where a link can be made, a rename can; until it is done, the file stays.
-                with suppress(OSError):
-                    os.link(source, temporary)
-                    temporary.unlink()
-                    return self._publish(source, digests, record, keys)
-            clone(source, temporary, digests.size)
-            if not compare(temporary, digests.size, digests.sha256)[0]:
-                raise StoreError(f"{source} changed while it was taken into the store. Run again.")
-            return self._publish(temporary, digests, record, keys)
-        finally:
-            temporary.unlink(missing_ok=True)
-
-    def _separate(self, path: Path, size: int) -> None:
-        temporary = self.layout.temporary()
-        clone(path, temporary, size)
-        temporary.replace(path)
-
-    @staticmethod
-    def _must_agree(keys: tuple[str, ...], digests: Digests, name: str) -> None:
-        wrong = contradiction(keys, digests.sha256, digests.md5)
-        if wrong is not None:
-            kind, _, expected = wrong.partition("-")
-            raise WrongFile(
-                f"{name}: {kind} is {getattr(digests, kind)}, expected {expected}. "
-                "It is not taken into the store."
-            )
-
-    def _damaged(self, stored: StoredObject) -> ObjectMissing:
-        state = self._state(stored.sha256)
-        return ObjectMissing(
-            f"{stored.name} is {state} in the store ({stored.path}, {stored.size:,} bytes, "
-            f"sha256 {stored.sha256}, md5 {stored.md5}) and no place has its bytes. Ask for it "
-            "again with the network, or import a bundle that holds it."
-        )
+    def _bind(self, stored: StoredObject, keys: Sequence[str]) -> None:
+        if self._objects.unbound(stored, keys):
+            with self._locks.hold(f"object-{stored.sha256}", f"names {stored.name}"):
+                self._objects.bind(stored.sha256, stored.md5, keys)

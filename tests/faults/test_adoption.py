@@ -247,3 +247,18 @@ def test_two_small_files_make_no_other_bytes_the_published_file(
     assert result.path.read_bytes() == served[NAME].read_bytes()
     assert result.env["CM_ML_MODEL_VERIFIED"] == "yes"
     assert cm.command("cmx-resnet50", "verify").ok
+
+
+def test_an_alias_makes_no_other_bytes_what_an_archive_holds(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    """Of ``_tflite`` only the archive has a published digest; the store is told a lie about it."""
+    assert cm.command("cmx-resnet50", "get", "_tflite,_no-argmax").ok
+    ((sha256, _),) = objects(store_of(cm)).items()
+    packed = ARTIFACTS["tflite-argmax"]
+    md5 = hashlib.md5(served[packed.name].read_bytes(), usedforsecurity=False).hexdigest()
+    (store_of(cm) / "aliases" / f"archive-md5-{md5}").write_text(sha256)
+    origin.clear_log()
+    assert cm.get("tflite", offline=True).code == 1
+    assert not origin.requests
+    assert_good(cm, cm.get("tflite"), served, "tflite-argmax")

@@ -435,3 +435,17 @@ def test_a_stamp_of_another_user_is_not_believed(store: Store) -> None:
     assert store.check(stored)  # Of this user's own: nobody else could have written it.
     os.chown(stamp, 65534, 65534)
     assert not store.check(stored)
+
+
+@pytest.mark.parametrize("key", ["archive-md5-" + "0" * 32, "derived-x-batch-8-r1", "url-b"])
+def test_an_alias_alone_names_no_object(store: Store, key: str) -> None:
+    """What it says cannot be compared with the bytes, so the object must name it too."""
+    other = put(store, OTHER, "url-a")
+    (store.root / "aliases" / key).write_text(other.sha256 + "\n")
+    assert store.find(key) is None
+    stored, made = store.obtain([key], maker(), name="a")
+    assert made
+    assert stored.path.read_bytes() == DATA
+    assert store.find(key) == stored
+    # The same bytes under one more key are not made again.
+    assert store.obtain(["url-a", "url-c"], never, name="a") == (other, False)

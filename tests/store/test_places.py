@@ -127,14 +127,14 @@ def test_a_deleted_object_comes_back_from_its_link(
 ) -> None:
     import shutil
 
-    stored = put(store, DATA, "url-a")
+    stored = put(store, DATA)
     store.place(stored, tmp_path / "view")
     {
         "data": lambda: stored.path.unlink(),
         "folder": lambda: shutil.rmtree(stored.path.parent),
         "objects": lambda: shutil.rmtree(store.root / "objects"),
     }[lost]()
-    again, made = store.obtain(["url-a"], never, name="model")
+    again, made = store.obtain([f"md5-{stored.md5}"], never, name="model")
     assert not made
     assert again.path.read_bytes() == DATA
     assert store.check(again)

@@ -50,7 +50,7 @@ READ_ONLY = """
     store, out = Store(Path(sys.argv[1])), Path(sys.argv[2])
     def never(partial):
         raise AssertionError
-    stored, made = store.obtain(["url-a"], never, name="model")
+    stored, made = store.obtain([sys.argv[3]], never, name="model")
     assert not made and store.check(stored)
     placed = store.place(stored, out / "model")
     assert (placed.method, placed.changed) in (("copy", True), ("reflink", True)), placed
@@ -98,25 +98,30 @@ def test_a_store_of_somebody_else_serves_hits() -> None:
         stored = put(store, DATA, "url-a")
         (base / "out").mkdir()
         (base / "out").chmod(0o777)
-        finished(python(BECOME_NOBODY + READ_ONLY, store.root, base / "out"))
+        finished(python(BECOME_NOBODY + READ_ONLY, store.root, base / "out", f"md5-{stored.md5}"))
         assert store.check(stored)
 
 
 def test_a_store_mounted_read_only_serves_hits(store: Store, tmp_path: Path) -> None:
-    put(store, DATA, "url-a")
+    stored = put(store, DATA, "url-a")
     probe = subprocess.run(["unshare", "-rm", "true"], capture_output=True, check=False)
     if probe.returncode != 0:
         pytest.skip("no mount namespace can be made here")
     import textwrap
 
     script = (
-        'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && exec "$2" -c "$3" "$1" "$4"'
+        'mount --bind "$1" "$1" && mount -o remount,bind,ro "$1" && '
+        'exec "$2" -c "$3" "$1" "$4" "$5"'
     )
     (tmp_path / "out").mkdir()
     code = textwrap.dedent(READ_ONLY)
     command = ["unshare", "-rm", "sh", "-c", script, "sh", store.root, sys.executable, code]
     done = subprocess.run(
-        [*command, tmp_path / "out"], capture_output=True, text=True, cwd=ROOT, check=False
+        [*command, tmp_path / "out", f"md5-{stored.md5}"],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        check=False,
     )
     assert done.returncode == 0, done.stderr
 
