@@ -68,8 +68,7 @@ lint: $(TEST)/.lint
 	$(TEST)/bin/mypy --platform win32
 
 docs: $(TEST)/.done
-	$(TEST)/bin/python -m cmx_resnet50 docs --output README.md
-	$(TEST)/bin/python -m cmx_resnet50 docs choose --output docs/choose.md
+	$(TEST)/bin/python -m tools.readme
 
 $(RUN)/.done: pyproject.toml
 	$(PYTHON) -m venv $(RUN)

@@ -1,4 +1,8 @@
-"""``docs``: the README and the pages of ``docs/``, for whoever has no checkout at hand."""
+"""``docs``: the README and the pages of ``docs/``, for users who have no checkout.
+
+They are the files of the script's folder. Their links work in a checkout; in an installation,
+each page is requested by its name.
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,9 @@ PAGES = (
     "callers",
     "design",
 )
-"""What can be asked for; a test holds it against the folder. No look at the disk for each start."""
+"""Names of pages; a test compares them with the folder, which is not read on each start."""
+_FILES = {None: "README.md", "start": "docs/README.md", "notes": "README-extra.md"}
+"""Pages that are not called as their file is."""
 
 
 def add(commands: Any) -> None:
@@ -46,12 +52,10 @@ def add(commands: Any) -> None:
 
 
 def _docs(parsed: argparse.Namespace) -> None:
-    from cmx_resnet50.catalog.table import Catalog
-    from cmx_resnet50.docs import render
-    from cmx_resnet50.docs.pages import page
+    from cmx_resnet50.catalog.table import SCRIPT
 
-    meta = Catalog.load().meta
-    text = render(meta) if parsed.page is None else page(parsed.page, meta)
+    name = _FILES.get(parsed.page, f"docs/{parsed.page}.md")
+    text = (SCRIPT / name).read_text(encoding="utf-8")
     if parsed.output is None:
         sys.stdout.write(text)
     else:

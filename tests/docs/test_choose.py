@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from cmx_resnet50.catalog.table import Catalog
-from cmx_resnet50.docs.choose import render
 from tests.docs import pages
+from tools.readme.choose import render
 
 META = json.loads((pages.ROOT / "_cm.json").read_text(encoding="utf-8"))
 TEXT = (pages.DOCS / "choose.md").read_text(encoding="utf-8")

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 
 from cmx_resnet50.catalog.table import Catalog
-from cmx_resnet50.docs import render
 from cmx_resnet50.options import PREFIX, Options
 from tests.docs import pages
+from tools.readme import render
 
 PHASES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
 

@@ -9,9 +9,9 @@ from typing import Any
 
 from cmx_resnet50.cached_run import receipt
 from cmx_resnet50.catalog.table import Catalog
-from cmx_resnet50.docs.markdown import code, dependency, table, tag
 from cmx_resnet50.engines import outputs
 from cmx_resnet50.engines.dialect import META, MODEL
+from tools.readme.markdown import code, dependency, table, tag
 
 MEANINGS = {
     "ACCURACY": "known top-1 accuracy in percent; empty where unknown and for random weights",

@@ -7,8 +7,8 @@ from typing import Any
 
 from cmx_resnet50.catalog.table import RUN, Artifact, Catalog, Request, RequestError
 from cmx_resnet50.catalog.variations import compose
-from cmx_resnet50.docs.files import requests_of
-from cmx_resnet50.docs.markdown import UNKNOWN, bullets, code, table, tag
+from tools.readme.files import requests_of
+from tools.readme.markdown import UNKNOWN, bullets, code, table, tag
 
 USES = {
     "onnx-opset-11": "ONNX Runtime, and most tools that read ONNX",

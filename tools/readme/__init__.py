@@ -1,4 +1,4 @@
-"""The README of the script, written from its ``_cm.json``: nothing is stated here a second time.
+"""Writes README.md and docs/choose.md from ``_cm.json``: nothing is stated here a second time.
 
 Options come from the field docstrings of ``options``, exported keys from ``exports``, files
 from ``catalog``. Only the words around them, and what each exported key says, stand here.
@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cmx_resnet50.catalog.table import Catalog
-from cmx_resnet50.docs import customization, files, output, usage
+from tools.readme import customization, files, output, usage
 
 
 def render(meta: Mapping[str, Any]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from cmx_resnet50 import options
 from cmx_resnet50.catalog.table import ASKED, RUN
 from cmx_resnet50.catalog.variations import Variation, Variations
-from cmx_resnet50.docs.markdown import bullets, code, dependency, folded, table, tag
+from tools.readme.markdown import bullets, code, dependency, folded, table, tag
 
 Meta = Mapping[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cmx_resnet50.catalog.table import RUN
-from cmx_resnet50.docs.markdown import CHOOSING, NOTES, PAGES, bullets, code, table
+from tools.readme.markdown import CHOOSING, NOTES, PAGES, bullets, code, table
 
 _TAGS = RUN.partition("--tags=")[2]
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from cmx_resnet50.catalog.table import Artifact, Catalog, Request
 from cmx_resnet50.catalog.variations import compose
-from cmx_resnet50.docs.markdown import CHOOSING, UNKNOWN, bullets, code, folded, table
+from tools.readme.markdown import CHOOSING, UNKNOWN, bullets, code, folded, table
 
 
 def asked(catalog: Catalog) -> dict[str, list[str]]:
