@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from urllib.parse import quote
 
 from cmx_resnet50.errors import Resnet50Error
 
@@ -27,6 +28,11 @@ class Place(Enum):
     """There, and in a script that hands the value to ``eval``."""
     TAG = r'[$`"\\\x00-\x1f\x7f;&|<>()\s,]'
     """There, and as a part of one tag, which a comma or a blank would end."""
+    URL = r"[^A-Za-z0-9._~:/?#\[\]@!&*+,=%-]"
+    """There, and as a URL that a download tool may be given unquoted: the characters of RFC 3986,
+    but for those that a shell acts on. The engine escapes ``&``, in the main URL."""
+    FILE = r"[$`\"'\\\x00-\x1f\x7f;&|<>()\s]"
+    """There, and as a file name that a download tool may be given unquoted."""
     NAME = r"[^A-Za-z0-9_./:;, -]"
     """Between double quotes, and in a Python literal that a caller evaluates."""
 
@@ -66,6 +72,11 @@ def check(name: str, value: str, place: Place) -> None:
         )
     if place is Place.NAME:
         raise UnsafeValue(f"{name} contains {character!r}; such a name is not exported.")
+    if place is Place.URL:
+        raise UnsafeValue(
+            f"{name} contains {character!r}, which a URL has to spell as "
+            f"{quote(character, safe='', errors='replace')}."
+        )
     raise UnsafeValue(
         f"{name} contains {character!r}, which a shell would act on. Give a value without it."
     )

@@ -82,6 +82,40 @@ def test_eval_starts_nothing_of_what_is_let_through(tmp_path: Path, value: str) 
     program.write_text(f"#!/bin/sh\n: > '{tmp_path}/ran'\n")
     program.chmod(0o755)
     script = f'export CMD=": {value}"\neval "$CMD"'
+    run(tmp_path, script)
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x"]
+
+
+@pytest.mark.parametrize("place", [Place.URL, Place.FILE])
+@pytest.mark.parametrize("character", " '\"`$\\;|<>()\t\n")
+def test_no_shell_character_is_part_of_a_url_or_a_file_name(place: Place, character: str) -> None:
+    assert refused(f"https://h/a{character}b", place)
+
+
+def test_a_url_is_spelled_as_rfc_3986_has_it() -> None:
+    check("URL", "https://u:p%40w@[::1]:8/a-b_c.d~e/f%20g?x=1&y=a/b?c#d!*+,@", Place.URL)
+    for character, spelled in ((" ", "%20"), ("é", "%C3%A9"), ("^", "%5E"), (";", "%3B")):
+        with pytest.raises(UnsafeValue, match=f"spell as {spelled}"):
+            check("URL", f"https://h/a{character}b", Place.URL)
+
+
+@pytest.mark.skipif(SHELL is None, reason="no shell here")
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.text("x \\\"$`;\n|<>()'#!~*{}[]?", max_size=8), st.sampled_from([Place.URL, Place.FILE]))
+def test_eval_starts_nothing_of_an_unquoted_word(tmp_path: Path, value: str, place: Place) -> None:
+    if refused(f"h/{value}", place):
+        return
+    program = tmp_path / "x"
+    program.write_text(f"#!/bin/sh\n: > '{tmp_path}/ran'\n")
+    program.chmod(0o755)
+    run(tmp_path, f'export CMD=": h/{value}"\neval "$CMD"')
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x"]
+
+
+def run(tmp_path: Path, script: str) -> None:
+    """Run `script` in a real shell that finds programs in `tmp_path` alone."""
     subprocess.run(
         [str(SHELL), "-c", script],
         env={"PATH": str(tmp_path)},
@@ -89,4 +123,3 @@ def test_eval_starts_nothing_of_what_is_let_through(tmp_path: Path, value: str) 
         capture_output=True,
         check=False,
     )
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["x"]

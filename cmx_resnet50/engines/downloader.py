@@ -60,6 +60,34 @@ def leave_out(meta: Mapping[str, Any], tool: str) -> None:
             dependency["tags"] = ",".join(tags)
 
 
+def check_urls(env: EnvView, asked: Sequence[str]) -> None:
+    """Refuse URLs that would act in the shell to which the downloader hands them.
+
+    Parameters
+    ----------
+    env : EnvView
+        All that the downloader would read.
+    asked : sequence of str
+        The download tools that were asked for; without one, only our own code reads a URL.
+
+    Raises
+    ------
+    UnsafeValue
+        For a URL that holds other characters than a URL may.
+    """
+    further = [f"DOWNLOAD_URL{index}" for index in range(1, 5)]
+    for name in ("PACKAGE_URL", "DOWNLOAD_URL", *further):
+        url, full = str(env.get(name, "")), env.full(name)
+        shell_values.check(full, url, Place.URL)
+        # The engine escapes "&" in the main URL alone, and not in the file name that ends its path.
+        unescaped = url if name in further else url.partition("?")[0]
+        if asked and "&" in unescaped:
+            raise UnsafeValue(
+                f"{full} contains '&', on which the shell of {asked[-1]} would act. Write it as "
+                "%26 in a path; or choose no download tool, then any URL is fetched."
+            )
+
+
 def further_urls(env: EnvView) -> list[str]:
     """Return the user's own further URLs, which are asked last."""
     urls = (str(env.get(name, "")) for name in _FURTHER)

@@ -49,6 +49,7 @@ def check_values(env: EnvView, patterns: Iterable[str]) -> None:
     if batch and not BATCH.fullmatch(batch):
         raise UnsafeValue(f"{env.full('ML_MODEL_BATCH_SIZE')}={batch}: {BATCH_FORM}")
     name = str(env.get("DOWNLOAD_FILENAME", ""))
+    shell_values.check(env.full("DOWNLOAD_FILENAME"), name, Place.FILE)
     if "/" in name or "\\" in name or name in (".", ".."):
         raise UnsafeValue(f"{env.full('DOWNLOAD_FILENAME')}={name} is not a plain file name.")
 

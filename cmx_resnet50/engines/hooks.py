@@ -73,6 +73,7 @@ class Hooks:
         if not i["input"].get("recursion"):
             check_input(seen.raw, i["run_script_input"], str(i["input"].get("tags", "")))
         check_values(seen, i["meta"]["checked_env_keys"])
+        downloader.check_urls(seen, downloader.tools_asked(i["run_script_input"]))
         # The engine has gone into the cache entry since: relative to it, nobody names a file.
         env[LOCAL] = seen[LOCAL] = local_file(seen, env["TMP_CURRENT_PATH"])
         _silent(env)

@@ -171,6 +171,39 @@ class TestOtherTool:
         assert_good(cm, again, served, name)
         assert not origin.requests
 
+    @pytest.mark.parametrize("key", ["const.CM_PACKAGE_URL", "env.CM_DOWNLOAD_URL1"])
+    @pytest.mark.parametrize(
+        "ending",
+        sweep(
+            {
+                "semicolon": ";touch ran",
+                "no blank": ";>ran",
+                "pipe": "|tee ran",
+                "and": "&touch ran",
+                "and, no blank": "&>ran",
+                "redirection": "<(touch ran)",
+                "quote": "';touch ran;'",
+                "newline": "\ntouch ran",
+            },
+            "semicolon, and, no blank",
+        ),
+    )
+    def test_a_url_runs_no_command(
+        self, cm: CM, origin: Origin, served: dict[str, Path], key: str, ending: str
+    ) -> None:
+        origin.fail(URL, Status(404))
+        result = cm.get(
+            *REQUEST, **{key: f"https://h.example.org/a.tflite{ending}"}, **self.OPTIONS
+        )
+        assert_failed(cm, result, served, f"{key.partition('.')[2]} contains")
+        assert not origin.requests
+        assert not [path for path in cm.home.parent.rglob("ran*") if path.name == "ran"]
+
+    @pytest.mark.parametrize("name", ["a b.tflite", "a;b", "a'b", "a|b"])
+    def test_a_file_name_runs_no_command(self, cm: CM, served: dict[str, Path], name: str) -> None:
+        result = cm.get(*REQUEST, **{"env.CM_DOWNLOAD_FILENAME": name}, **self.OPTIONS)
+        assert_failed(cm, result, served, "CM_DOWNLOAD_FILENAME contains")
+
     def test_wrong_bytes(self, cm: CM, origin: Origin, served: dict[str, Path]) -> None:
         origin.fail(URL, Other())
         (cm.home / ".wgetrc").write_text(f"ca_certificate = {origin.authority.bundle}\n")
