@@ -8,23 +8,21 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from cmx_resnet50.catalog.table import Artifact, Catalog, Request, Resolution
-from cmx_resnet50.catalog.variations import compose
-from cmx_resnet50.delivery.describe import known_model, placed
-from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
 from cmx_resnet50.errors import Resnet50Warning
-from cmx_resnet50.formats.facts import ModelFacts
-from cmx_resnet50.model import KnownModel, Model
 from cmx_resnet50.options import OptionError, Options, absolute
 from cmx_resnet50.progress import ProgressCallback, progress_for
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
+
+    from cmx_resnet50.delivery.pipeline import Delivery
+    from cmx_resnet50.formats.facts import ModelFacts
+    from cmx_resnet50.model import KnownModel, Model
 
 StrPath = str | os.PathLike[str]
 Framework = Literal["onnx", "pytorch", "tensorflow", "tflite", "ncnn"]
@@ -144,15 +142,7 @@ def get(
     _ncnn,_fp32
     """
     names = [*names_in(request), *_names(framework, precision, argmax, opset, batch, dummy)]
-    options = _options(settings)
-    catalog = Catalog.load()
-    local = None if checkpoint is None else str(_absolute("checkpoint", checkpoint))
-    resolution = resolve(catalog, names, options, local=local)
-    for deviation in resolution.deviations:
-        warnings.warn(deviation, Resnet50Warning, stacklevel=2)
-    notify = None if progress is True else _log
-    pipeline = Pipeline(catalog, options, progress_for(progress), notify=notify)
-    return _placed(pipeline, pipeline.obtain(resolution), to)
+    return deliver(names, settings, to=to, checkpoint=checkpoint, progress=progress, warn=_warn)[0]
 
 
 def find(
@@ -192,17 +182,22 @@ def find(
     >>> find("pytorch int8") is None
     True
     """
+    from cmx_resnet50.catalog.table import Catalog
+    from cmx_resnet50.delivery.describe import placed
+    from cmx_resnet50.delivery.pipeline import Pipeline
+
     names = [*names_in(request), *_names(framework, precision, argmax, opset, batch, dummy)]
     options = _options(settings)
     catalog = Catalog.load()
-    resolution = resolve(catalog, names, options)
+    resolution = catalog.resolve(catalog.request(names), strict=options.strict)
     pipeline = Pipeline(catalog, options, notify=_log)
     delivery = pipeline.find(resolution)
     if delivery is None:
         return None
-    for deviation in resolution.deviations:
-        warnings.warn(deviation, Resnet50Warning, stacklevel=2)
-    return _placed(pipeline, delivery, to)
+    model, _ = placed(pipeline, delivery, None if to is None else _absolute("to", to))
+    for deviation in model.deviations:
+        _warn(deviation, stacklevel=3)
+    return model
 
 
 def models() -> tuple[KnownModel, ...]:
@@ -218,12 +213,11 @@ def models() -> tuple[KnownModel, ...]:
     _onnx,_fp32,_opset-8 resnet50_v1.onnx 8 NCHW
     _onnx,_fp32,_from-tf resnet50_v1_modified.onnx None NHWC
     """
-    catalog = Catalog.load()
-    found: dict[str, tuple[Artifact, list[str]]] = {}
-    for request in catalog.requests():
-        artifact = catalog.resolve(request).artifact
-        found.setdefault(artifact.name, (artifact, []))[1].append(request.variations)
-    return tuple(known_model(artifact, requests) for artifact, requests in found.values())
+    from cmx_resnet50.catalog.table import Catalog
+    from cmx_resnet50.delivery.describe import known_model
+
+    published = Catalog.load().published()
+    return tuple(known_model(artifact, requests) for artifact, requests in published)
 
 
 def inspect(path: StrPath) -> ModelFacts:
@@ -331,30 +325,46 @@ def convert(path: StrPath, out: StrPath) -> Path:
     return write_new(Path(out), lambda made: write(Path(path), made))
 
 
-def names_in(request: str) -> list[str]:
-    """Return the variations in a request as a user writes it."""
-    return request.replace(",", " ").split()
-
-
-def resolve(
-    catalog: Catalog, names: Sequence[str], options: Options, *, local: str | None = None
-) -> Resolution:
-    """Return what variations mean.
+def deliver(
+    names: Sequence[str],
+    settings: Settings,
+    *,
+    to: StrPath | None,
+    checkpoint: StrPath | None,
+    progress: bool | ProgressCallback,
+    warn: Callable[[str], None],
+) -> tuple[Model, Delivery]:
+    """Do what `get` does, for the command too, which also needs to know what was delivered.
 
     Parameters
     ----------
-    local : str, optional
-        The user's own file or folder.
-
-    Raises
-    ------
-    RequestError
-        If they mean no file.
+    names : sequence of str
+        All variations of the request.
+    warn : callable
+        Takes each deviation, as soon as it is known.
     """
-    # As the engine hands them over: without the underscore, but `-` before what is left out.
-    explicit = [name.lstrip("_").replace("-_", "-", 1) for name in names]
-    request = Request.from_env(compose(catalog.meta, names), local=local, explicit=explicit)
-    return catalog.resolve(request, strict=options.strict)
+    from cmx_resnet50.catalog.table import Catalog
+    from cmx_resnet50.delivery.describe import placed
+    from cmx_resnet50.delivery.pipeline import Pipeline
+
+    options = _options(settings)
+    catalog = Catalog.load()
+    local = None if checkpoint is None else str(_absolute("checkpoint", checkpoint))
+    resolution = catalog.resolve(catalog.request(names, local=local), strict=options.strict)
+    for deviation in resolution.deviations:
+        warn(deviation)
+    notify = None if progress is True else _log
+    pipeline = Pipeline(catalog, options, progress_for(progress), notify=notify)
+    folder = None if to is None else _absolute("to", to)
+    model, delivery = placed(pipeline, pipeline.obtain(resolution), folder)
+    for contradiction in model.deviations[len(resolution.deviations) :]:
+        warn(contradiction)
+    return model, delivery
+
+
+def names_in(request: str) -> list[str]:
+    """Return the variations in a request as a user writes it."""
+    return request.replace(",", " ").split()
 
 
 def _names(
@@ -392,11 +402,8 @@ def _options(settings: Settings) -> Options:
     return replace(Options.read({}), **given)
 
 
-def _placed(pipeline: Pipeline, delivery: Delivery, to: StrPath | None) -> Model:
-    model, problems = placed(pipeline, delivery, None if to is None else _absolute("to", to))
-    for problem in problems:
-        warnings.warn(problem, Resnet50Warning, stacklevel=3)
-    return model
+def _warn(deviation: str, stacklevel: int = 4) -> None:
+    warnings.warn(deviation, Resnet50Warning, stacklevel=stacklevel)
 
 
 def _log(line: str) -> None:

@@ -119,8 +119,10 @@ class Model:
     """Where the file is published, or the local file; without passwords."""
     license: str | None
     """As the publisher states it; None if it states none."""
+    deviations: tuple[str, ...]
+    """What is not as requested, or contradicts the catalog; a sentence or two each."""
     notices: tuple[str, ...]
-    """What is not as requested, and what else to know; one sentence each."""
+    """What else to know."""
 
     def to_dict(self) -> dict[str, Any]:
         """Return all fields as JSON takes them."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import posixpath
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cached_property
 from itertools import product
@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cmx_resnet50.catalog.request import ASKED, RUN, Artifact, Request, RequestError, Resolution
-from cmx_resnet50.catalog.variations import Variations
+from cmx_resnet50.catalog.variations import Variations, compose
 from cmx_resnet50.redaction import redact
 
 __all__ = ["ASKED", "RUN", "SCRIPT", "Artifact", "Catalog", "Request", "RequestError", "Resolution"]
@@ -113,6 +113,34 @@ class Catalog:
                 name = replace(candidate, weights=request.weights, **keep).variations
                 found.setdefault(name, distance)
         return sorted(found, key=lambda name: (found[name], name))[:count]
+
+    def request(self, names: Sequence[str], *, local: str | None = None) -> Request:
+        """Return the request that the variations `names` make, as the engine composes them.
+
+        Parameters
+        ----------
+        names : sequence of str
+            With or without underscores; ``-`` before one excludes it.
+        local : str, optional
+            The user's own file or folder.
+
+        Raises
+        ------
+        RequestError
+            For an unknown variation, and for variations that contradict one another.
+        """
+        # As the engine hands them over: without the underscore, but `-` before what is left out.
+        explicit = [name.lstrip("_").replace("-_", "-", 1) for name in names]
+        return Request.from_env(compose(self.meta, names), local=local, explicit=explicit)
+
+    def published(self) -> Iterator[tuple[Artifact, list[str]]]:
+        """Every file that a request means, with the requests that mean it, the shortest first."""
+        found: dict[str, tuple[Artifact, list[str]]] = {}
+        for request in self.requests():
+            artifact = self.resolve(request).artifact
+            found.setdefault(artifact.name, (artifact, []))[1].append(request.variations)
+        for artifact, requests in found.values():
+            yield artifact, sorted(requests, key=len)
 
     def requests(self) -> Iterator[Request]:
         """All requests that one known file answers to the letter."""

@@ -39,11 +39,11 @@ def add(commands: Any) -> None:
         "write a bundle: a folder, or one file if the name ends in .tar",
         "Without requests: all that the store holds. What a request needs and the store\n"
         "lacks is fetched first. A folder gets what it lacks: files that it has with the\n"
-        "right bytes stay, and any number of machines may export to one folder at the same\n"
-        "time. It can be served as it is: with its address in CM_RESNET50_MIRROR, files are\n"
-        "found there by digest and by name. A .tar file is written anew. A file that comes\n"
-        "as an archive is packed twice, as it is and as that archive, which a mirror is\n"
-        "asked for.",
+        "right bytes stay, and any number of machines may export to one folder at the\n"
+        "same time. It can be served as it is: with its address in CM_RESNET50_MIRROR,\n"
+        "files are found there by digest and by name. A .tar file is written anew. A file\n"
+        "that comes as an archive is packed twice, as it is and as that archive, which a\n"
+        "mirror is asked for.",
         examples="cmx-resnet50 bundle export models.tar\n"
         "cmx-resnet50 bundle export /srv/www/resnet50 _onnx _pytorch\n"
         "cmx-resnet50 bundle export models.tar --all",
@@ -135,9 +135,10 @@ def _import(parsed: argparse.Namespace) -> None:
 
 def _warn_of_archives(pipeline: Pipeline, objects: Sequence[StoredObject]) -> None:
     """Report files that are of no use elsewhere, since the archive that has a digest is missing."""
-    from cmx_resnet50.cli.get import everything
-
-    requests = {artifact.name: (text, artifact) for text, artifact in everything(pipeline.catalog)}
+    requests = {
+        artifact.name: (requests[0], artifact)
+        for artifact, requests in pipeline.catalog.published()
+    }
     exported = {stored.sha256 for stored in objects}
     for stored in objects:
         known = requests.get(str(stored.record.get("artifact")))

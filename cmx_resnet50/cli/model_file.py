@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import argparse
-import filecmp
-import os
-from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -66,18 +64,18 @@ def add(commands: Any) -> None:
 
 
 def _inspect(parsed: argparse.Namespace) -> int:
+    from cmx_resnet50.api import inspect
     from cmx_resnet50.errors import Resnet50Error
-    from cmx_resnet50.formats import read_facts
 
     found, failed = [], 0
     for file in parsed.files:
-        row: dict[str, Any] = {"file": str(file)}
+        row: dict[str, Any] = {"path": str(file)}
         found.append(row)
         facts: ModelFacts | None = None
         try:
-            facts = read_facts(file)
-            row["bytes"] = file.stat().st_size
-            row.update(_plain_facts(facts))
+            facts = inspect(file)
+            row["size"] = file.stat().st_size
+            row.update(asdict(facts), opset=facts.opset)
             if parsed.check:
                 row["check"] = _checked(file, facts)
         except (Resnet50Error, OSError) as error:
@@ -97,16 +95,6 @@ def _os_text(file: Path, error: OSError) -> str:
     return f"{file} cannot be read: {error.strerror or error}"
 
 
-def _plain_facts(facts: ModelFacts) -> dict[str, Any]:
-    row = dict(vars(facts))
-    for name in ("inputs", "outputs"):
-        row[name] = [
-            {"name": t.name, "shape": t.shape and list(t.shape), "dtype": t.dtype}
-            for t in row[name]
-        ]
-    return row
-
-
 def _checked(file: Path, facts: ModelFacts) -> str:
     if facts.format != "onnx":
         return f"no further check for {facts.format}"
@@ -121,7 +109,7 @@ def _checked(file: Path, facts: ModelFacts) -> str:
 
 
 def _show(row: dict[str, Any], facts: ModelFacts) -> None:
-    say(row["file"])
+    say(row["path"])
     rows = [("format", facts.format)]
     rows += [(name, str(value)) for name, value in facts.version.items()]
     rows += [("producer", facts.producer)] if facts.producer else []
@@ -129,11 +117,11 @@ def _show(row: dict[str, Any], facts: ModelFacts) -> None:
     rows += [("output", _tensor(tensor)) for tensor in facts.outputs]
     rows += [("layout", facts.layout)] if facts.layout else []
     rows += [("classes", str(facts.classes))] if facts.classes is not None else []
-    rows += [("precision", facts.weight_precision)] if facts.weight_precision else []
+    rows += [("precision", facts.precision)] if facts.precision else []
     if facts.parameter_count is not None:
         size = "" if facts.parameter_bytes is None else f", {facts.parameter_bytes:,} bytes"
         rows.append(("parameters", f"{facts.parameter_count:,}{size}"))
-    rows.append(("bytes", f"{row['bytes']:,}"))
+    rows.append(("bytes", f"{row['size']:,}"))
     rows += [("metadata", f"{key}: {value}") for key, value in facts.metadata.items()]
     rows += [("check", row["check"])] if "check" in row else []
     table(rows, indent="  ")
@@ -148,44 +136,14 @@ def _tensor(tensor: TensorInfo) -> str:
 
 
 def _reshape(parsed: argparse.Namespace) -> None:
-    from cmx_resnet50.rewrite import reshape
+    from cmx_resnet50.api import reshape
 
-    _put(parsed.target, lambda made: reshape(parsed.source, made, batch=parsed.batch))
+    reshape(parsed.source, parsed.target, batch=parsed.batch)
     say(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes, batch {parsed.batch}")
 
 
 def _convert(parsed: argparse.Namespace) -> None:
-    from cmx_resnet50.rewrite.pytorch_zip import convert
+    from cmx_resnet50.api import convert
 
-    _put(parsed.target, lambda made: convert(parsed.source, made))
+    convert(parsed.source, parsed.target)
     say(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes")
-
-
-def _put(target: Path, write: Callable[[Path], None]) -> None:
-    """Write a file to `target`, and leave alone what is there, unless that is the same file.
-
-    Nobody loses a file that way, and the same command can be run twice.
-
-    Raises
-    ------
-    Resnet50Error
-        If something else is at `target`, or there is no folder for it.
-    """
-    from tempfile import TemporaryDirectory
-
-    from cmx_resnet50.errors import Resnet50Error
-
-    if not target.parent.is_dir():
-        raise Resnet50Error(f"{target.parent} is no folder. Make it, or name another.")
-    with TemporaryDirectory(dir=target.parent, prefix=".cmx-resnet50-") as folder:
-        made = Path(folder, target.name)
-        write(made)
-        try:
-            os.link(made, target)
-        except OSError as error:
-            if not os.path.lexists(target):
-                made.replace(target)  # a file system without links
-            elif not target.is_file() or not filecmp.cmp(made, target, shallow=False):
-                raise Resnet50Error(
-                    f"{target} exists already, with other content. Remove it, or name another file."
-                ) from error

@@ -1,4 +1,4 @@
-"""What the command prints: results on stdout as lines, tables or JSON, the rest on stderr."""
+"""What the command prints: results on stdout as lines, tables or JSON; all else on stderr."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def say_json(content: Any) -> None:
 
 
 def remark(text: str) -> None:
-    """Print what is no result: what to do next, what is going on."""
+    """Print what is not a result: what to do next, what is going on."""
     sys.stderr.write(f"{plain(text)}\n")
     sys.stderr.flush()
 
@@ -28,6 +28,24 @@ def remark(text: str) -> None:
 def complain(text: str) -> None:
     """Print an error."""
     remark(f"cmx-resnet50: {text}")
+
+
+def warn(text: str) -> None:
+    """Print what is not as requested, or worth knowing, and no error."""
+    remark(f"cmx-resnet50: {text}")
+
+
+def show_log() -> None:
+    """Print on stderr what the library logs, for a command that prints no progress."""
+    import logging
+
+    class Handler(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            complain(record.getMessage())
+
+    logger = logging.getLogger("cmx_resnet50")
+    logger.addHandler(Handler())
+    logger.setLevel(logging.INFO)
 
 
 def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> None:

@@ -6,7 +6,6 @@ import argparse
 import shlex
 from dataclasses import replace
 from typing import Any
-from urllib.request import url2pathname
 
 from cmx_resnet50.cli.arguments import command, json_switch, requests, silent_switch, wrong
 from cmx_resnet50.cli.chosen import check_requests, chosen_objects, rows, total
@@ -25,7 +24,7 @@ def add(commands: Any) -> None:
         "size and the sha256 in its metadata. Any number of machines may publish to one\n"
         "mirror at the same time. The others name it in CM_RESNET50_MIRROR. Endpoint,\n"
         "credentials and region are those of boto3 and the AWS CLI (AWS_ENDPOINT_URL,\n"
-        "AWS_PROFILE, ~/.aws/config). For a mirror in a folder: cmx-resnet50 bundle export.",
+        "AWS_PROFILE, ~/.aws/config). For a mirror in a folder: bundle export.",
         examples="cmx-resnet50 publish _onnx _pytorch --to s3://models/resnet50\n"
         "cmx-resnet50 publish --all --to s3://models/resnet50 --json\n"
         "cmx-resnet50 publish --from-store --to s3://models/resnet50",
@@ -87,6 +86,8 @@ def _publish(parsed: argparse.Namespace) -> None:
 
 def _check_address(url: str) -> None:
     """End with a usage error where `url` is not in S3, and say what to do instead."""
+    from urllib.request import url2pathname
+
     from cmx_resnet50.redaction import redact
 
     scheme, colon, rest = url.partition("://")

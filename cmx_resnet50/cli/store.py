@@ -79,15 +79,14 @@ def _verify(parsed: argparse.Namespace) -> int:
 def _fix(stored: StoredObject) -> str:
     """Return what to do about a damaged object: a command where one fixes it."""
     from cmx_resnet50.catalog.table import Catalog
-    from cmx_resnet50.cli.get import everything
 
     record = stored.record
     catalog = Catalog.load()
-    requests: dict[str, tuple[str, Artifact]] = {}
-    for asked, artifact in everything(catalog):
+    known: dict[str, tuple[str, Artifact]] = {}
+    for artifact, requests in catalog.published():
         for part in (artifact, *(catalog.artifacts[url] for url in artifact.companions)):
-            requests[part.name] = (asked, part)
-    asked, found = requests.get(str(record.get("artifact")), ("", None))
+            known[part.name] = (requests[0], part)
+    request, found = known.get(str(record.get("artifact")), ("", None))
     dummy = str(record.get("url", "")).startswith("dummy:")
     batch = record.get("batch")
     published = found is not None and (
@@ -99,7 +98,7 @@ def _fix(stored: StoredObject) -> str:
             "its source is not recorded; import a bundle that holds it, or remove "
             f"{stored.path.parent}"
         )
-    parts = [asked, *(["_dummy-weights"] if dummy else [])]
+    parts = [request, *(["_dummy-weights"] if dummy else [])]
     parts += [f"_batch_size.{batch}"] if batch else []
     return f"cmx-resnet50 prefetch {','.join(parts)}"
 

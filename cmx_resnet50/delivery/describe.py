@@ -13,17 +13,15 @@ from cmx_resnet50.formats.facts import FormatError, ModelFacts, TensorInfo
 from cmx_resnet50.model import KnownModel, Model, Preprocessing
 
 
-def placed(
-    pipeline: Pipeline, delivery: Delivery, to: Path | None
-) -> tuple[Model, tuple[str, ...]]:
+def placed(pipeline: Pipeline, delivery: Delivery, to: Path | None) -> tuple[Model, Delivery]:
     """Place what was delivered in `to`, by default in a folder of the store.
 
     Returns
     -------
     Model
         What it is, and where.
-    tuple of str
-        What contradicts the table: a defect of the table or of a reader.
+    Delivery
+        The same with what the file says of itself, where the table does not.
 
     Raises
     ------
@@ -37,7 +35,7 @@ def placed(
     original = _place_original(pipeline, delivery, own / "original")
     seen = original.parent if original is not None and original.name == files[0].name else folder
     delivery, problems = pipeline.inspect(delivery, seen)
-    return _model(delivery, files, original, problems), tuple(problems)
+    return _model(delivery, files, original, problems), delivery
 
 
 def known_model(artifact: Artifact, requests: Sequence[str]) -> KnownModel:
@@ -129,7 +127,8 @@ def _model(
         origin=delivery.origin,
         url=delivery.url,
         license=artifact.license if artifact.known else None,
-        notices=(*resolution.messages, *problems),
+        deviations=(*resolution.deviations, *problems),
+        notices=resolution.notices,
     )
 
 

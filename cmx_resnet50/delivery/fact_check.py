@@ -49,15 +49,14 @@ def check_facts(artifact: Artifact, path: Path) -> tuple[Artifact, list[str]]:
         return _filled(artifact, facts), [f"{text}. Please report this." for text in problems]
     for tensor in (*facts.inputs, *facts.outputs):
         check(f"The name of a tensor in {path}", tensor.name, Place.NAME)
-    precision = facts.weight_precision or artifact.precision
+    precision = facts.precision or artifact.precision
     return _filled(replace(artifact, precision=precision), facts), []
 
 
 def _filled(artifact: Artifact, facts: ModelFacts) -> Artifact:
-    opset = facts.version.get("opset")
     return replace(
         artifact,
-        opset=artifact.opset or (opset if isinstance(opset, int) else None),
+        opset=artifact.opset or facts.opset,
         layout=artifact.layout or facts.layout,
         classes=artifact.classes or facts.classes,
         inputs=artifact.inputs or _listed(facts.inputs),
@@ -67,10 +66,10 @@ def _filled(artifact: Artifact, facts: ModelFacts) -> Artifact:
 
 def _differences(artifact: Artifact, facts: ModelFacts) -> Iterator[tuple[str, object, object]]:
     pairs: list[tuple[str, object, object]] = [
-        ("opset", artifact.opset, facts.version.get("opset")),
+        ("opset", artifact.opset, facts.opset),
         ("layout", artifact.layout, facts.layout),
         ("classes", artifact.classes, facts.classes),
-        ("weights of", artifact.precision, facts.weight_precision),
+        ("weights of", artifact.precision, facts.precision),
         ("inputs", _names(artifact.inputs), [tensor.name for tensor in facts.inputs] or None),
         ("outputs", _names(artifact.outputs), [tensor.name for tensor in facts.outputs] or None),
     ]

@@ -64,7 +64,7 @@ class ModelFacts:
     outputs: tuple[TensorInfo, ...] = ()
     layout: str | None = None
     """``NCHW`` or ``NHWC``, of the image input."""
-    weight_precision: str | None = None
+    precision: str | None = None
     """``fp32``, ``fp16``, ``int8``, ``uint8``: the type of most bytes of the parameters."""
     classes: int | None = None
     """Length of the last axis of the scores, or of the last layer's bias."""
@@ -72,3 +72,9 @@ class ModelFacts:
     parameter_bytes: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     """Free text in the file (ONNX metadata_props, TFLite description and the like)."""
+
+    @property
+    def opset(self) -> int | None:
+        """The opset of an ONNX file."""
+        opset = self.version.get("opset")
+        return opset if isinstance(opset, int) else None

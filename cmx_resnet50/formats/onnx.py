@@ -259,7 +259,7 @@ def _read_model(document: Document) -> ModelFacts:
         inputs=tuple(inputs),
         outputs=tuple(graph.outputs),
         layout=layout_of([info.shape for info in inputs]),
-        weight_precision=precision_of(sizes),
+        precision=precision_of(sizes),
         classes=_count_classes(graph),
         parameter_count=sum(tensor.elements for tensor in graph.parameters.values()),
         parameter_bytes=sum(tensor.size for tensor in graph.parameters.values()),

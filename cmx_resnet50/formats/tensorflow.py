@@ -153,7 +153,7 @@ def read_facts(path: Path) -> ModelFacts:
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         layout=layout_of([info.shape for info in inputs]),
-        weight_precision=precision_of(sizes),
+        precision=precision_of(sizes),
         classes=_count_classes(graph, outputs),
         parameter_count=sum(math.prod(item.dims) for item in graph.constants.values()),
         parameter_bytes=sum(item.size for item in graph.constants.values()),

@@ -97,7 +97,7 @@ def _facts(buffer: FlatBuffer) -> ModelFacts:
         inputs=inputs,
         outputs=outputs,
         layout=layout_of([one.shape for one in inputs]),
-        weight_precision=precision_of(weights.by_dtype),
+        precision=precision_of(weights.by_dtype),
         classes=scores[-1] if scores else None,
         parameter_count=weights.count,
         parameter_bytes=weights.by_dtype.total(),

@@ -49,7 +49,8 @@ def test_exports_what_cm_exports(cm: CM, served: dict[str, Path], names: str) ->
     asked = [name for name in names.split(",") if name]
     from_cm = cm.get(*asked)
     assert from_cm.ok, from_cm.text
-    exported = parsed(tool(cm, "get", *(f"_{name}" for name in asked), "--json"))
+    model = parsed(tool(cm, "get", *(f"_{name}" for name in asked), "--json"))
+    exported = model["exports"]
     paths = {f"CM_ML_MODEL_{name}" for name in PLACES}
     assert exported.keys() == from_cm.env.keys()
     for key in exported.keys() - paths:
@@ -57,6 +58,11 @@ def test_exports_what_cm_exports(cm: CM, served: dict[str, Path], names: str) ->
     for key in exported.keys() & paths - {"CM_ML_MODEL_PATH"}:
         assert Path(exported[key]).read_bytes() == Path(from_cm.env[key]).read_bytes(), key
         assert Path(exported[key]).name == Path(from_cm.env[key]).name
+    for field, key in (("path", "FILE_WITH_PATH"), ("sha256", "SHA256"), ("md5", "MD5")):
+        assert model[field] == exported[f"CM_ML_MODEL_{key}"]
+    for field, key in (("size", "SIZE"), ("precision", "PRECISION"), ("weights", "WEIGHTS")):
+        assert str(model[field]) == exported[f"CM_ML_MODEL_{key}"]
+    assert (exported["CM_ML_MODEL_VERIFIED"] == "yes") is model["verified"] is True
     if REQUESTS[names]:
         content = Path(exported["CM_ML_MODEL_FILE_WITH_PATH"]).read_bytes()
         assert content == delivered(served[REQUESTS[names]])
@@ -117,8 +123,8 @@ def test_checkpoint_is_taken_without_network(
 ) -> None:
     own = served["pytorch-fp32"]
     for given in (own, own.parent):
-        exported = parsed(tool(cm, "get", "_pytorch", "--checkpoint", str(given), "--json"))
-        assert exported["CM_ML_MODEL_VERIFIED"] == "yes"
+        model = parsed(tool(cm, "get", "_pytorch", "--checkpoint", str(given), "--json"))
+        assert (model["verified"], model["origin"]) == (True, "local")
     assert not origin.connects
     wrong = tool(cm, "get", "_onnx", "--checkpoint", str(own))
     assert wrong.code == 1
@@ -181,7 +187,7 @@ def test_list_marks_what_the_store_has(cm: CM, served: dict[str, Path]) -> None:
     assert not any(row["store"] for row in rows)
     assert tool(cm, "prefetch", "_onnx,_opset-8", "_ncnn").ok
     states = {row["artifact"]: row["store"] for row in parsed(tool(cm, "list", "--json"))}
-    whole = {name for name, state in states.items() if state == "whole"}
+    whole = {name for name, state in states.items() if state == "valid"}
     assert whole == {"onnx-opset-8", "ncnn"}
     (path,) = (
         path
@@ -206,10 +212,9 @@ def test_list_shows_random_weights_that_the_store_has(cm: CM) -> None:
     assert len(new) == sum(row["artifact"] == "ncnn" for row in before)
     row = new[0]
     assert row["request"] == "_ncnn,_fp32,_dummy-weights"
-    assert row["store"] == "whole"
+    assert row["store"] == "valid"
     assert row["top1"] is None
-    facts = parsed(tool(cm, "get", row["request"], "--json"))
-    assert facts["CM_ML_MODEL_SHA256"] == row["sha256"]
+    assert parsed(tool(cm, "get", row["request"], "--json"))["sha256"] == row["sha256"]
     assert tool(cm, "list").out.count("_dummy-weights") == len(new)
 
 
@@ -313,7 +318,7 @@ def test_drive_trusts_whom_all_else_trusts(
 ) -> None:
     env = trusting(cm, origin, name)
     result = tool(cm, "get", "_onnx,_from-tf", "--json", env=env)
-    path = Path(parsed(result)["CM_ML_MODEL_FILE_WITH_PATH"])
+    path = Path(parsed(result)["path"])
     assert path.read_bytes() == served["onnx-from-tf"].read_bytes()
     assert tool(cm, "get", "_pytorch", env=env).ok
 

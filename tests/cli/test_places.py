@@ -92,8 +92,9 @@ def test_a_store_that_can_only_be_read(cm: CM, origin: Origin, served: dict[str,
         assert_filled(cm.cwd / "to", served, "ncnn")
         fixed = cm.command(tool, "get", "_tf,_batch_size.2", "--to", "fixed", "--json")
         assert fixed.ok, fixed.text
-        exported = json.loads(fixed.out)
-        original = Path(exported["CM_ML_MODEL_STARTING_FILE_PATH"])
+        model = json.loads(fixed.out)
+        original = Path(model["original"])
+        assert model["exports"]["CM_ML_MODEL_STARTING_FILE_PATH"] == str(original)
         assert original.read_bytes() == served["tensorflow"].read_bytes()
         assert [path.name for path in (cm.cwd / "fixed").iterdir()] == ["resnet50_v1.pb"]
     assert not origin.connects

@@ -70,7 +70,7 @@ def test_facts_from_either_file(
         inputs=(TensorInfo("in0", (3, 5, 5), "float32"),),
         outputs=(TensorInfo("out0", (7,), "float32"),),
         layout="NCHW",
-        weight_precision=precision,
+        precision=precision,
         classes=7,
         parameter_count=CONV + DENSE + 2 + NORM + 7,
         parameter_bytes=each * (CONV + DENSE) + small,
@@ -94,7 +94,7 @@ def test_int8_scales_follow_the_weights(tmp_path: Path) -> None:
     scales = bytes(4 * (2 + 1 + 1)), bytes(4 * (7 + 1))
     plain = weights(INT8, 1)
     held = plain[: 4 + 56 + 8] + scales[0] + plain[4 + 56 + 8 :] + scales[1]
-    assert read_facts(pair(tmp_path, graph, held)).weight_precision == "int8"
+    assert read_facts(pair(tmp_path, graph, held)).precision == "int8"
 
 
 def test_input_without_a_shape(tmp_path: Path) -> None:

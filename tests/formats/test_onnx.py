@@ -106,7 +106,7 @@ def test_a_resnet50(kind: str, tmp_path: Path) -> None:
     facts = read_facts(path, "onnx")
     assert seen(facts) == reported(model)
     assert facts.layout == ("NHWC" if kind == "onnx-from-tf" else "NCHW")
-    assert facts.weight_precision == "fp32"
+    assert facts.precision == "fp32"
     assert facts.classes == 1001
     assert facts.parameter_bytes == sum(len(t.raw_data) for t in model.graph.initializer)
     assert (facts.outputs[0].name, facts.outputs[0].dtype) == ("ArgMax:0", "int64")
@@ -164,7 +164,7 @@ def test_each_type_of_weights(dtype: int, raw: bool, tmp_path: Path) -> None:
     assert facts.parameter_count == 15
     assert facts.parameter_bytes == math.ceil(15 * (bits or 8 * kind.itemsize) / 8)
     names = {"float32": "fp32", "float16": "fp16", "float64": "fp64", "bfloat16": "bf16"}
-    assert facts.weight_precision == names.get(kind.name, kind.name)
+    assert facts.precision == names.get(kind.name, kind.name)
 
 
 def test_precision_is_that_of_most_bytes(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_precision_is_that_of_most_bytes(tmp_path: Path) -> None:
         + onnx_tensor("c", (1,), bytes(8), TensorProto.INT64)
     )
     facts = facts_of(onnx_model(graph), tmp_path)
-    assert facts.weight_precision == "int8"
+    assert facts.precision == "int8"
     assert (facts.parameter_count, facts.parameter_bytes) == (15, 26)
 
 
@@ -415,5 +415,5 @@ def test_check_tells_the_reason(tmp_path: Path) -> None:
 
 
 def test_counts_agree_over_the_types_of_a_model() -> None:
-    counts = Counter(read_facts(path).weight_precision for path in MODELS)
+    counts = Counter(read_facts(path).precision for path in MODELS)
     assert counts["fp32"] > 10

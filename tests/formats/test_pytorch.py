@@ -41,7 +41,7 @@ def test_each_container_gives_the_same_facts(tmp_path: Path, kind: str) -> None:
         format="pytorch",
         version={"container": kind.partition(",")[0]},
         layout="NCHW",
-        weight_precision="fp32",
+        precision="fp32",
         classes=10,
         parameter_count=files.COUNT,
         parameter_bytes=4 * files.COUNT,
@@ -53,14 +53,14 @@ def test_file_of_the_published_kind(tmp_path: Path) -> None:
     dummy.write("pytorch-fp32", path, width=2)
     facts = read_facts(path)
     assert facts.version == {"container": "tar"}
-    assert (facts.classes, facts.weight_precision) == (1000, "fp32")
+    assert (facts.classes, facts.precision) == (1000, "fp32")
     assert facts.parameter_bytes == 4 * (facts.parameter_count or 0)
 
 
 def test_torchscript(tmp_path: Path) -> None:
     facts = facts_of(tmp_path, torchscript("model"))
     assert facts.version == {"container": "torchscript"}
-    assert (facts.classes, facts.weight_precision, facts.layout) == (1000, "int8", "NCHW")
+    assert (facts.classes, facts.precision, facts.layout) == (1000, "int8", "NCHW")
 
 
 def test_two_names_of_one_tensor_count_once(tmp_path: Path) -> None:
@@ -75,7 +75,7 @@ def test_precision_is_that_of_most_bytes(tmp_path: Path) -> None:
     whole = files.tensor(files.storage("f", 4, legacy=False), (4,))
     main = pickle(b"}(" + text("h") + half + text("f") + whole + b"u")
     raw = files.zipped(main, {"archive/data/h": bytes(80), "archive/data/f": bytes(16)}, {})
-    assert facts_of(tmp_path, raw).weight_precision == "fp16"
+    assert facts_of(tmp_path, raw).precision == "fp16"
 
 
 def test_parameter_is_its_tensor(tmp_path: Path) -> None:

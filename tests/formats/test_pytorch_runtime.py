@@ -71,7 +71,7 @@ def test_torchscript_that_pytorch_writes(tmp_path: Path, method: str) -> None:
     scripted.save(str(path))
     facts = read_facts(path)
     assert facts.version == {"container": "torchscript"}
-    assert (facts.classes, facts.weight_precision) == (10, "fp32")
+    assert (facts.classes, facts.precision) == (10, "fp32")
     tensors = model.state_dict().values()
     assert facts.parameter_count == sum(one.numel() for one in tensors)
 

@@ -57,7 +57,7 @@ def test_a_resnet50(tmp_path: Path) -> None:
         ("ArgMax", "int64"),
         ("softmax_tensor", "float32"),
     ]
-    assert (facts.layout, facts.weight_precision, facts.classes) == ("NHWC", "fp32", 1001)
+    assert (facts.layout, facts.precision, facts.classes) == ("NHWC", "fp32", 1001)
     assert isinstance(facts.version["producer"], int)
     assert facts.parameter_bytes is not None
     assert 0.8 < facts.parameter_bytes / path.stat().st_size < 1
@@ -138,7 +138,7 @@ def test_constants_of_other_types(tmp_path: Path) -> None:
         IMAGE, tf_constant("a", (5, 2), bytes(10), 6), tf_constant("b", (), bytes(8), DT_INT64)
     )
     facts = facts_of(data, tmp_path)
-    assert (facts.weight_precision, facts.parameter_count) == ("int8", 11)
+    assert (facts.precision, facts.parameter_count) == ("int8", 11)
     assert facts.parameter_bytes == 18
 
 

@@ -41,7 +41,7 @@ def test_file_with_argmax(narrow: Path) -> None:
     assert (facts.format, facts.version) == ("tflite", {"schema": 3})
     assert facts.inputs == IMAGE
     assert facts.outputs == (TensorInfo("ArgMax", (1,), "int64"), SCORES)
-    assert (facts.layout, facts.weight_precision, facts.classes) == ("NHWC", "fp32", 1001)
+    assert (facts.layout, facts.precision, facts.classes) == ("NHWC", "fp32", 1001)
     assert "random weights" in facts.metadata["description"]
 
 
@@ -55,7 +55,7 @@ def test_file_without_argmax(tmp_path: Path) -> None:
 def test_quantized_file(tmp_path: Path) -> None:
     facts = facts_of(tmp_path, edgetpu())
     assert [one.dtype for one in facts.inputs + facts.outputs] == ["uint8", "uint8"]
-    assert (facts.layout, facts.weight_precision, facts.classes) == ("NHWC", "int8", 1000)
+    assert (facts.layout, facts.precision, facts.classes) == ("NHWC", "int8", 1000)
 
 
 def test_parameters_are_those_of_the_file(tmp_path: Path) -> None:

@@ -34,7 +34,7 @@ def test_commands(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
     )
     got = [json.loads(path.read_text()) for path in cm.cwd.glob("model-*.json")]
     assert len(got) == 4
-    for keys in got:
-        path = Path(keys["CM_ML_MODEL_FILE_WITH_PATH"])
+    for model in got:
+        path = Path(model["exports"]["CM_ML_MODEL_FILE_WITH_PATH"])
         assert path.read_bytes() == delivered(served[NAME])
     assert origin.bytes_sent() == served[NAME].stat().st_size

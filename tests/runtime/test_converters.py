@@ -49,7 +49,7 @@ def test_a_file_of_tf2onnx_is_read_and_takes_a_batch(tmp_path: Path, opset: int)
     assert (facts.producer or "").startswith("tf2onnx")
     assert [tensor.name for tensor in facts.inputs] == ["input_tensor:0"]
     assert [tensor.name for tensor in facts.outputs] == ["ArgMax:0", "softmax_tensor:0"]
-    assert (facts.layout, facts.classes, facts.weight_precision) == ("NCHW", 1001, "fp32")
+    assert (facts.layout, facts.classes, facts.precision) == ("NCHW", 1001, "fp32")
     reshape(path, shaped, batch=4)
     images = np.random.default_rng(0).normal(0, 60, (4, 3, 224, 224)).astype(np.float32)
     sessions = [
@@ -71,7 +71,7 @@ def test_a_pair_of_pnnx_is_read(tmp_path: Path, precision: str) -> None:
     facts = read_facts(tmp_path / "net.ncnn.param", "ncnn")
     assert [tensor.name for tensor in facts.inputs] == ["in0"]
     assert [tensor.name for tensor in facts.outputs] == ["out0"]
-    assert (facts.classes, facts.weight_precision) == (1000, precision)
+    assert (facts.classes, facts.precision) == (1000, precision)
     data = tmp_path / "net.ncnn.bin"
     data.write_bytes(data.read_bytes()[:-4])
     with pytest.raises(FormatError, match=r"net\.ncnn"):

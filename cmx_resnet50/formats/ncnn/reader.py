@@ -47,7 +47,7 @@ def read_facts(path: Path) -> ModelFacts:
         inputs=graph.inputs,
         outputs=_outputs(graph),
         layout="NCHW",
-        weight_precision=precision_of(by_dtype),
+        precision=precision_of(by_dtype),
         classes=_classes(graph),
         parameter_count=count,
         parameter_bytes=by_dtype.total(),

@@ -48,7 +48,7 @@ def read_facts(path: Path) -> ModelFacts:
         format="pytorch",
         version={"container": contents.container},
         layout="NCHW",
-        weight_precision=precision_of(by_dtype),
+        precision=precision_of(by_dtype),
         classes=classes,
         parameter_count=sum(tensor.numel for tensor in distinct),
         parameter_bytes=by_dtype.total(),
