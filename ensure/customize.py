@@ -38,6 +38,6 @@ def preprocess(i: dict[str, Any]) -> dict[str, Any]:
     for notice in notices:
         print(f"CM ResNet-50: {notice}", file=sys.stderr)
     if not silent:
-        print(line, flush=True)
+        print(line, file=receipt.result_stream(i), flush=True)
     # Skipped, the engine writes no scripts and no state beside it: a hit changes nothing.
     return {"return": 0, "skip": True}

@@ -13,8 +13,9 @@ from __future__ import annotations
 import json
 import os
 import stat
+import sys
 from collections.abc import Iterable, Mapping, MutableMapping
-from typing import Any
+from typing import Any, TextIO
 from zlib import crc32
 
 from cmx_resnet50.cached_run.stat_check import unchanged
@@ -31,8 +32,22 @@ USER = ("PACKAGE_URL", "DOWNLOAD_CHECKSUM")
 LIMIT = 64 * 1024
 """Bytes; a receipt of ours has one or two KB."""
 _MIRROR = OPTION + "MIRROR"
+_JSON = frozenset({"-j", "--j", "-json", "--json", "-out=json", "--out=json"})
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 """Follows no link, and does not wait for the other end of a pipe."""
+
+
+def result_stream(i: Mapping[str, Any]) -> TextIO:
+    """Return where the line of a run goes: to stderr where stdout is asked to be JSON.
+
+    Parameters
+    ----------
+    i : mapping
+        What the engine hands a hook. On a hit it does not hold the input of the user's command.
+    """
+    engine = getattr(i.get("automation"), "cmind", None)
+    json_asked = getattr(engine, "output", None) == "json" or not _JSON.isdisjoint(sys.argv)
+    return sys.stderr if json_asked else sys.stdout
 
 
 def entry_of(env: Mapping[str, Any], prefix: str) -> str:

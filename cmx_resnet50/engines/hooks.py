@@ -7,6 +7,7 @@ All engines hand over the same dictionary `i`: ``env``, ``meta``, ``input``, ``v
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from cmx_resnet50.engines.env_request import (
     output_folder,
     request_of,
 )
+from cmx_resnet50.engines.json_output import keep_stdout_free
 from cmx_resnet50.errors import INTERRUPTED, Resnet50Error
 from cmx_resnet50.options import Options, flag
 
@@ -69,6 +71,8 @@ class Hooks:
 
     def _predeps(self, i: Hook) -> Hook:
         env, const = self._views(i)
+        if receipt.result_stream(i) is sys.stderr:
+            keep_stdout_free(i["run_script_input"])
         seen = self.dialect.view({**env.raw, **const.raw})
         if not i["input"].get("recursion"):
             check_input(seen.raw, i["run_script_input"], str(i["input"].get("tags", "")))
@@ -144,7 +148,7 @@ class Hooks:
             line = env_run.ensure(env, const, silent=_silent(env))
             env[env_run.ENSURED] = "yes"
             if not _silent(env):
-                print(line, flush=True)
+                print(line, file=receipt.result_stream(i), flush=True)
         run_lock.of(i["run_script_input"]).hold_lookups()
         return {"return": 0, "add_extra_cache_tags": tags}
 
@@ -154,7 +158,7 @@ class Hooks:
             env[env_run.OUTPUT] = output_folder(env, env["TMP_CURRENT_PATH"])
         line = env_run.ensure(env, const, silent=_silent(env))
         if not _silent(env):
-            print(line, flush=True)
+            print(line, file=receipt.result_stream(i), flush=True)
         return {"return": 0, "skip": True}
 
     def _views(self, i: Hook) -> tuple[EnvView, EnvView]:

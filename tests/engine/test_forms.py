@@ -56,6 +56,23 @@ def test_json_output_holds_the_exported_keys(cm: CM) -> None:
     assert printed["new_env"]["CM_ML_MODEL_FILE"] == "resnet50_v1.onnx"
 
 
+@pytest.mark.parametrize("form", [("cm", "--out=json"), ("cmx", "-j"), ("cmx", "-json")])
+def test_nothing_but_json_is_on_stdout_where_json_is_asked(cm: CM, form: tuple[str, str]) -> None:
+    program, flag = form
+    for origin in ("fetched", "store"):
+        result = cm.command(program, "run", "script", "--tags=get,ml-model,resnet50", flag)
+        assert json.loads(result.out)["new_env"]["CM_ML_MODEL_FILE"] == "resnet50_v1.onnx"
+        assert f"{origin})" in result.err
+
+
+@pytest.mark.parametrize("form", [("cm", "-j"), ("cm", "--json"), ("cmx", "--json")])
+def test_nothing_is_on_stdout_where_the_engine_logs_its_json(cm: CM, form: tuple[str, str]) -> None:
+    program, flag = form
+    for _ in range(2):
+        result = cm.command(program, "run", "script", "--tags=get,ml-model,resnet50", flag)
+        assert result.ok and not result.out.strip(), result.text
+
+
 def test_help_lists_variations_and_inputs(cm: CM) -> None:
     result = cm.run("run", "script", "--tags=get,ml-model,resnet50", "--help", tty=False)
     for text in ("_dummy-weights", "_huggingface_default", "--to", "--outdirname"):
