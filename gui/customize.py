@@ -1,7 +1,7 @@
 """CM's hooks of the script ``gui``: a page in the browser for any CM script.
 
-No native step: the page is started as a process with a list of arguments, so that nothing that
-a user gives becomes text for a shell.
+There is no native step: the page is a process that is started with a list of arguments, so that no
+input becomes text for a shell.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ CmDict = dict[str, Any]
 
 
 def _answer(hook: Callable[[CmDict], None]) -> Callable[[CmDict], CmDict]:
-    """Turn errors of the library into CM's way of saying them."""
+    """Turn errors of the library into CM's way of reporting them."""
 
     def guarded(i: CmDict) -> CmDict:
         from cmx_resnet50.errors import Resnet50Error
@@ -31,7 +31,7 @@ def _answer(hook: Callable[[CmDict], None]) -> Callable[[CmDict], CmDict]:
 
 @_answer
 def predeps(i: CmDict) -> None:
-    """Check what was given, and that the script exists, before anything is installed."""
+    """Check the inputs, and that the script exists, before anything is installed."""
     from cmx_resnet50.gui import scripts, server
 
     env = i["env"]
@@ -41,7 +41,7 @@ def predeps(i: CmDict) -> None:
         scripts.one(i["automation"].cmind.access, tags)
     if server.has_streamlit():
         env["CM_GUI_HAS_STREAMLIT"] = "yes"
-    # The page needs this package: the Python that holds it gets Streamlit, no other.
+    # The page imports this package: install Streamlit into the same Python.
     env["CM_TMP_USE_CUSTOM_PYTHON"] = "on"
     env["CM_PYTHON_BIN_WITH_PATH"] = sys.executable
 
@@ -54,10 +54,10 @@ def preprocess(i: CmDict) -> None:
     settings = server.Settings.read({**i["env"], **i["run_script_input"].get("const", {})})
     if not settings.is_private:
         sys.stderr.write(
-            f"CM GUI: whoever can reach {settings.address} can run scripts here as you. "
-            "Leave --address out to be alone.\n"
+            f"CM GUI: anyone who can reach {settings.address} can run scripts here as you. "
+            "Omit --address to accept connections from this machine only.\n"
         )
     page = Path(i["run_script_input"]["path"]) / "page.py"
     code = server.serve(settings, page, i["env"]["CM_TMP_CURRENT_PATH"])
     if code:
-        raise server.CannotStart(f"The page has ended with exit code {code}; its output is above.")
+        raise server.CannotStart(f"The page ended with exit code {code}; see its output above.")

@@ -1,6 +1,6 @@
 """The page of ``cm gui``: a form for one CM script. Streamlit runs this file on every change.
 
-What is no drawing lives in ``cmx_resnet50.gui`` and is tested there.
+Everything but drawing is in ``cmx_resnet50.gui``, and is tested there.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from cmx_resnet50.catalog.table import RequestError
 from cmx_resnet50.catalog.variations import Group, Variation
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.gui import form, labels, preview, process, scripts
-from cmx_resnet50.gui.command import Call
+from cmx_resnet50.gui.command import Command
 from cmx_resnet50.gui.server import Settings
 
 STYLE = """<style>
@@ -23,16 +23,16 @@ STYLE = """<style>
 code {overflow-wrap: anywhere; white-space: pre-wrap;}
 h1 {overflow-wrap: anywhere; font-size: 2rem !important;}
 h2 {font-size: 1.6rem !important;}
-/* A flag stays whole where a line ends. */
+/* Do not break a line within a flag. */
 code .token.parameter {white-space: nowrap;}
-/* Long lines of env and log, which no blank divides. */
+/* Long lines of env and log without blanks. */
 [data-testid=stExpander] code {font-size: .8rem; word-break: break-all;}
-/* The copy buttons, which would be there under a mouse only. */
+/* Show the copy buttons also without a mouse. */
 [data-testid=stCode] > div {opacity: 1 !important; visibility: visible !important;}
 [data-testid=stCode] pre {padding-right: 3rem;}
-/* A sha256 in one line. */
+/* A sha256 fits in one line. */
 [data-testid=stColumn]:last-child [data-testid=stMarkdown] p {font-size: .9rem;}
-/* Beside a long form, what the choice means stays in sight. */
+/* Keep the result in view next to a long form. */
 @media (min-width: 641px) {
   [data-testid=stColumn]:last-child {
     align-self: flex-start; position: sticky; top: 1rem;
@@ -41,7 +41,7 @@ code .token.parameter {white-space: nowrap;}
 }
 </style>"""
 LOG_HEIGHT = 320
-MANY = 8  # From so many choices on, a list that opens is easier than buttons.
+MANY = 8  # With more choices, a drop-down list is easier than buttons.
 
 
 def main() -> None:
@@ -53,7 +53,7 @@ def main() -> None:
     found = target(tags)
     if found is None:
         return
-    script, call = found
+    script, command = found
     st.set_page_config(page_title=settings.title or script.alias)
     st.title(labels.escaped(settings.title or script.alias), anchor=False)
     about = [script.meta.get("category"), f"tags {','.join(script.tags)}", f"uid {script.uid}"]
@@ -62,16 +62,16 @@ def main() -> None:
     preset(script, shape, variations)
     left, right = st.columns([5, 6], gap="large")
     with left:
-        choices = ask(shape)
+        choices = draw_form(shape)
     with right:
-        answer(script, shape, choices, call, settings)
+        draw_result(script, shape, choices, command, settings)
 
 
-def target(tags: tuple[str, ...]) -> tuple[scripts.Script, Call] | None:
-    """Return the script that is meant and how it is called; where several may be, let choose."""
+def target(tags: tuple[str, ...]) -> tuple[scripts.Script, Command] | None:
+    """Return the script and its command; where several match, let the user choose."""
     try:
         if tags:
-            return scripts.one(cmind.access, tags), Call(tags=tags)
+            return scripts.one(cmind.access, tags), Command(tags=tags)
         reason, candidates = "Which script?", scripts.find(cmind.access)
     except scripts.NotOne as problem:
         reason, candidates = problem.reason, list(problem.candidates)
@@ -82,14 +82,14 @@ def target(tags: tuple[str, ...]) -> tuple[scripts.Script, Call] | None:
     if tags:
         st.warning(labels.escaped(reason))
     by_alias = {script.alias: script for script in sorted(candidates, key=lambda s: s.alias)}
-    alias = st.selectbox("Script", list(by_alias), index=None, placeholder="Type a part of a name")
+    alias = st.selectbox("Script", list(by_alias), index=None, placeholder="Type part of a name")
     if alias is None:
         return None
-    return by_alias[alias], Call(artifact=alias)
+    return by_alias[alias], Command(artifact=alias)
 
 
 def preset(script: scripts.Script, shape: form.Form, variations: tuple[str, ...]) -> None:
-    """Choose what the tags asked for, once for each script."""
+    """Select what the tags request, once for each script."""
     if st.session_state.get("script") == script.uid:
         return
     st.session_state["script"] = script.uid
@@ -102,7 +102,7 @@ def preset(script: scripts.Script, shape: form.Form, variations: tuple[str, ...]
 
 
 def choose(shape: form.Form, variations: tuple[str, ...]) -> None:
-    """Set the form to `variations` and nothing else; inputs stay."""
+    """Set the form to exactly `variations`; inputs stay."""
     chosen = shape.choices(variations)
     for group in shape.groups:
         st.session_state[f"g:{group.name}"] = chosen.groups.get(group.name, "")
@@ -114,52 +114,52 @@ def choose(shape: form.Form, variations: tuple[str, ...]) -> None:
         st.session_state[f"v:{variation.name}"] = chosen.values.get(variation.name, "")
 
 
-def ask(shape: form.Form) -> form.Choices:
-    """Draw the form and return what is chosen."""
+def draw_form(shape: form.Form) -> form.Choices:
+    """Draw the form and return the choices."""
     groups: dict[str, str] = {}
     values: dict[str, str] = {}
     st.header("Variations", anchor=False)
     if shape.groups:
-        st.caption("What is left to its default stays out of the command.")
-    # The choice of one group may decide the default of another: take what was chosen last.
+        st.caption("Defaults are omitted from the command.")
+    # A choice in one group may set the default of another: start from the last choices.
     last = {group.name: st.session_state.get(f"g:{group.name}", "") for group in shape.groups}
     implied = shape.implied(last)
     for group in shape.groups:
-        groups[group.name] = ask_group(group, implied.get(group.name), values)
-    switches = [switch.name for switch in shape.switches if ask_switch(switch)]
+        groups[group.name] = draw_group(group, implied.get(group.name), values)
+    switches = [switch.name for switch in shape.switches if draw_switch(switch)]
     for variation in shape.values:
         values[variation.name] = st.text_input(
             labels.escaped(variation.label),
             key=f"v:{variation.name}",
-            placeholder="not asked",
-            help=labels.escaped(f"_{variation.name}, with a value for #"),
+            placeholder="not set",
+            help=labels.escaped(f"_{variation.name}, with a value in place of #"),
         )
-    show_what_is_set(shape)
-    return form.Choices(groups, frozenset(switches), values, ask_inputs(shape))
+    draw_details(shape)
+    return form.Choices(groups, frozenset(switches), values, draw_inputs(shape))
 
 
-def show_what_is_set(shape: form.Form) -> None:
-    """Draw what each variation sets, closed at first."""
+def draw_details(shape: form.Form) -> None:
+    """Draw what each variation sets, collapsed."""
     blocks = [(group.name, group.choices, group.default) for group in shape.groups]
     if shape.switches or shape.values:
-        blocks.append(("without a group", (*shape.switches, *shape.values), ""))
+        blocks.append(("no group", (*shape.switches, *shape.values), ""))
     if shape.together:
-        blocks.append(("where all of these hold", shape.together, ""))
+        blocks.append(("combinations", shape.together, ""))
     if not blocks:
-        st.caption("This script has none.")
+        st.caption("This script has no variations.")
         return
-    with st.expander("What each of them sets"):
+    with st.expander("What each variation sets"):
         for name, variations, default in blocks:
             st.markdown(f"**{labels.escaped(name)}**")
-            st.code(labels.sets(variations, default), language=None, wrap_lines=True)
+            st.code(labels.details(variations, default), language=None, wrap_lines=True)
 
 
-def ask_group(group: Group, implied: tuple[str, str] | None, values: dict[str, str]) -> str:
+def draw_group(group: Group, implied: tuple[str, str] | None, values: dict[str, str]) -> str:
     """Draw one group and return the name chosen, or an empty text for its default."""
-    names = {"": labels.left_alone(group)}
+    names = {"": labels.unset(group)}
     names |= {choice.name: labels.name(choice) for choice in group.choices}
     chosen = pick(labels.escaped(group.name), names, f"g:{group.name}")
-    # A place of its own, there or not: what follows keeps its place, and the keyboard its focus.
+    # Always one element, so that what follows keeps its position, and the keyboard its focus.
     place = st.empty()
     if implied is not None and not chosen:
         place.caption(labels.escaped(labels.implied(*implied)))
@@ -171,26 +171,26 @@ def ask_group(group: Group, implied: tuple[str, str] | None, values: dict[str, s
     return chosen
 
 
-def ask_switch(switch: Variation) -> bool:
-    """Draw one variation without a group."""
+def draw_switch(switch: Variation) -> bool:
+    """Draw one variation that is in no group."""
     return st.toggle(labels.escaped(labels.name(switch)), key=f"s:{switch.name}")
 
 
-def ask_inputs(shape: form.Form) -> dict[str, str]:
+def draw_inputs(shape: form.Form) -> dict[str, str]:
     """Draw the inputs and return those that are given."""
     given = {}
     described = [entry for entry in shape.fields if entry.described]
     others = [entry for entry in shape.fields if not entry.described]
     if described:
         st.header("Inputs", anchor=False)
-        given = {entry.key: ask_input(entry) for entry in described}
+        given = {entry.key: draw_input(entry) for entry in described}
     if others:
         with st.expander("Inputs that the script does not describe"):
-            given |= {entry.key: ask_input(entry) for entry in others}
+            given |= {entry.key: draw_input(entry) for entry in others}
     return given
 
 
-def ask_input(entry: form.Field) -> str:
+def draw_input(entry: form.Field) -> str:
     """Draw one input and return its value, or an empty text."""
     key, hint = f"i:{entry.key}", labels.hint(entry)
     label = labels.escaped(f"{entry.key}: {entry.text}" if entry.text else entry.key)
@@ -207,7 +207,7 @@ def ask_input(entry: form.Field) -> str:
 
 
 def pick(label: str, names: Mapping[str, str], key: str, hint: str = "") -> str:
-    """Draw a choice among `names`, as buttons or as a list, and return what is chosen.
+    """Draw a choice among `names`, as buttons or as a list, and return the selected one.
 
     `label` is Markdown, the rest is plain text.
     """
@@ -230,44 +230,49 @@ def pick(label: str, names: Mapping[str, str], key: str, hint: str = "") -> str:
     return chosen or ""
 
 
-def answer(
+def draw_result(
     script: scripts.Script,
     shape: form.Form,
     choices: form.Choices,
-    call: Call,
+    command: Command,
     settings: Settings,
 ) -> None:
-    """Draw what the choice means, its commands, and its run."""
+    """Draw the preview, the commands, and the run."""
     if unknown := st.session_state.pop("problem", ""):
         st.error(labels.escaped(unknown))
     try:
         asked, inputs = shape.variations(choices), shape.inputs(choices)
     except Resnet50Error as problem:
         st.error(labels.escaped(str(problem)))
-        show_run(script, None, settings)
+        draw_run(script, None, settings)
         return
-    call = Call(call.tags, call.artifact, tuple(asked), inputs)
-    ready = show_meaning(shape, asked, inputs) if preview.is_ours(script.uid) else True
+    command = Command(command.tags, command.artifact, tuple(asked), inputs)
+    ready = draw_preview(shape, asked, inputs) if preview.is_ours(script.uid) else True
     st.header("Commands", anchor=False)
-    forms = {"cm": call.cm, "cmr": call.cmr, "Python": call.python, "docker": call.docker}
+    forms = {
+        "cm": command.cm,
+        "cmr": command.cmr,
+        "Python": command.python,
+        "docker": command.docker,
+    }
     for tab, (name, text) in zip(st.tabs(list(forms)), forms.items(), strict=True):
         with tab:
             language = "python" if name == "Python" else "bash"
             st.code(text, language=language, wrap_lines=True)
             if name == "docker" and preview.is_ours(script.uid):
                 st.caption(labels.escaped(preview.in_container(inputs)))
-    show_run(script, call if ready else None, settings)
+    draw_run(script, command if ready else None, settings)
 
 
-def show_meaning(shape: form.Form, asked: list[str], inputs: dict[str, str]) -> bool:
-    """Draw which file is meant, and return whether there is one."""
-    st.header("The file", anchor=False)
+def draw_preview(shape: form.Form, asked: list[str], inputs: dict[str, str]) -> bool:
+    """Draw which file a run delivers, and return whether there is one."""
+    st.header("File", anchor=False)
     try:
-        found = preview.meaning(asked, inputs)
+        found = preview.describe(asked, inputs)
     except RequestError as refusal:
         st.error(labels.escaped(refusal.reason))
         if refusal.nearest:
-            st.caption("The nearest requests that have a file; press one to take it:")
+            st.caption("The nearest requests with a file; select one:")
         for nearest in refusal.nearest:
             tags = tuple(nearest.split(","))
             st.button(labels.escaped(nearest), on_click=choose, args=(shape, tags), key=nearest)
@@ -285,86 +290,86 @@ def show_meaning(shape: form.Form, asked: list[str], inputs: dict[str, str]) -> 
     return True
 
 
-def show_run(script: scripts.Script, call: Call | None, settings: Settings) -> None:
-    """Draw the run button, and the run that goes on or was the last."""
+def draw_run(script: scripts.Script, command: Command | None, settings: Settings) -> None:
+    """Draw the run button, and the current or last run."""
     st.header("Run", anchor=False)
     if settings.no_run:
-        st.info("This page runs nothing (no_run). Copy a command.")
+        st.info("Running is disabled (--no_run). Copy a command instead.")
         return
     run: process.Run | None = st.session_state.get("run")
     st.button(
         "Run",
         type="primary",
-        disabled=call is None or (run is not None and run.running),
+        disabled=command is None or (run is not None and run.running),
         on_click=start,
-        args=(call, settings),
+        args=(command, settings),
     )
-    if call is None:
-        st.caption("Nothing to run: see above.")
+    if command is None:
+        st.caption("Nothing to run, see above.")
     if failure := st.session_state.pop("failure", ""):
         st.error(labels.escaped(failure))
     if run is None:
         return
-    if call is None or st.session_state["command"] != call.cm:
-        st.caption("Not what is chosen now, but:")
+    if command is None or st.session_state["command"] != command.cm:
+        st.caption("The run below was started with other choices:")
         st.code(st.session_state["command"], language="bash", wrap_lines=True)
     if run.running:
         watch()
     else:
-        show_result(script, run)
+        draw_run_result(script, run)
 
 
-def start(call: Call | None, settings: Settings) -> None:
-    """Begin a run, unless this page runs nothing or one goes on already."""
+def start(command: Command | None, settings: Settings) -> None:
+    """Start a run, unless running is disabled or one is running already."""
     run: process.Run | None = st.session_state.get("run")
-    if call is None or settings.no_run or (run is not None and run.running):
+    if command is None or settings.no_run or (run is not None and run.running):
         return
     try:
-        st.session_state["run"] = process.Run(call.arguments, settings.prefix)
-        st.session_state["command"] = call.cm
+        st.session_state["run"] = process.Run(command.arguments, settings.prefix)
+        st.session_state["command"] = command.cm
     except process.NotStarted as error:
         st.session_state["failure"] = str(error)
 
 
 @st.fragment(run_every=0.5)
 def watch() -> None:
-    """Draw a run that goes on, twice a second, until it has ended."""
+    """Draw the current run, twice a second, until it ends."""
     run: process.Run = st.session_state["run"]
     if not run.running:
         st.rerun()
-    share = run.share
-    st.progress(share or 0.0, text="Running" + ("" if share is None else f", {share:.0%}"))
+    progress = run.progress
+    st.progress(progress or 0.0, text="Running" + ("" if progress is None else f", {progress:.0%}"))
     st.button("Stop", on_click=run.stop)
-    show_log(run.log[-8000:])
+    draw_log(run.log[-8000:])
 
 
-def show_result(script: scripts.Script, run: process.Run) -> None:
-    """Draw what a run came to."""
-    took = f"{run.seconds or 0:.1f} s"
+def draw_run_result(script: scripts.Script, run: process.Run) -> None:
+    """Draw the result of a run."""
+    duration = f"{run.seconds or 0:.1f} s"
     if run.stopped:
-        st.warning(f"Stopped after {took}.")
+        st.warning(f"Stopped after {duration}.")
     elif run.code == 0:
-        st.success(f"Done in {took}.")
+        st.success(f"Done in {duration}.")
     else:
-        st.error(f"Failed after {took}, with exit code {run.code}.")
+        st.error(f"Failed after {duration}, with exit code {run.code}.")
         if run.error:
             st.code(run.error, language=None, wrap_lines=True)
     first = list(script.meta.get("print_env_at_the_end") or {})
-    exported = process.ordered(run.new_env, first)
+    exported = process.in_order(run.new_env, first)
     for key, value in exported[: len(first)]:
         if key in first:
             st.markdown(f"**{labels.escaped(key)}**")
             st.code(value, language=None, wrap_lines=True)
     if exported:
-        with st.expander(f"Exported env, {len(exported)} keys"):
+        with st.expander(f"Exported variables ({len(exported)})"):
             lines = "\n".join(f"{key}={value}" for key, value in exported)
             st.code(lines, language=None, wrap_lines=True)
     with st.expander("Log", expanded=run.code != 0):
-        show_log(run.log)
+        draw_log(run.log)
 
 
-def show_log(text: str) -> None:
-    """Draw a log whose end is in sight."""
+def draw_log(text: str) -> None:
+    """Draw a log, scrolled to its end."""
     with st.container(height=LOG_HEIGHT, border=False, autoscroll=True):
         st.code(text or " ", language=None, wrap_lines=True)
 

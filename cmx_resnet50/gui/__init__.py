@@ -1,7 +1,6 @@
-"""The library behind the page ``cm gui``: everything of it that needs no Streamlit and no browser.
+"""The library behind the page ``cm gui``: everything that needs no Streamlit and no browser.
 
-``form`` reads a script's meta into what a page shows; ``call`` writes a choice as the four
-commands; ``scripts`` asks CM for scripts;
-``meaning`` says which file a request for our own script means; ``running`` runs a command;
-``launch`` starts the page.
+``form`` reads a script's meta into what the page shows; ``command`` writes a choice as four
+commands; ``scripts`` finds scripts through CM; ``preview`` shows which file a request for our own
+script means; ``process`` runs a command; ``server`` serves the page; ``labels`` names things.
 """

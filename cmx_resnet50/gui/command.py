@@ -1,4 +1,4 @@
-"""One request for a script in its four forms: ``cm``, ``cmr``, Python and ``cm docker``.
+"""One request for a script as four commands: ``cm``, ``cmr``, Python and ``cm docker``.
 
 All four mean the same: CM reads them into one dictionary, which is also what the page runs.
 """
@@ -23,11 +23,11 @@ print(result["new_env"])
 
 
 @dataclass(frozen=True)
-class Call:
-    """A script, the variations asked for, and its inputs.
+class Command:
+    """A script, the requested variations, and its inputs.
 
-    `artifact` names the script where its tags do not tell it from others; `tags` are empty then.
-    A page answers no question, so each form says ``--quiet``.
+    `artifact` names the script where its tags are shared with others; `tags` are empty then.
+    The page cannot answer a question, so each form has ``--quiet``.
     """
 
     tags: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Call:
 
     @property
     def arguments(self) -> list[str]:
-        """What follows ``cm``: one list entry an argument, for a process without a shell."""
+        """The arguments of ``cm``, for a process without a shell."""
         return ["run", "script", *self._named(), *self._flags()]
 
     @property
@@ -50,7 +50,7 @@ class Call:
         """The command for ``cmr``, which takes tags as words."""
         tags = self._all_tags()
         if self.artifact or len(tags) < 2 or any(" " in tag for tag in tags):
-            # One word alone would be a name, and a blank inside a tag would divide it.
+            # A single word would be read as a name, and a blank inside a tag would split it.
             return shlex.join(["cmr", *self._named(), *self._flags()])
         return shlex.join(["cmr", " ".join(tags), *self._flags()])
 
@@ -81,8 +81,8 @@ class Call:
         if tags := self._all_tags():
             request["tags"] = ",".join(tags)
         for key, value in self.inputs.items():
-            # As CM's command line reads a key: a minus in its first part is an underscore,
-            # and a dot goes one level down.
+            # As CM's command line reads a key: a minus in its first part is an underscore, and
+            # a dot starts a nested dictionary.
             first, *rest = key.split(".")
             path = [first.replace("-", "_"), *rest]
             place = request

@@ -1,7 +1,7 @@
-"""What a page shows of a script: its meta as groups, switches, values and fields.
+"""What the page shows of a script: its meta as groups, switches, values and fields.
 
-Metas are written by many hands. What is not of the documented type is read as text or as
-nothing, never as an error: a page for the rest is better than none.
+A meta of other types than documented is read as text or as nothing, never as an error: a page
+that lacks something is better than none.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class Field:
 class Choices:
     """What is chosen on a page: names by group, switches, values by variation, inputs by key.
 
-    A group or an input that is left to its default is absent.
+    Defaults are absent.
     """
 
     groups: Mapping[str, str] = field(default_factory=dict)
@@ -95,7 +95,7 @@ class Form:
         return found
 
     def variations(self, choices: Choices) -> list[str]:
-        """Return the tags that `choices` ask for, without underscores, in the form's order.
+        """Return the tags of `choices`, without underscores, in the form's order.
 
         Raises
         ------
@@ -133,7 +133,7 @@ class Form:
         return given
 
     def choices(self, tags: Iterable[str]) -> Choices:
-        """Return what is chosen when `tags` are asked for: the reverse of `variations`.
+        """Return the choices that `tags` stand for: the reverse of `variations`.
 
         Raises
         ------
@@ -170,7 +170,7 @@ def _fields(meta: Mapping[str, Any]) -> list[Field]:
         details = content if isinstance(content, Mapping) else {"desc": content}
         choices = details.get("choices")
         options = tuple(map(_word, choices)) if isinstance(choices, list) else ()
-        # To choose nothing is on the page already.
+        # The page itself offers to choose nothing.
         options = tuple(filter(None, options))
         if not options and yes_no(details.get("boolean")) is not False:
             options = ("yes", "no")
@@ -192,7 +192,7 @@ def _fields(meta: Mapping[str, Any]) -> list[Field]:
 
 
 def _order(content: object) -> tuple[bool, float]:
-    """Those with a place first, in its order; the others as they stand."""
+    """Those with ``sort`` first, in its order; the others in the order of the meta."""
     place = content.get("sort") if isinstance(content, Mapping) else None
     placed = isinstance(place, (int, float)) and place > 0
     return (not placed, float(place) if placed and place is not None else 0.0)

@@ -1,4 +1,4 @@
-"""Words on the page: text of metas as plain text, and what a choice is called."""
+"""Labels on the page: text of metas as plain text, and the names of choices."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _MARKS = re.compile(
 def escaped(text: str) -> str:
     """Return `text` as Markdown that shows just that: no link, picture, formula or colour.
 
-    What needs no backslash gets none: a reader for the blind is given the text of a label as it
-    is here.
+    Only what needs a backslash gets one: screen readers are given the text of a label as it is
+    here.
     """
     return _MARKS.sub(_backslashed, text)
 
@@ -32,39 +32,39 @@ def _backslashed(found: re.Match[str]) -> str:
 
 
 def name(variation: Variation) -> str:
-    """Return how a choice of a group is called: its name and its aliases."""
+    """Return the label of a choice: its name and its aliases."""
     return " · ".join([variation.label, *variation.aliases])
 
 
-def left_alone(group: Group) -> str:
-    """Return how it is called to choose nothing of `group`; the same whatever else is chosen."""
+def unset(group: Group) -> str:
+    """Return the label for choosing nothing of `group`, whatever else is chosen."""
     return f"default: {group.default}" if group.default else "not chosen"
 
 
 def implied(default: str, by: str) -> str:
-    """Return that a variation gives a group another default: see `Form.implied`."""
+    """Return the note that a variation gives a group another default: see `Form.implied`."""
     return f"With {by} the default is {default}."
 
 
-def sets(variations: Sequence[Variation], default: str = "") -> str:
-    """Return what each of `variations` sets, a block of lines each."""
-    return "\n".join(_sets(variation, variation.name == default) for variation in variations)
+def details(variations: Sequence[Variation], default: str = "") -> str:
+    """Return what each of `variations` sets, in a block of lines each."""
+    return "\n".join(_details(variation, variation.name == default) for variation in variations)
 
 
-def _sets(variation: Variation, default: bool) -> str:
+def _details(variation: Variation, default: bool) -> str:
     extra = ["default"] * default + [f"alias _{alias}" for alias in variation.aliases]
     name = f"_{variation.name}".replace(",", ",_")
     lines = [name + (f"  ({', '.join(extra)})" if extra else "")]
     lines += [f"  {key}={value}" for key, value in variation.env.items()]
-    lines += [f"  brings along _{base}" for base in variation.base]
+    lines += [f"  includes _{base}" for base in variation.base]
     lines += [f"  default of {group}: _{other}" for group, other in variation.implied.items()]
     if len(lines) == 1:
-        lines.append("  no env of its own")
+        lines.append("  sets nothing")
     return "\n".join(lines)
 
 
 def hint(entry: Field) -> str:
-    """Return what else is known of an input: its default, the env key that it sets."""
+    """Return the tooltip of an input: its default, and the env key that it sets."""
     parts = [f"default {entry.default}"] if entry.default else []
     parts += [f"sets {entry.sets}"] if entry.sets else []
     return ", ".join(parts)

@@ -1,4 +1,4 @@
-"""Which file a request for our own script means, before anything runs."""
+"""The preview: which files a run of our own script delivers, before anything runs."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from cmx_resnet50.store import Store
 
 @dataclass(frozen=True)
 class File:
-    """One file that a run delivers. `facts` are pairs of a word and what is known."""
+    """One file that a run delivers. `facts` are pairs of a label and a value."""
 
     name: str
     facts: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
-class Meaning:
-    """What a run delivers, the model first, and what to know of it."""
+class Preview:
+    """What a run delivers, the model first, and what the user should know of it."""
 
     files: tuple[File, ...]
     notices: tuple[str, ...]
@@ -33,7 +33,7 @@ def is_ours(uid: str) -> bool:
     return uid == str(Catalog.load().meta["uid"])
 
 
-def meaning(variations: Sequence[str], inputs: Mapping[str, str]) -> Meaning:
+def describe(variations: Sequence[str], inputs: Mapping[str, str]) -> Preview:
     """Return what a run with `variations` and `inputs` delivers.
 
     Raises
@@ -54,22 +54,24 @@ def meaning(variations: Sequence[str], inputs: Mapping[str, str]) -> Meaning:
     _check_dummy(catalog, resolution)
     store = Store(options.store)
     dummy = resolution.request.weights == "dummy"
-    missing = "no, a run makes it" if dummy else "no, a run fetches it"
+    missing = "no; a run generates it" if dummy else "no; a run downloads it"
     if options.offline and not dummy and resolution.request.local is None:
-        missing = "no, and offline no run can fetch it"
+        missing = "no; offline mode prevents the download"
     files = [
         File(artifact.file, _facts(artifact, dummy, _stored(artifact, store, dummy) or missing))
         for artifact in (resolution.artifact, *resolution.companions)
     ]
-    return Meaning(tuple(files), (*resolution.messages, *_further(resolution)))
+    return Preview(tuple(files), (*resolution.messages, *_further(resolution)))
 
 
 def in_container(inputs: Mapping[str, str]) -> str:
-    """Say what a run in a container with `inputs` needs that its command does not hold."""
-    text = "The image takes this package from pip's index; docs/containers.md has other ways."
+    """Return what to know of a run in a container with `inputs`."""
+    text = (
+        "The image installs this package from pip's index; see docs/containers.md for alternatives."
+    )
     if {"to", "download_path"} & set(inputs):
         return text
-    return f"The file stays in the container; a folder in the input to brings it out. {text}"
+    return f"The file stays in the container unless the input `to` names a folder. {text}"
 
 
 def _check_dummy(catalog: Catalog, resolution: Resolution) -> None:
@@ -77,8 +79,7 @@ def _check_dummy(catalog: Catalog, resolution: Resolution) -> None:
     if request.weights == "dummy" and artifact.dummy is None:
         fp32 = replace(request, precision="fp32", output="none")
         raise RequestError(
-            f"No random weights are made in place of {artifact.file}, "
-            f"which is {artifact.precision}.",
+            f"Random weights are not available for {artifact.file}, which is {artifact.precision}.",
             [catalog.resolve(fp32).request.variations],
         )
 
@@ -87,11 +88,11 @@ def _further(resolution: Resolution) -> list[str]:
     request, notices = resolution.request, []
     if resolution.batch is not None:
         notices.append(
-            f"The batch is fixed to {resolution.batch} in a copy; size and digest are those of "
-            "the file before."
+            f"The batch size is fixed to {resolution.batch} in a copy; size and digest are those "
+            "of the original file."
         )
     if request.local is not None:
-        notices.append(f"The file is taken from {request.local}, and compared with the digest.")
+        notices.append(f"The file is read from {request.local} and compared with the digest.")
     return notices
 
 
@@ -106,7 +107,7 @@ def _facts(artifact: Artifact, dummy: bool, stored: str) -> tuple[tuple[str, str
         ]
         if artifact.format == "onnx":
             facts.append(("Opset", str(artifact.opset or "unknown")))
-    licence = "none: made on this machine" if dummy else artifact.license
+    licence = "none: generated on this machine" if dummy else artifact.license
     facts.append(("Licence", licence or "not stated by the publisher"))
     facts.append(("In the store", stored))
     return tuple(facts)
@@ -134,9 +135,9 @@ def _percent(top1: str | None) -> str:
 
 
 def _stored(artifact: Artifact, store: Store, dummy: bool) -> str:
-    """Say how the store has the file; nothing where it does not."""
+    """Return the state of the file in the store; nothing where it is not there."""
     names = artifact.dummy_keys if dummy else artifact.store_keys
     found = store.find(*names) if names else None
     if found is None:
         return ""
-    return "yes" if store.check(found) else "damaged, a run repairs it"
+    return "yes" if store.check(found) else "damaged; a run repairs it"

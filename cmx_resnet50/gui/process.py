@@ -1,4 +1,4 @@
-"""One run of CM as a child process without a shell: its log while it lasts, its answer after."""
+"""One run of CM as a child process without a shell: its log while it runs, its result after."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ _PERCENT = re.compile(r"\b(100|[0-9]{1,2})(?:\.[0-9]+)? ?%")
 
 
 class NotStarted(Resnet50Error):
-    """A run that could not begin."""
+    """A run that could not be started."""
 
 
 class Run:
-    """A run that has begun.
+    """A run that was started.
 
     Parameters
     ----------
     arguments : sequence of str
-        What follows ``cm``, one entry an argument.
+        The arguments of ``cm``.
     prefix : sequence of str
         A program, with its arguments, that runs the command: ``nice``, ``-n``, ``10``.
 
@@ -79,29 +79,29 @@ class Run:
 
     @property
     def running(self) -> bool:
-        """Whether it goes on."""
+        """Whether it is still running."""
         return self.seconds is None
 
     @property
     def code(self) -> int | None:
-        """The exit code; None while it goes on."""
+        """The exit code; None while it is running."""
         return None if self.running else self._process.returncode
 
     @property
     def log(self) -> str:
-        """The end of what it printed, as a terminal would show it."""
+        """The end of its output, as a terminal would show it."""
         with self._lock:
-            return shown(self._text)
+            return as_on_terminal(self._text)
 
     @property
-    def share(self) -> float | None:
-        """How much is done, from 0 to 1, as the log's last line with a percentage says."""
+    def progress(self) -> float | None:
+        """The progress from 0 to 1, read from the last percentage in the log."""
         found = _PERCENT.findall(self.log)
         return int(found[-1]) / 100 if found else None
 
     @property
     def new_env(self) -> dict[str, str]:
-        """What the script exported; empty while it goes on and after a failure."""
+        """What the script exported; empty while it is running and after a failure."""
         return dict(self._new_env)
 
     @property
@@ -110,11 +110,11 @@ class Run:
         return self._error
 
     def wait(self, seconds: float) -> None:
-        """Wait until it has ended, for at most `seconds`."""
+        """Wait until it ends, for at most `seconds`."""
         self._reader.join(seconds)
 
     def stop(self) -> None:
-        """End it and all that it started: politely first, then without asking."""
+        """End it and all that it started: first by SIGTERM, then by SIGKILL."""
         if not self.running:
             return
         self.stopped = True
@@ -162,8 +162,8 @@ class Run:
             self._new_env = {str(key): str(value) for key, value in exported.items()}
 
 
-def shown(text: str) -> str:
-    """Return `text` as a terminal would leave it: lines drawn over, colours and controls gone."""
+def as_on_terminal(text: str) -> str:
+    """Return `text` as a terminal shows it: overwritten lines, colours and controls removed."""
     plain = _ESCAPES.sub("", text).replace("\r\n", "\n")
     lines = (line.rstrip("\r").rpartition("\r")[2] for line in plain.split("\n"))
     return "\n".join(
@@ -172,7 +172,7 @@ def shown(text: str) -> str:
     )
 
 
-def ordered(env: Mapping[str, str], first: Sequence[str]) -> list[tuple[str, str]]:
+def in_order(env: Mapping[str, str], first: Sequence[str]) -> list[tuple[str, str]]:
     """Return exported keys with their values: those named in `first`, then by name."""
     names = [name for name in first if name in env]
     names += sorted(name for name in env if name not in first)

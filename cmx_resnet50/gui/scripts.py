@@ -1,4 +1,4 @@
-"""Scripts as CM finds them: by tags, one of each uid, and who is near when none or many match."""
+"""Scripts as CM finds them: by tags, one of each uid, and the nearest when none or many match."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _SHOWN = 10
 
 @dataclass(frozen=True)
 class Script:
-    """One CM script: its meta, and where it lies."""
+    """One CM script: its meta and its folder."""
 
     meta: Mapping[str, Any]
     path: Path
@@ -40,7 +40,7 @@ class Script:
 
 
 class NotOne(Resnet50Error):
-    """Tags that no script has, or several have; `candidates` are those or the nearest."""
+    """Tags that match no script or several; `candidates` are these or the nearest."""
 
     def __init__(self, reason: str, candidates: Sequence[Script]) -> None:
         self.reason = reason
@@ -52,7 +52,7 @@ class NotOne(Resnet50Error):
 
 
 def split(text: str) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the tags and the variations in `text`, divided by commas or blanks."""
+    """Return the tags and the variations in `text`, separated by commas or blanks."""
     words = text.replace(",", " ").split()
     return (
         tuple(word for word in words if not word.startswith("_")),
@@ -71,7 +71,7 @@ def find(access: Access, tags: Iterable[str] = ()) -> list[Script]:
     request = {"action": "find", "automation": "script", "tags": ",".join(tags)}
     answer = access(request)
     if answer["return"] > 0:
-        raise Resnet50Error(f"CM cannot look for scripts: {answer.get('error', '')}")
+        raise Resnet50Error(f"CM could not list scripts: {answer.get('error', '')}")
     found = [Script(artifact.meta, Path(artifact.path)) for artifact in answer["list"]]
     found.sort(key=lambda script: (script.meta.get("sort", 0), str(script.path)))
     first: dict[str, Script] = {}
@@ -94,9 +94,9 @@ def one(access: Access, tags: Sequence[str]) -> Script:
         return found[0]
     asked = ",".join(tags)
     if found:
-        text = f"{len(found)} scripts have the tags {asked}. Add tags until one is left:"
+        text = f"{len(found)} scripts match the tags {asked}; add tags to select one:"
         raise NotOne(text, found)
-    raise NotOne(f"No script has the tags {asked}. Near are:", nearest(find(access), tags))
+    raise NotOne(f"No script matches the tags {asked}. Nearest:", nearest(find(access), tags))
 
 
 def nearest(scripts: Sequence[Script], tags: Sequence[str], count: int = 5) -> list[Script]:

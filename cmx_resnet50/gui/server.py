@@ -1,4 +1,4 @@
-"""How the page is started: what ``cmr "cm gui"`` was told, and the command line of Streamlit."""
+"""Serves the page: the settings of ``cmr "cm gui"``, and the Streamlit process."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ _COLOUR = "#1668b8"
 
 
 class CannotStart(Resnet50Error):
-    """An input of ``cm gui`` that means nothing, or a Streamlit that is too old."""
+    """An input of ``cm gui`` that is not valid, or a Streamlit that is too old."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What ``cmr "cm gui"`` was told; each field is the input of the same name.
+    """The settings of ``cmr "cm gui"``; each field is the input of the same name.
 
     `prefix` is a program with its arguments that runs the page's commands.
     """
@@ -58,17 +58,17 @@ class Settings:
         Raises
         ------
         CannotStart, OptionError
-            If a value means nothing.
+            If a value is not valid.
         UnsafeValue
             If a shell would act on a value.
         """
         check(env)
         app = _text(env, "APP")
         if app not in ("", "app"):
-            raise CannotStart(f"--app={app}: there is one page here, `app`. Leave --app out.")
+            raise CannotStart(f"--app={app}: unknown page; the only one is app")
         port = _text(env, "PORT")
         if port and not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
-            raise CannotStart(f"--port={port}: a port is a number from 1 to 65535.")
+            raise CannotStart(f"--port={port}: must be a number from 1 to 65535")
         prefix = _text(env, "SCRIPT_PREFIX_LINUX")
         try:
             words = tuple(shlex.split(prefix))
@@ -127,10 +127,10 @@ def has_streamlit() -> bool:
 
 
 def command(settings: Settings, page: Path) -> list[str]:
-    """Return the command that serves `page`, one entry an argument.
+    """Return the command that serves `page`, as a list of arguments.
 
-    Streamlit is told all of it here, so that no configuration file is needed: who may connect,
-    that nothing is sent anywhere, and that no file is watched.
+    Every option is set here, so that no configuration file is needed: who may connect, that
+    nothing is sent anywhere, and that no file is watched.
     """
     options: dict[str, str] = {
         "server.address": settings.address,
@@ -152,7 +152,7 @@ def command(settings: Settings, page: Path) -> list[str]:
         options["server.port"] = str(settings.port)
     hosts: list[str] = []
     if settings.is_private:
-        # A page elsewhere that calls itself by a name for this machine gets no answer.
+        # Against DNS rebinding: a web site whose name resolves to this machine gets no answer.
         hosts = ["localhost", LOOPBACK, "::1", settings.address]
     flags = [f"--{name}={value}" for name, value in options.items()]
     flags += [f"--server.allowedHosts={host}" for host in hosts]
@@ -183,7 +183,7 @@ def serve(settings: Settings, page: Path, cwd: str) -> int:
         with _sigterm_raises():
             return process.wait()
     except KeyboardInterrupt:
-        # The terminal has told Streamlit too.
+        # Streamlit got the same signal from the terminal.
         return 0
     finally:
         _end(process)
@@ -229,7 +229,7 @@ def _address(text: str) -> str:
         return LOOPBACK
     if _is_ip(text) or _HOST.fullmatch(text):
         return text
-    raise CannotStart(f"--address={text}: give an IP address or a host name.")
+    raise CannotStart(f"--address={text}: must be an IP address or a host name")
 
 
 def _is_ip(text: str) -> bool:

@@ -72,7 +72,7 @@ def test_a_choice_decides_the_default_of_another_group() -> None:
     assert OURS.implied({"framework": "onnx"}) == {"opset-version": ("opset-11", "onnx")}
     assert OURS.implied({"framework": "pytorch"}) == {}
     (opset,) = (group for group in OURS.groups if group.name == "opset-version")
-    assert labels.left_alone(opset) == "not chosen"
+    assert labels.unset(opset) == "not chosen"
     assert labels.implied("opset-11", "onnx") == "With onnx the default is opset-11."
 
 
@@ -84,7 +84,7 @@ def test_a_group_that_decides_another_comes_first() -> None:
 def test_what_variations_set_together_is_told() -> None:
     combined = [name for name in metas.OURS["variations"] if "," in name]
     assert [variation.name for variation in OURS.together] == combined
-    text = labels.sets(OURS.together)
+    text = labels.details(OURS.together)
     url = metas.OURS["variations"]["onnx,opset-8"]["env"]["CM_PACKAGE_URL"]
     block = text[text.index("_onnx,_opset-8\n") :]
     assert f"  CM_PACKAGE_URL={url}\n" in block
@@ -99,11 +99,11 @@ def test_an_empty_choice_is_the_one_that_is_there_already() -> None:
 
 def test_what_is_set_is_told() -> None:
     (precision,) = (group for group in OURS.groups if group.name == "precision")
-    text = labels.sets(precision.choices, precision.default)
+    text = labels.details(precision.choices, precision.default)
     assert text.splitlines()[:2] == ["_fp32  (default)", "  CM_ML_MODEL_INPUT_DATA_TYPES=fp32"]
     (framework,) = (group for group in OURS.groups if group.name == "framework")
-    assert "_onnx  (default, alias _onnxruntime)" in labels.sets(framework.choices, "onnx")
-    assert "default of opset-version: _opset-11" in labels.sets(framework.choices)
+    assert "_onnx  (default, alias _onnxruntime)" in labels.details(framework.choices, "onnx")
+    assert "default of opset-version: _opset-11" in labels.details(framework.choices)
 
 
 def test_choices_become_tags_and_inputs() -> None:
@@ -189,7 +189,7 @@ def test_inputs_without_a_description_are_there_too() -> None:
 def test_a_meta_of_other_types_is_a_form(meta: dict[str, Any]) -> None:
     shape = form.read(meta)
     shape.variations(Choices())
-    labels.sets([*shape.switches, *shape.values])
+    labels.details([*shape.switches, *shape.values])
 
 
 def test_every_upstream_script_has_a_form() -> None:
@@ -209,6 +209,6 @@ def test_every_upstream_script_has_a_form() -> None:
         assert {entry.key for entry in shape.fields} == {str(key) for key in keys}
         for group in shape.groups:
             assert group.default in ("", *(choice.name for choice in group.choices))
-            labels.sets(group.choices, group.default)
+            labels.details(group.choices, group.default)
         assert shape.variations(Choices()) == []
         assert shape.inputs(Choices()) == {}

@@ -45,7 +45,7 @@ def test_choose_read_and_run(open_page: Open, user: CM, served: dict[str, Path])
 
     text = page.text()
     assert "resnet50_INT8bit_quantized.pt" in text
-    for fact in ("Artifact pytorch-int8", "Layout NCHW", "In the store no, a run fetches it"):
+    for fact in ("Artifact pytorch-int8", "Layout NCHW", "In the store no; a run downloads it"):
         assert fact in text
     page.run()
     path = Path(page.exported(PATH))
@@ -77,13 +77,13 @@ def test_all_that_a_meta_declares_is_there_by_its_name(
     if not all(entry.described for entry in shape.fields):
         page.page.get_by_text("Inputs that the script does not describe").click()
     for group in shape.groups:
-        page.has(group.name, labels.left_alone(group), *map(labels.name, group.choices))
+        page.has(group.name, labels.unset(group), *map(labels.name, group.choices))
     for switch in shape.switches:
         assert not page.main.get_by_role(
             "switch", name=labels.name(switch), exact=True
         ).is_checked()
     for value in shape.values:
-        page.has(value.label, "not asked")
+        page.has(value.label, "not set")
     for entry in shape.fields:
         label = labels.escaped(f"{entry.key}: {entry.text}" if entry.text else entry.key)
         if entry.choices:
@@ -99,12 +99,12 @@ def test_all_that_a_meta_declares_is_there_by_its_name(
 
 def test_what_each_variation_sets_is_there(open_page: Open) -> None:
     page = open_page()
-    page.page.get_by_text("What each of them sets").click()
-    page.see("where all of these hold")
+    page.page.get_by_text("What each variation sets").click()
+    page.see("combinations")
     blocks = page.page.get_by_test_id("stExpander").first.get_by_test_id("stCode")
     shape = form.read(metas.OURS)
-    expected = [labels.sets(group.choices, group.default) for group in shape.groups]
-    expected += [labels.sets((*shape.switches, *shape.values)), labels.sets(shape.together)]
+    expected = [labels.details(group.choices, group.default) for group in shape.groups]
+    expected += [labels.details((*shape.switches, *shape.values)), labels.details(shape.together)]
     blocks.nth(len(expected) - 1).wait_for()
     shown = [text.replace("\xa0", " ").rstrip() for text in blocks.all_inner_texts()]
     assert shown == expected
@@ -150,7 +150,7 @@ def test_random_weights_and_all_that_is_exported(open_page: Open) -> None:
     path = Path(page.exported(PATH))
     assert path.name == "resnet50_v1.bin"
     assert path.stat().st_size > 100_000_000
-    page.page.get_by_text(re.compile(r"^Exported env, \d+ keys$")).click()
+    page.page.get_by_text(re.compile(r"^Exported variables \(\d+\)$")).click()
     page.see("CM_ML_MODEL_SHA256=")
     block = page.page.get_by_test_id("stCode").filter(has_text="CM_ML_MODEL_SHA256=")
     lines = block.inner_text().splitlines()
@@ -192,7 +192,7 @@ def test_hostile_values_do_nothing(open_page: Open, user: CM, script: str, label
         f"x & touch {canary}",
     ):
         page.type(label, value)
-        page.see(f"--{label} holds")
+        page.see(f"--{label} contains")
         page.can_run(False)
         page.type(label, "harmless")
         page.page.get_by_role("tab", name="cm", exact=True).wait_for()
@@ -285,7 +285,7 @@ def test_a_failed_run_says_why(open_page: Open, origin: Origin) -> None:
     page = open_page(script="get,ml-model,resnet50,_pytorch")
     page.choose("offline", "yes")
     page.wait_for_command("--offline=yes")
-    page.see("no, and offline no run can fetch it")
+    page.see("no; offline mode prevents the download")
     page.run_button.click()
     page.see("with exit code 1")
     page.see("offline mode is on")
@@ -295,7 +295,7 @@ def test_a_failed_run_says_why(open_page: Open, origin: Origin) -> None:
 def test_no_run_shows_and_runs_nothing(open_page: Open) -> None:
     page = open_page("--no_run=yes", "--title=Only to look at")
     page.heading("Only to look at").wait_for()
-    page.see("This page runs nothing")
+    page.see("Running is disabled")
     assert page.run_button.count() == 0
     assert page.command() == "cm run script --tags=get,ml-model,resnet50 --quiet"
 
@@ -319,7 +319,7 @@ def test_a_prefix_runs_the_command(open_page: Open, user: CM) -> None:
     page = open_page(f"--prefix=env CM_SEEN={seen} nice -n 3", script="detect,os")
     page.run_button.click()
     page.see("Done in")
-    page.page.get_by_text(re.compile(r"^Exported env, \d+ keys$")).click()
+    page.page.get_by_text(re.compile(r"^Exported variables \(\d+\)$")).click()
     page.see("CM_HOST_OS_TYPE=linux")
     assert page.command() == "cm run script --tags=detect,os --quiet"
 
@@ -328,7 +328,7 @@ def test_a_phone_needs_no_sideways_scrolling(open_page: Open) -> None:
     page = open_page(script="get,ml-model,resnet50,_pytorch", size=(360, 780))
     page.run_button.wait_for()
     assert page.overflow() <= 0
-    page.page.get_by_text("What each of them sets").click()
+    page.page.get_by_text("What each variation sets").click()
     page.see("CM_PACKAGE_URL=")
     assert page.overflow() <= 0
     for name in ("cmr", "Python", "docker", "cm"):
@@ -369,7 +369,7 @@ def test_another_script(open_page: Open) -> None:
     assert page.wait_for_command("get,python3") == "cm run script --tags=get,python3 --quiet"
     page.switch("shared")
     page.wait_for_command("_shared")
-    assert "The file" not in page.text()
+    assert "File\n" not in page.text()
 
 
 def test_without_a_script_one_is_picked(open_page: Open) -> None:

@@ -26,7 +26,7 @@ def test_one_script() -> None:
 
 
 def test_several_scripts_are_candidates() -> None:
-    with pytest.raises(scripts.NotOne, match="scripts have the tags detect") as many:
+    with pytest.raises(scripts.NotOne, match="scripts match the tags detect") as many:
         scripts.one(metas.access, ["detect"])
     assert "detect-os" in [candidate.alias for candidate in many.value.candidates]
     assert "--script=detect-os,detect,os,info   (detect-os)" in str(many.value)
@@ -39,7 +39,9 @@ def test_a_long_list_is_cut() -> None:
 
 @pytest.mark.parametrize("asked", [["get", "ml-model", "resnet51"], ["resnet-50"]])
 def test_no_script_has_near_ones(asked: list[str]) -> None:
-    with pytest.raises(scripts.NotOne, match=f"No script has the tags {','.join(asked)}") as none:
+    with pytest.raises(
+        scripts.NotOne, match=f"No script matches the tags {','.join(asked)}"
+    ) as none:
         scripts.one(metas.access, asked)
     assert "get-ml-model-resnet50" in [s.alias for s in none.value.candidates]
 

@@ -33,11 +33,11 @@ def test_the_wheel_holds_the_files_themselves(wheel: Path) -> None:
 def test_a_script_that_tags_do_not_name_is_told_at_once(cm: CM) -> None:
     many = cm.cmr("cm gui", "--script=detect,cpu os", "--quiet")
     assert many.code != 0
-    assert "No script has the tags detect,cpu,os. Near are:" in many.err
+    assert "No script matches the tags detect,cpu,os. Nearest:" in many.err
     assert "--script=detect-os,detect,os,info   (detect-os)" in many.err
     several = cm.cmr("cm gui", "--script=get,ml-model", "--quiet")
     assert several.code != 0
-    assert "scripts have the tags get,ml-model. Add tags until one is left:" in several.err
+    assert "scripts match the tags get,ml-model; add tags to select one:" in several.err
 
 
 @pytest.mark.parametrize(

@@ -81,15 +81,15 @@ def test_an_open_page_takes_any_host_name() -> None:
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("port", "80 --server.x=1", "port is a number"),
-        ("port", "0", "port is a number"),
-        ("port", "65536", "port is a number"),
-        ("port", "٣", "port is a number"),
-        ("address", "1.2.3.4 --x", "IP address or a host name"),
-        ("address", "--x", "IP address or a host name"),
+        ("port", "80 --server.x=1", "must be a number from 1 to 65535"),
+        ("port", "0", "must be a number from 1 to 65535"),
+        ("port", "65536", "must be a number from 1 to 65535"),
+        ("port", "٣", "must be a number from 1 to 65535"),
+        ("address", "1.2.3.4 --x", "must be an IP address or a host name"),
+        ("address", "--x", "must be an IP address or a host name"),
         ("no_run", "maybe", "must be yes or no"),
         ("prefix", "a 'b", "No closing quotation"),
-        ("app", "playground", "one page"),
+        ("app", "playground", "the only one is app"),
     ],
 )
 def test_what_means_nothing_is_refused(name: str, value: str, said: str) -> None:

@@ -32,30 +32,30 @@ def test_every_known_file_is_told_as_the_catalog_has_it() -> None:
     catalog = Catalog.load()
     for request in catalog.requests():
         artifact = catalog.resolve(request).artifact
-        found = preview.meaning(request.variations.replace("_", "", 1).split(",_"), {})
+        found = preview.describe(request.variations.replace("_", "", 1).split(",_"), {})
         facts = dict(found.files[0].facts)
         assert found.files[0].name == artifact.file
         assert facts["Artifact"] == artifact.name
         assert (artifact.md5 or "archive") in facts["Digest"] or artifact.sha256 in facts["Digest"]
         assert facts["Layout"] == (artifact.layout or "unknown")
         assert facts["Precision"] == artifact.precision
-        assert facts["In the store"] == "no, a run fetches it"
+        assert facts["In the store"] == "no; a run downloads it"
         assert facts["Licence"] == (artifact.license or "not stated by the publisher")
         assert len(found.files) == 1 + len(artifact.companions)
 
 
 def test_an_exact_size_is_told_exactly() -> None:
-    facts = dict(preview.meaning(["pytorch"], {}).files[0].facts)
+    facts = dict(preview.describe(["pytorch"], {}).files[0].facts)
     assert facts["Bytes"] == "102,502,400"
     assert facts["Digest"].startswith("sha256 19c8e3572231adff")
 
 
 def test_random_weights_are_told_as_such(store: Path) -> None:
-    found = preview.meaning(["ncnn", "dummy-weights"], {})
+    found = preview.describe(["ncnn", "dummy-weights"], {})
     assert [file.name for file in found.files] == ["resnet50_v1.bin", "resnet50_v1.param"]
     for file in found.files:
         facts = dict(file.facts)
-        assert facts["In the store"] == "no, a run makes it"
+        assert facts["In the store"] == "no; a run generates it"
         assert facts["Licence"].startswith("none")
         assert facts["Digest"].startswith("sha256 ")
     assert "random" in " ".join(found.notices)
@@ -66,44 +66,44 @@ def test_a_made_dummy_is_in_the_store(store: Path) -> None:
     catalog = Catalog.load()
     request = Request("ncnn", weights="dummy")
     Pipeline(catalog, Options.read({})).obtain(catalog.resolve(request))
-    for file in preview.meaning(["ncnn", "dummy-weights"], {}).files:
+    for file in preview.describe(["ncnn", "dummy-weights"], {}).files:
         assert dict(file.facts)["In the store"] == "yes"
-    plain = preview.meaning(["ncnn"], {}).files[0]
-    assert dict(plain.facts)["In the store"] == "no, a run fetches it"
+    plain = preview.describe(["ncnn"], {}).files[0]
+    assert dict(plain.facts)["In the store"] == "no; a run downloads it"
 
 
 def test_a_refusal_names_requests_that_the_form_can_take() -> None:
     with pytest.raises(
         RequestError, match=r"No ResNet-50 file exists for _pytorch,_uint8"
     ) as refused:
-        preview.meaning(["pytorch", "uint8"], {})
+        preview.describe(["pytorch", "uint8"], {})
     assert "_pytorch,_int8" in refused.value.nearest
     shape = form.read(metas.OURS)
     for nearest in refused.value.nearest:
         tags = shape.variations(shape.choices(nearest.split(",")))
-        assert preview.meaning(tags, {}).files
+        assert preview.describe(tags, {}).files
 
 
 def test_random_weights_that_are_not_made_are_refused() -> None:
-    with pytest.raises(RequestError, match="No random weights") as refused:
-        preview.meaning(["pytorch", "int8", "dummy-weights"], {})
+    with pytest.raises(RequestError, match="Random weights are not available") as refused:
+        preview.describe(["pytorch", "int8", "dummy-weights"], {})
     (nearest,) = refused.value.nearest
-    assert preview.meaning(nearest.replace("_", "", 1).split(",_"), {}).notices
+    assert preview.describe(nearest.replace("_", "", 1).split(",_"), {}).notices
 
 
 def test_inputs_count() -> None:
-    assert "exported as that" in " ".join(preview.meaning(["onnx", "int8"], {}).notices)
+    assert "exported as that" in " ".join(preview.describe(["onnx", "int8"], {}).notices)
     with pytest.raises(RequestError, match="STRICT"):
-        preview.meaning(["onnx", "int8"], {"strict": "yes"})
-    assert "/mnt/x" in " ".join(preview.meaning([], {"checkpoint": "/mnt/x"}).notices)
+        preview.describe(["onnx", "int8"], {"strict": "yes"})
+    assert "/mnt/x" in " ".join(preview.describe([], {"checkpoint": "/mnt/x"}).notices)
     with pytest.raises(Resnet50Error, match="must be yes or no"):
-        preview.meaning([], {"strict": "perhaps"})
+        preview.describe([], {"strict": "perhaps"})
 
 
 def test_a_batch_is_checked_and_told() -> None:
-    assert "fixed to 8" in " ".join(preview.meaning(["batch_size.8"], {}).notices)
+    assert "fixed to 8" in " ".join(preview.describe(["batch_size.8"], {}).notices)
     with pytest.raises(Resnet50Error, match="positive integer"):
-        preview.meaning(["batch_size.zero"], {})
+        preview.describe(["batch_size.zero"], {})
 
 
 def test_what_a_refusal_offers_is_never_refused() -> None:
@@ -112,13 +112,13 @@ def test_what_a_refusal_offers_is_never_refused() -> None:
     offered = set()
     for chosen in product(*([*group, ""] for group in names), ["dummy-weights", ""]):
         try:
-            preview.meaning(list(filter(None, chosen)), {})
+            preview.describe(list(filter(None, chosen)), {})
         except RequestError as refusal:
             assert refusal.nearest, chosen
             offered |= {(nearest, chosen[-1]) for nearest in refusal.nearest}
     assert {dummy for _, dummy in offered} == {"dummy-weights", ""}
     for nearest, dummy in offered:
-        found = preview.meaning(nearest.replace("_", "", 1).split(",_"), {})
+        found = preview.describe(nearest.replace("_", "", 1).split(",_"), {})
         assert bool(dummy) == ("random" in " ".join(found.notices)), nearest
 
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmx_resnet50.gui import form
-from cmx_resnet50.gui.command import Call
+from cmx_resnet50.gui.command import Command
 from cmx_resnet50.gui.form import Choices
 from tests.gui import metas
 
@@ -48,20 +48,20 @@ def of_python(text: str) -> dict[str, Any]:
     return request
 
 
-def all_forms(call: Call) -> dict[str, dict[str, Any]]:
-    docker = of_command(call.docker)
+def all_forms(command: Command) -> dict[str, dict[str, Any]]:
+    docker = of_command(command.docker)
     assert docker.pop("action") == "docker"
     return {
-        "cm": of_command(call.cm),
-        "cmr": of_command(call.cmr),
-        "Python": of_python(call.python),
+        "cm": of_command(command.cm),
+        "cmr": of_command(command.cmr),
+        "Python": of_python(command.python),
         "docker": {"action": "run", **docker},
-        "process": of_command(shlex.join(["cm", *call.arguments])),
+        "process": of_command(shlex.join(["cm", *command.arguments])),
     }
 
 
-def agreed(call: Call) -> dict[str, Any]:
-    forms = all_forms(call)
+def agreed(command: Command) -> dict[str, Any]:
+    forms = all_forms(command)
     for name, request in forms.items():
         assert request == forms["cm"], name
     return forms["cm"]
@@ -75,8 +75,8 @@ def agreed(call: Call) -> dict[str, Any]:
 def test_forms_mean_one_request(
     tags: list[str], variations: list[str], inputs: dict[str, str]
 ) -> None:
-    call = Call(tuple(tags), "", tuple(variations), inputs)
-    request = agreed(call)
+    command = Command(tuple(tags), "", tuple(variations), inputs)
+    request = agreed(command)
     assert request["tags"].split(",") == [*tags, *(f"_{name}" for name in variations)]
     assert request["quiet"] is True
     for key, value in inputs.items():
@@ -86,7 +86,7 @@ def test_forms_mean_one_request(
 
 @given(key=KEYS, value=VALUES)
 def test_a_dotted_key_goes_down(key: str, value: str) -> None:
-    place: Any = agreed(Call(("a", "b"), inputs={key: value}))
+    place: Any = agreed(Command(("a", "b"), inputs={key: value}))
     first, *rest = key.split(".")
     for part in (first.replace("-", "_"), *rest):
         place = place[part]
@@ -94,33 +94,35 @@ def test_a_dotted_key_goes_down(key: str, value: str) -> None:
 
 
 def test_a_script_named_by_its_alias() -> None:
-    plain = agreed(Call(artifact="detect-os"))
+    plain = agreed(Command(artifact="detect-os"))
     assert plain == {
         "action": "run",
         "automation": "script",
         "artifact": "detect-os",
         "quiet": True,
     }
-    varied = agreed(Call(artifact="get-ml-model-resnet50", variations=("onnx", "opset-8")))
+    varied = agreed(Command(artifact="get-ml-model-resnet50", variations=("onnx", "opset-8")))
     assert varied["tags"] == "_onnx,_opset-8"
 
 
 def test_one_tag_alone_is_no_alias() -> None:
-    assert agreed(Call(("ensure-ml-model-resnet50",)))["tags"] == "ensure-ml-model-resnet50"
+    assert agreed(Command(("ensure-ml-model-resnet50",)))["tags"] == "ensure-ml-model-resnet50"
 
 
 def test_the_forms_of_an_everyday_request() -> None:
-    call = Call(
+    command = Command(
         ("get", "ml-model", "resnet50"), "", ("pytorch", "int8"), {"outdirname": "my models"}
     )
-    assert call.cm == (
+    assert command.cm == (
         "cm run script --tags=get,ml-model,resnet50,_pytorch,_int8 '--outdirname=my models' --quiet"
     )
-    assert call.cmr == (
+    assert command.cmr == (
         "cmr 'get ml-model resnet50 _pytorch _int8' '--outdirname=my models' --quiet"
     )
-    assert call.docker.startswith("cm docker script --tags=get,ml-model,resnet50,_pytorch,_int8 ")
-    compile(call.python, "example.py", "exec")
+    assert command.docker.startswith(
+        "cm docker script --tags=get,ml-model,resnet50,_pytorch,_int8 "
+    )
+    compile(command.python, "example.py", "exec")
 
 
 def test_every_upstream_script_can_be_called() -> None:
@@ -134,7 +136,7 @@ def test_every_upstream_script_can_be_called() -> None:
         )
         variations, inputs = tuple(shape.variations(chosen)), shape.inputs(chosen)
         assert len(inputs) == len(shape.fields)
-        request = agreed(Call(tuple(map(str, artifact.meta["tags"])), "", variations, inputs))
+        request = agreed(Command(tuple(map(str, artifact.meta["tags"])), "", variations, inputs))
         asked = [tag for tag in request["tags"].split(",") if tag.startswith("_")]
         assert asked == [f"_{name}" for name in variations]
 

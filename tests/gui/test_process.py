@@ -1,4 +1,4 @@
-"""A run is a process: its log, its share, its answer, and its end when it is stopped."""
+"""A run is a process: its log, its progress, its answer, and its end when it is stopped."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from cmx_resnet50.gui.process import NotStarted, Run, ordered, shown
+from cmx_resnet50.gui.process import NotStarted, Run, as_on_terminal, in_order
 
 Start = Callable[[str], Run]
 
@@ -78,7 +78,7 @@ def test_the_error_of_cm_is_kept(start: Start) -> None:
     assert (run.code, run.error) == (1, "no such file")
 
 
-def test_log_and_share_follow_the_run(start: Start, tmp_path: Path) -> None:
+def test_log_and_progress_follow_the_run(start: Start, tmp_path: Path) -> None:
     go = tmp_path / "go"
     run = start(
         f"""
@@ -87,11 +87,11 @@ def test_log_and_share_follow_the_run(start: Start, tmp_path: Path) -> None:
         print("x: 70% done", flush=True)
         """
     )
-    until(lambda: run.share == 0.1)
+    until(lambda: run.progress == 0.1)
     assert run.running and run.code is None
     go.touch()
     run.wait(20)
-    assert run.share == 0.7
+    assert run.progress == 0.7
     assert run.log.count("\n") == 2
 
 
@@ -154,9 +154,9 @@ def test_a_prefix_that_does_not_exist_is_named() -> None:
     ],
 )
 def test_a_log_is_shown_as_a_terminal_leaves_it(text: str, expected: str) -> None:
-    assert shown(text) == expected
+    assert as_on_terminal(text) == expected
 
 
 def test_the_keys_named_first_come_first() -> None:
     env = {"C": "3", "A": "1", "B": "2"}
-    assert ordered(env, ["B", "Z"]) == [("B", "2"), ("A", "1"), ("C", "3")]
+    assert in_order(env, ["B", "Z"]) == [("B", "2"), ("A", "1"), ("C", "3")]
