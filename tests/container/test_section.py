@@ -34,12 +34,12 @@ def test_every_option_of_the_host_holds_in_the_container() -> None:
 
 
 def test_every_input_that_is_a_path_is_mounted() -> None:
-    paths = {name for name, key in META["input_mapping"].items() if not _is_a_switch(name, key)}
+    inputs = META["input_mapping"]
+    switches = {
+        inputs[name] for name, shown in META["input_description"].items() if "choices" in shown
+    }
+    paths = {name for name, key in inputs.items() if key not in switches}
     assert paths == set(DOCKER["input_paths"])
-
-
-def _is_a_switch(name: str, key: str) -> bool:
-    return "choices" in META["input_description"][name]
 
 
 def test_the_engine_has_each_limit_at_the_line_that_is_named() -> None:

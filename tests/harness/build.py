@@ -32,6 +32,8 @@ _COPIED = ("cmind", "cmx4mlops")
 TOOLS = ("gdown", "pip")
 """What a user's environment has beside the declared dependencies: the engine would install
 gdown by itself for Google Drive, and cannot without a network."""
+MEASURED = "COVERAGE_PROCESS_CONFIG"
+"""Set by coverage for the processes that it is to measure too."""
 
 _LAUNCHER = """#!{python}
 import sys
@@ -129,7 +131,11 @@ def install(prefix: Path, wheel: Path | None, tools: Sequence[str] = TOOLS) -> I
         "--disable-pip-version-check",
     ]
     _run([*pip, "install", "--quiet", "--no-index", "--no-deps", wheel])
-    return Installation(prefix, "cmx_resnet50")
+    made = Installation(prefix, "cmx_resnet50")
+    if MEASURED in os.environ:
+        link(made, "coverage")
+        (site / "coverage.pth").write_text("import coverage; coverage.process_startup()\n")
+    return made
 
 
 def link(made: Installation, *requirements: str) -> None:

@@ -38,7 +38,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from tests.harness.build import Installation
+from tests.harness.build import MEASURED, Installation
 from tests.harness.origin import Origin
 
 _OUTER = Path(sys.prefix) / "bin"
@@ -251,6 +251,7 @@ class CM:
             "LANG": "C.UTF-8",
             "TERM": "xterm",
             "USER": os.environ.get("USER", "tester"),
+            **{name: os.environ[name] for name in (MEASURED,) if name in os.environ},
             **network,
             **self.variables,
             **(env or {}),
