@@ -74,7 +74,7 @@ def _trust() -> Iterator[str | bool]:
     """
     import truststore
 
-    from cmx_resnet50.fetch.http.session import CA_VARIABLES
+    from cmx_resnet50.fetch.http.trust import CA_VARIABLES
 
     named = [value for value in map(os.environ.get, CA_VARIABLES) if value]
     if named:

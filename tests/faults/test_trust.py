@@ -35,10 +35,11 @@ def test_certificate_that_is_not_to_be_trusted(
     origin.certificate("zenodo.org", flavour)
     result = cm.get(*REQUEST, env=IMPATIENT)
     issuer = "CA that nobody trusts" if flavour == "other-ca" else "CA of the tests"
-    assert_failed(cm, result, served, "certificate of zenodo.org", issuer, "REQUESTS_CA_BUNDLE")
+    assert_failed(cm, result, served, "certificate of zenodo.org", issuer)
+    assert ("REQUESTS_CA_BUNDLE" in result.err) == (flavour == "other-ca")
     assert not origin.requests
-    # Not retried: the first look, and at most one more to see the issuer.
-    assert len(origin.connects) <= 2
+    # Not retried: the issuer is read from the handshake that failed.
+    assert len(origin.connects) == 1
     origin.certificate("zenodo.org", "good")
     assert_next_run_is_good(cm, origin, served, LONE)
 
@@ -121,7 +122,7 @@ def test_password_of_a_proxy_that_does_not_help(
 ) -> None:
     origin.unreachable("zenodo.org")
     result = cm.get(*REQUEST, env=_behind_proxy(origin, "anna", SECRET))
-    assert_failed(cm, result, served, "the proxy", "does not reach the host")
+    assert_failed(cm, result, served, "the proxy ", " does not reach ")
     assert_secret_nowhere(cm, result)
 
 

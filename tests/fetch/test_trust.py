@@ -205,7 +205,8 @@ def test_a_proxy_is_used_and_its_password_not_shown(
 def test_a_proxy_that_is_not_there_is_told(partial: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with FileServer(CONTENT) as gone:
         monkeypatch.setenv("https_proxy", gone.url.replace("//", "//me:s3cret@"))
-    with pytest.raises(FetchError, match="the proxy cannot be reached") as caught:
+    words = r"the proxy 127\.0\.0\.1:\d+ \(https_proxy\) cannot be reached: Connection refused"
+    with pytest.raises(FetchError, match=words) as caught:
         get(["https://files.invalid/model.onnx"], partial)
     assert "s3cret" not in str(caught.value)
 

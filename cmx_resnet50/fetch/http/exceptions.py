@@ -8,6 +8,7 @@ from __future__ import annotations
 import errno
 import http.client
 import os
+import re
 import socket
 import ssl
 from collections.abc import Iterator
@@ -15,14 +16,18 @@ from collections.abc import Iterator
 import requests
 import urllib3.exceptions as wire
 
-from cmx_resnet50.fetch.http.response import PROXY_PASSWORD
-from cmx_resnet50.fetch.http.session import MAX_REDIRECTS, issuer_at
+from cmx_resnet50.fetch.http import trust
+from cmx_resnet50.fetch.http.proxies import Proxy, proxy_of
+from cmx_resnet50.fetch.http.session import MAX_REDIRECTS
 from cmx_resnet50.fetch.verdicts import AttemptError, SourceFailed, TransientError
 from cmx_resnet50.redaction import host_of
 
+_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
+"""What http.client says where a proxy refuses CONNECT."""
+
 
 def translate_exception(
-    error: Exception, url: str, timeout: float, *, received: str = ""
+    error: Exception, url: str, *, received: str = "", ca_bundle: str | None = None
 ) -> AttemptError:
     """Return what `error` means for the request to `url`.
 
@@ -32,23 +37,31 @@ def translate_exception(
         What was raised by requests, urllib3 or the system.
     url : str
         The URL that was requested.
-    timeout : float
-        Seconds for a second look at the certificate that was refused.
     received : str
         How much of the file has come, for messages.
+    ca_bundle : str, optional
+        The bundle that is configured for this source.
     """
     request = getattr(error, "request", None)
     url = getattr(request, "url", None) or url
     host = host_of(url)
+    proxy = proxy_of(url)
     causes = list(_causes(error))
+    at_proxy = any(
+        isinstance(cause, requests.exceptions.ProxyError | wire.ProxyError) for cause in causes
+    )
     for cause in causes:
         if isinstance(cause, AttemptError):
             return cause
         if isinstance(cause, ssl.SSLCertVerificationError):
-            return _untrusted(cause, url, timeout)
+            peer = str(proxy) if at_proxy and proxy is not None else host
+            issuer = getattr(cause, "issuer", None)
+            return SourceFailed(trust.explain(cause, peer, ca_bundle), tls_issuer=issuer)
+    if proxy is not None:
+        failure = _proxy_failure(causes, proxy, host, at_proxy=at_proxy)
+        if failure is not None:
+            return failure
     for cause in causes:
-        if isinstance(cause, requests.exceptions.ProxyError | wire.ProxyError):
-            return _proxy(causes, host)
         if isinstance(cause, requests.exceptions.TooManyRedirects):
             return SourceFailed(f"more than {MAX_REDIRECTS} redirects")
         if isinstance(cause, requests.exceptions.InvalidURL | wire.LocationParseError):
@@ -69,14 +82,18 @@ def translate_exception(
         if isinstance(cause, wire.IncompleteRead):
             return closed_early(received)
         if isinstance(cause, OSError) and cause.errno:
-            name = errno.errorcode.get(cause.errno, str(cause.errno))
-            return TransientError(f"connection to {host}: {os.strerror(cause.errno)} ({name})")
+            return TransientError(f"connection to {host}: {_system(cause)}")
     return TransientError(f"{host} closed or broke the connection")
 
 
 def closed_early(received: str) -> TransientError:
     """Return the error for a body that ended before all announced bytes had come."""
     return TransientError(f"connection closed early: {received}".rstrip(": "))
+
+
+def _system(error: OSError) -> str:
+    number = error.errno or 0
+    return f"{os.strerror(number)} ({errno.errorcode.get(number, number)})"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -94,25 +111,48 @@ def _causes(error: BaseException) -> Iterator[BaseException]:
         waiting.extend(part for part in inner if isinstance(part, BaseException))
 
 
-def _untrusted(error: ssl.SSLCertVerificationError, url: str, timeout: float) -> SourceFailed:
-    who = issuer_at(url, timeout)
-    issued = f"; it was issued by {who}" if who else ""
-    return SourceFailed(
-        f"the certificate of {host_of(url)} is not trusted: {error.verify_message.rstrip('.')}"
-        f"{issued}. If this is your company's CA, install it in the system, or name it in "
-        "REQUESTS_CA_BUNDLE or SSL_CERT_FILE",
-        tls_issuer=who,
-    )
-
-
-def _proxy(causes: list[BaseException], host: str) -> AttemptError:
-    text = " ".join(str(cause) for cause in causes)
-    if "407" in text:
-        return SourceFailed(PROXY_PASSWORD, status=407)
-    if "403" in text:
-        return SourceFailed(f"the proxy forbids {host}", status=403)
+def _proxy_failure(
+    causes: list[BaseException], proxy: Proxy, host: str, *, at_proxy: bool
+) -> AttemptError | None:
+    """Return what the proxy did to the request, or None where it is not to blame."""
+    for cause in causes:
+        if isinstance(cause, requests.exceptions.InvalidSchema) and "SOCKS" in str(cause):
+            return SourceFailed(
+                f"{proxy.named_by} names a SOCKS proxy, which needs a Python package that is not "
+                "installed: pip install PySocks"
+            )
+        # PySocks has no base of its own that could be imported where it is missing.
+        if type(cause).__module__ == "socks":
+            return _socks_failure(cause, proxy, host)
+    if not at_proxy:
+        return None
+    tunnel = _TUNNEL.search(" ".join(str(cause) for cause in causes))
+    if tunnel is not None:
+        status = int(tunnel[1])
+        if status == 407:
+            return SourceFailed(proxy.asks_for_password, status=status)
+        if status == 403:
+            return SourceFailed(f"{proxy} forbids {host}", status=status)
+        return TransientError(f"{proxy} does not reach {host} (HTTP {status})")
     dropped = ConnectionResetError | http.client.RemoteDisconnected
-    if "Tunnel" not in text and any(isinstance(cause, dropped) for cause in causes):
+    if any(isinstance(cause, dropped) for cause in causes):
         # urllib3 blames the proxy also where the tunnel was open and the host hung up.
         return TransientError(f"{host} closed or broke the connection")
-    return TransientError("the proxy cannot be reached, or does not reach the host")
+    for cause in causes:
+        if isinstance(cause, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(cause.reason):
+            return SourceFailed(f"{proxy} speaks no TLS: name it with http:// in place of https://")
+        if isinstance(cause, socket.gaierror | wire.NameResolutionError):
+            return TransientError(f"the name of {proxy} cannot be resolved")
+    reasons = [_system(cause) for cause in causes if isinstance(cause, OSError) and cause.errno]
+    return TransientError(f"{proxy} cannot be reached" + (f": {reasons[0]}" if reasons else ""))
+
+
+def _socks_failure(error: BaseException, proxy: Proxy, host: str) -> AttemptError:
+    name = type(error).__name__
+    if "Auth" in name:
+        return SourceFailed(
+            f"{proxy} asks for a user name and a password, or refuses those that it names"
+        )
+    if name == "ProxyConnectionError":
+        return TransientError(f"{proxy} cannot be reached")
+    return TransientError(f"{proxy} does not reach {host}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import ssl
+from typing import Any
 
 _NAMES = {b"\x55\x04\x03": "CN", b"\x55\x04\x0a": "O", b"\x55\x04\x0b": "OU"}
 """Object identifiers 2.5.4.x of a name's parts (X.520), as DER writes them."""
@@ -10,28 +12,34 @@ _NAMES = {b"\x55\x04\x03": "CN", b"\x55\x04\x0a": "O", b"\x55\x04\x0b": "OU"}
 _SEQUENCE, _SET, _OID = 0x30, 0x31, 0x06
 
 
-class Seen(Exception):
-    """The certificate was seen; nothing was sent over the connection."""
+class _Reporting:
+    """Adds the issuer to the error of a handshake that refused the peer's certificate.
 
-    def __init__(self, der: bytes) -> None:
-        super().__init__("certificate seen")
-        self.der = der
+    It is read from that handshake: the connection is over then, and nothing was sent but the
+    handshake itself.
+    """
+
+    _sslobj: Any
+
+    def do_handshake(self, *arguments: Any) -> Any:
+        try:
+            return super().do_handshake(*arguments)  # type: ignore[misc]
+        except ssl.SSLCertVerificationError as error:
+            # Public from Python 3.13 on, where the name without underscore exists as well.
+            with contextlib.suppress(AttributeError, IndexError, TypeError, ValueError):
+                leaf = self._sslobj.get_unverified_chain()[0]
+                der = ssl.PEM_cert_to_DER_cert(leaf.public_bytes())
+                error.issuer = issuer_of(der)  # type: ignore[attr-defined]
+            raise
 
 
-class _Looking(ssl.SSLSocket):
-    def do_handshake(self, block: bool = False) -> None:
-        super().do_handshake(block)
-        # Leave before a single byte of a request goes to somebody who is not trusted.
-        raise Seen(self.getpeercert(binary_form=True) or b"")
-
-
-def looking_context() -> ssl.SSLContext:
-    """Return a context that trusts anybody and talks to nobody: it raises `Seen`."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname = False
-    context.verify_mode = ssl.CERT_NONE
-    context.sslsocket_class = _Looking
-    return context
+def report_issuer(context: Any) -> None:
+    """Let errors of `context` have an attribute `issuer`, None where it cannot be read."""
+    # truststore wraps the context that makes the connections.
+    maker = getattr(context, "_ctx", context)
+    for name in ("sslsocket_class", "sslobject_class"):
+        kind = getattr(maker, name)
+        setattr(maker, name, type(kind.__name__, (_Reporting, kind), {}))
 
 
 def issuer_of(der: bytes) -> str | None:

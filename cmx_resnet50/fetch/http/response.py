@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import requests
 
+from cmx_resnet50.fetch.http.proxies import proxy_password
 from cmx_resnet50.fetch.http.validator import Validator
 from cmx_resnet50.fetch.verdicts import (
     AttemptError,
@@ -21,8 +22,6 @@ from cmx_resnet50.fetch.verdicts import (
 TRANSIENT_CODES = frozenset({408, 425, 500, 502, 504, 520, 521, 522, 523, 524})
 RATE_LIMIT_CODES = frozenset({429, 503})
 RANGE_REFUSED_CODES = frozenset({416, 501})
-
-PROXY_PASSWORD = "the proxy asks for a password; give it in HTTPS_PROXY or HTTP_PROXY"  # noqa: S105
 
 REASON_LENGTH = 160
 """Characters of a refusal that are shown."""
@@ -114,7 +113,7 @@ def _refusal(response: requests.Response, ranged: bool) -> AttemptError:
     reason = f"HTTP {status} {response.reason or ''}".strip()
     reason = "".join(c for c in reason[:REASON_LENGTH] if c.isprintable())
     if status == 407:
-        return SourceFailed(PROXY_PASSWORD, status=status)
+        return SourceFailed(proxy_password(response.url), status=status)
     if status in RATE_LIMIT_CODES:
         wait = retry_after(response.headers.get("Retry-After"))
         asks = f", which asks to wait {wait:.0f} s" if wait is not None else ""

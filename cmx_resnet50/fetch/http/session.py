@@ -1,14 +1,12 @@
 """An HTTP session: requests, with the certificates that the system trusts and guarded redirects.
 
 requests provides proxies (with `NO_PROXY`), ``.netrc`` and redirects that drop credentials for
-another host. Added here: which certificates are trusted, and where a redirect may not lead.
+another host.
+Added here: which certificates are trusted, and where a redirect may not lead.
 """
 
 from __future__ import annotations
 
-import os
-import ssl
-from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -16,7 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 import cmx_resnet50
-from cmx_resnet50.fetch.http import issuer
+from cmx_resnet50.fetch.http import proxies, trust
 from cmx_resnet50.fetch.http.hosts import is_loopback
 from cmx_resnet50.fetch.verdicts import SourceFailed
 from cmx_resnet50.redaction import host_of
@@ -24,8 +22,6 @@ from cmx_resnet50.redaction import host_of
 MAX_REDIRECTS = 10
 REDIRECT_BODY = 64 * 1024
 """Bytes of a redirect's own body that are read to keep the connection; a longer one is cut."""
-
-CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 
 
 class Session(requests.Session):
@@ -35,25 +31,14 @@ class Session(requests.Session):
     ----------
     named_by_user : bool
         Whether the user named the source: redirects from http to http are then allowed.
-    looking : bool
-        Whether to look at the certificate only, see `issuer.looking_context`.
     ca_bundle : str, optional
         A bundle that is configured for this source; it takes precedence over all others.
     """
 
-    def __init__(
-        self,
-        *,
-        named_by_user: bool = False,
-        looking: bool = False,
-        ca_bundle: str | None = None,
-    ) -> None:
+    def __init__(self, *, named_by_user: bool = False, ca_bundle: str | None = None) -> None:
         super().__init__()
         self.max_redirects = MAX_REDIRECTS
         self.named_by_user = named_by_user
-        self._looking = looking
-        self._ca_bundle = ca_bundle
-        self._has_tls = False
         self.headers.update(
             {
                 "User-Agent": f"cmx-resnet50/{cmx_resnet50.__version__}",
@@ -61,16 +46,16 @@ class Session(requests.Session):
                 "Accept-Encoding": "identity",
             }
         )
+        self.ca_bundle = ca_bundle
+        self._has_tls = False
+        self.mount("http://", _Adapter(ca_bundle, tls=False))
 
     def get_adapter(self, url: str) -> Any:
         """Return the adapter for `url`; the one for https is created when first needed."""
         if not self._has_tls and url.lower().startswith("https://"):
             self._has_tls = True
-            self.mount("https://", self._adapter())
+            self.mount("https://", _Adapter(self.ca_bundle, tls=True))
         return super().get_adapter(url)
-
-    def _adapter(self) -> _Trusting:
-        return _Looking() if self._looking else _Trusting(self._ca_bundle)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return where `resp` redirects to, if it may; requests asks this for every answer.
@@ -103,78 +88,32 @@ class Session(requests.Session):
         return target
 
 
-class _Trusting(HTTPAdapter):
-    """Verifies with our context only; requests would add its own bundle to it."""
+class _Adapter(HTTPAdapter):
+    """Verifies origins and proxies with our context only; requests would add a bundle to it."""
 
-    def __init__(self, ca_bundle: str | None = None) -> None:
+    def __init__(self, ca_bundle: str | None, *, tls: bool) -> None:
         self._ca_bundle = ca_bundle
+        self._context = trust.context(ca_bundle) if tls else None
         super().__init__()
 
-    def init_poolmanager(self, *args: Any, **keywords: Any) -> None:
-        self._context = trust(self._ca_bundle)
-        super().init_poolmanager(*args, ssl_context=self._context, **keywords)
+    def init_poolmanager(
+        self, connections: int, maxsize: int, block: bool = False, **keywords: Any
+    ) -> None:
+        super().init_poolmanager(connections, maxsize, block, **keywords, **self._tls())
 
     def proxy_manager_for(self, proxy: str, **keywords: Any) -> Any:
-        return super().proxy_manager_for(proxy, ssl_context=self._context, **keywords)
+        if proxy.lower().startswith("https://"):
+            self._context = self._context or trust.context(self._ca_bundle)
+            keywords["proxy_ssl_context"] = self._context
+        return super().proxy_manager_for(proxy, **keywords, **self._tls())
+
+    def _tls(self) -> dict[str, Any]:
+        return {} if self._context is None else {"ssl_context": self._context}
 
     def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
         conn.cert_reqs = "CERT_REQUIRED"
 
-    def send(self, *args: Any, **keywords: Any) -> requests.Response:
+    def send(self, request: requests.PreparedRequest, **keywords: Any) -> requests.Response:  # type: ignore[override]
+        proxies.require_usable(str(request.url), keywords.get("proxies"))
         keywords["verify"] = True
-        return super().send(*args, **keywords)
-
-
-class _Looking(_Trusting):
-    """Connects to whoever is there, to see the certificate."""
-
-    def init_poolmanager(self, *args: Any, **keywords: Any) -> None:
-        self._context = issuer.looking_context()
-        HTTPAdapter.init_poolmanager(self, *args, ssl_context=self._context, **keywords)
-
-    def cert_verify(self, conn: Any, url: str, verify: Any, cert: Any) -> None:
-        conn.cert_reqs = "CERT_NONE"
-        conn.assert_hostname = False
-
-    def send(self, *args: Any, **keywords: Any) -> requests.Response:
-        keywords["verify"] = False
-        return HTTPAdapter.send(self, *args, **keywords)
-
-
-def trust(ca_bundle: str | None = None) -> ssl.SSLContext:
-    """Return a context that trusts `ca_bundle`, else what the environment names, else the system.
-
-    Raises
-    ------
-    SourceFailed
-        If the environment names a bundle that cannot be read.
-    """
-    bundles = {variable: os.environ.get(variable) for variable in CA_VARIABLES}
-    if ca_bundle:
-        bundles = {"AWS_CA_BUNDLE or ca_bundle in ~/.aws/config": ca_bundle}
-    for variable, named in bundles.items():
-        if not named:
-            continue
-        try:
-            if Path(named).is_dir():
-                return ssl.create_default_context(capath=named)
-            return ssl.create_default_context(cafile=named)
-        except (OSError, ssl.SSLError) as error:
-            raise SourceFailed(
-                f"the CA bundle {named}, which {variable} names, cannot be read: {error}"
-            ) from None
-    import truststore
-
-    return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-
-
-def issuer_at(url: str, timeout: float) -> str | None:
-    """Return who issued the certificate that `url`'s host shows, or None if it cannot be seen."""
-    with Session(looking=True) as session:
-        try:
-            session.get(url, timeout=timeout, stream=True).close()
-        except issuer.Seen as seen:
-            return issuer.issuer_of(seen.der)
-        except (SourceFailed, OSError, ValueError):
-            return None
-    return None
+        return super().send(request, **keywords)

@@ -222,7 +222,7 @@ class HttpTransfer(Transfer):
             # A connection that was told to end may break in any way.
             if not self._over:
                 failure = translate_exception(
-                    error, url, self._options.connect_timeout, received=self._received()
+                    error, url, received=self._received(), ca_bundle=session.ca_bundle
                 )
         with self._partial.changed:
             if failure is not None or not kept:
