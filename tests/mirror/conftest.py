@@ -38,7 +38,7 @@ class Place:
     environment: dict[str, str]
     client: Any
 
-    def keys(self) -> list[str]:
+    def names(self) -> list[str]:
         """All names in the bucket."""
         listed = self.client.list_objects_v2(Bucket=BUCKET)
         return [found["Key"] for found in listed.get("Contents", [])]
@@ -53,7 +53,7 @@ class Place:
 
     def empty(self) -> None:
         """Take everything out of the bucket."""
-        for key in self.keys():
+        for key in self.names():
             self.client.delete_object(Bucket=BUCKET, Key=key)
 
 

@@ -139,13 +139,13 @@ def test_a_signature_that_is_over_is_renewed(
 
 
 CODES = {
-    "AccessDenied": (403, "these credentials may not do that"),
+    "AccessDenied": (403, "these credentials do not allow that"),
     "InvalidAccessKeyId": (403, "does not know this access key"),
     "SignatureDoesNotMatch": (403, "the secret key is wrong"),
-    "ExpiredToken": (400, "the credentials are over"),
-    "RequestTimeTooSkewed": (403, "the clock of this machine"),
+    "ExpiredToken": (400, "the credentials have expired"),
+    "RequestTimeTooSkewed": (403, "the clocks of this machine"),
     "NoSuchKey": (404, "the bucket has no object"),
-    "SlowDown": (503, "fewer requests"),
+    "SlowDown": (503, "throttles requests"),
     "Unheard.Of": (418, "HTTP 418 Unheard.Of"),
 }
 

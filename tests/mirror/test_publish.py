@@ -47,13 +47,13 @@ def test_all_is_published_and_serves_the_site(
     assert rows["target"] == MIRROR
     assert len(rows["objects"]) == len(ARTIFACTS) + 1, "the archive, and what is in it"
     assert all(row["sent"] for row in rows["objects"])
-    keys = set(place.keys())
+    keys = set(place.names())
     for row in rows["objects"]:
         assert {f"site/sha256/{row['sha256']}", f"site/md5/{row['md5']}"} <= keys
     again = publisher.command(TOOL, "publish", "--all", "--to", f"{MIRROR}/", "--json")
     assert again.ok, again.text
     assert not any(row["sent"] for row in json.loads(again.out)["objects"])
-    assert set(place.keys()) == keys
+    assert set(place.names()) == keys
     assert set(manifest(place)) == set(ARTIFACTS)
 
     user = node("user", place)
@@ -129,7 +129,7 @@ def test_only_what_the_store_holds(place: Place, node: Node, origin: Origin) -> 
     assert missing.code == 1
     assert "resnet50_v1.pb is not here" in missing.err
     assert "Nothing was sent" in missing.err
-    assert not place.keys()
+    assert not place.names()
     for request in ([], ["_pytorch"]):
         done = user.command(TOOL, "publish", *request, "--from-store", "--to", MIRROR, "--json")
         assert done.ok, done.text
@@ -146,7 +146,7 @@ def test_other_bytes_are_sent_again_and_not_taken(
 ) -> None:
     publisher = node("publisher", place, online=True)
     assert publisher.command(TOOL, "publish", "_tf", "--to", MIRROR).ok
-    (name,) = filter(re.compile("/md5/").search, place.keys())
+    (name,) = filter(re.compile("/md5/").search, place.names())
     good = place.get(name)
     place.put(name, good[:-1] + bytes([good[-1] ^ 1]))
     user = node("user", place, online=True, CM_RESNET50_MIRROR=MIRROR)
@@ -213,13 +213,13 @@ def test_what_is_exported_is_what_is_published(place: Place, node: Node, tmp_pat
 
 
 def test_a_foreign_manifest_is_left_alone(place: Place, node: Node, origin: Origin) -> None:
-    place.put("site/manifest.json", b"<html>not ours</html>")
+    place.put("site/manifest.json", b"not ours")
     drawn = len(origin.requests)
     done = node("publisher", place, online=True).command(TOOL, "publish", "_tf", "--to", MIRROR)
     assert done.code == 1
     assert len(origin.requests) == drawn
     assert f"{MIRROR}/manifest.json is not the manifest of a mirror" in done.err
-    assert place.get("site/manifest.json") == b"<html>not ours</html>"
+    assert place.get("site/manifest.json") == b"not ours"
 
 
 def test_without_boto3_nothing_is_tried(place: Place, node: Node, origin: Origin) -> None:

@@ -70,10 +70,10 @@ class _S3Session(Session):
         region = response.headers.get("x-amz-bucket-region")
         trouble = read_error(_beginning(response), region)
         elsewhere = response.status_code in (301, 307, 400) and trouble.region
-        if elsewhere and self._store.move(trouble.region):
+        if elsewhere and self._store.use_region(trouble.region):
             raise TransientError(f"the bucket is in the region {trouble.region}")
         if trouble.code:
-            response.reason = self._store.words(trouble.code, trouble.message)
+            response.reason = self._store.explain(trouble.code, trouble.message)
 
 
 def _beginning(response: requests.Response) -> bytes:
