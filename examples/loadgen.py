@@ -1,15 +1,15 @@
-"""MLPerf's own load generator on the model that CM delivers: ONNX Runtime, random images.
+"""MLPerf's load generator on a model of this package: ONNX Runtime, random images.
 
-What an MLPerf user does, without a data set: the model comes from ``cm`` (or a path), LoadGen
-asks for samples, ONNX Runtime answers, LoadGen prints its summary. Latency and throughput are
-real; accuracy is not looked at, for the images are random. Install it with::
+What an MLPerf user does, without a data set: LoadGen requests samples, ONNX Runtime answers,
+LoadGen prints its summary. Latency and throughput are real; accuracy is not measured, for the
+images are random. Install it with::
 
-    pip install cmx-resnet50 mlcommons-loadgen onnxruntime numpy
+    pip install . mlcommons-loadgen onnxruntime
 
 and run, say::
 
     python loadgen.py                                  # both scenarios, weights at random
-    python loadgen.py --variations _onnx,_fp32         # the published weights
+    python loadgen.py --request onnx                   # the published weights
     python loadgen.py --model resnet50_v1.onnx --scenario Offline --count 256
 """
 # ruff: noqa: T201 - a program that prints
@@ -28,6 +28,8 @@ import mlperf_loadgen
 import numpy as np
 import onnxruntime
 
+from cmx_resnet50 import Resnet50Error, get
+
 SCENARIOS = ("Offline", "SingleStream")
 _LIBRARY = 8
 """Images that LoadGen chooses from."""
@@ -35,17 +37,17 @@ _SEED = 50
 
 
 class NoModelError(Exception):
-    """CM delivered no model that can be run here; the text says why."""
+    """ONNX Runtime cannot run the model; the text says why."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the scenarios asked for and return the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--model", type=Path, metavar="PATH", help="an ONNX file; none asks CM")
+    parser.add_argument("--model", type=Path, metavar="PATH", help="an ONNX file of your own")
     parser.add_argument(
-        "--variations",
-        default="_dummy-weights",
-        help="what CM is asked for, as in its tags (default: %(default)s)",
+        "--request",
+        default="dummy-weights",
+        help="without --model: an ONNX model, as for `get` (default: %(default)s)",
     )
     parser.add_argument(
         "--scenario", choices=SCENARIOS, help="only this one; by default one after the other"
@@ -55,38 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--batch", type=_positive, default=4, help="images a run, for Offline")
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep LoadGen's logs here")
-    asked = parser.parse_args(arguments)
+    given = parser.parse_args(arguments)
     try:
-        path = asked.model or model_from_cm(asked.variations)
-        system = System(path, asked.batch)
+        path = given.model or get(given.request).path
+        system = System(path, given.batch)
         with tempfile.TemporaryDirectory() as scratch:
-            for scenario in (asked.scenario,) if asked.scenario else SCENARIOS:
-                folder = (asked.logs or Path(scratch)) / scenario
+            for scenario in (given.scenario,) if given.scenario else SCENARIOS:
+                folder = (given.logs or Path(scratch)) / scenario
                 folder.mkdir(parents=True, exist_ok=True)
-                summary = measure(system, scenario, asked.count, folder)
-                print(f"=== {scenario}, {asked.count} samples, {path}\n{summary}", flush=True)
-    except NoModelError as error:
+                summary = measure(system, scenario, given.count, folder)
+                print(f"=== {scenario}, {given.count} samples, {path}\n{summary}", flush=True)
+    except (NoModelError, Resnet50Error) as error:
         print(error, file=sys.stderr)
         return 1
     return 0
-
-
-def model_from_cm(variations: str) -> Path:
-    """Ask CM for the model, as a script of MLPerf does.
-
-    Raises
-    ------
-    NoModelError
-        If CM answers with an error.
-    """
-    import cmind
-
-    tags = ",".join(filter(None, ("get,ml-model,resnet50", variations)))
-    request = {"action": "run", "automation": "script", "tags": tags, "quiet": True}
-    answer = cmind.access({**request, "out": "con"})
-    if answer["return"] > 0:
-        raise NoModelError(f"CM: {answer['error']}")
-    return Path(answer["new_env"]["CM_ML_MODEL_FILE_WITH_PATH"])
 
 
 class System:
@@ -169,7 +153,7 @@ def _flush() -> None:
 
 def _positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number above 0")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a positive number")
     return int(text)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
 import sys
@@ -30,6 +31,7 @@ def _run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [sys.executable, ROOT / "examples" / "loadgen.py", *arguments],
         cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
         capture_output=True,
         text=True,
         timeout=120,
