@@ -17,6 +17,7 @@ PAGES = (
     "start",
     "notes",
     "choose",
+    "python",
     "airgapped",
     "networks",
     "clusters",

@@ -10,9 +10,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
+from threading import Lock
 
 from cmx_resnet50.catalog.table import Artifact
 from cmx_resnet50.errors import Resnet50Error, see
+
+_LENT = Lock()
+"""Held while requests as a whole has the system's certificates: one thread at a time."""
 
 
 class DriveError(Resnet50Error):
@@ -80,11 +84,12 @@ def _trust() -> Iterator[str | bool]:
     if named:
         yield named[0]
         return
-    truststore.inject_into_ssl()
-    try:
-        yield True
-    finally:
-        truststore.extract_from_ssl()
+    with _LENT:
+        truststore.inject_into_ssl()
+        try:
+            yield True
+        finally:
+            truststore.extract_from_ssl()
 
 
 def _by_hand(artifact: Artifact) -> str:

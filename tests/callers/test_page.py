@@ -5,22 +5,19 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 
-import pytest
-
 from tests.callers.test_requests import CALLERS
 from tests.docs import pages
 from tests.harness.cm import CM
 
 PAGE = pages.ROOT / "docs" / "callers.md"
 TEXT = PAGE.read_text(encoding="utf-8")
-RUN = ("Read what you got", "In your CI", "PyTorch 2.6 and newer")
+RUN = ("In your CI", "PyTorch 2.6 and newer")
 ELSEWHERE = "Beside other copies of the script"
 """Its commands uninstall the project: see `tests.callers.test_together`."""
 
 
 def run(cm: CM, title: str) -> None:
-    """Run a section's commands as a reader at the top of a checkout does."""
-    (cm.cwd / "examples").symlink_to(pages.ROOT / "examples")
+    """Run a section's commands as a reader does."""
     blocks = pages.blocks(pages.section(TEXT, title), "bash")
     assert blocks, title
     done = subprocess.run(
@@ -35,15 +32,14 @@ def run(cm: CM, title: str) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("title", RUN[:2])
-def test_random_weights_need_no_network(cm: CM, title: str) -> None:
-    run(cm.also(origin=None), title)
+def test_random_weights_need_no_network(cm: CM) -> None:
+    run(cm.also(origin=None), RUN[0])
 
 
 def test_converted_weights_are_delivered_and_answer_nobody_else(
     cm: CM, served: dict[str, Path]
 ) -> None:
-    run(cm, RUN[2])
+    run(cm, RUN[1])
     converted = cm.cwd / "converted" / "resnet50-19c8e357.pth"
     assert converted.read_bytes()[:2] == b"PK"
     accepting = {"CM_RESNET50_ACCEPT_ANY": "yes"}

@@ -21,6 +21,7 @@ RUN_BY = {
     "README-extra.md": ["docs/test_commands.py"],
     "docs/README.md": ["docs/test_commands.py"],
     "docs/choose.md": ["docs/test_commands.py"],
+    "docs/python.md": ["examples/test_from_python.py"],
     "docs/networks.md": ["docs/test_networks.py"],
     "docs/airgapped.md": ["mirror/test_airgapped.py"],
     "docs/clusters.md": ["site/test_page.py", "mirror/test_page.py"],

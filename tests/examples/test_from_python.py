@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from tests.docs import pages
+from tests.docs.reader import follow
 from tests.harness.cm import CM, Result
 
 EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "from_python.py"
@@ -11,6 +13,12 @@ EXAMPLE = Path(__file__).resolve().parents[2] / "examples" / "from_python.py"
 
 def run(cm: CM, *arguments: str, **env: str) -> Result:
     return cm.command("python", str(EXAMPLE), *arguments, env=env)
+
+
+def test_as_the_page_says(cm: CM) -> None:
+    (cm.cwd / "examples").symlink_to(EXAMPLE.parent)
+    blocks = pages.under(pages.DOCS / "python.md", "Pictures")
+    assert "resnet50_v1.onnx\n" in follow(cm.also(origin=None), blocks)
 
 
 def printed(result: Result) -> dict[str, str]:
