@@ -123,6 +123,12 @@ def default_store(process: Mapping[str, str] = os.environ) -> Path:
     return absolute("CM_REPOS", home) / "resnet50-store"
 
 
+def own_stores(process: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
+    """Return where this user may have a store where the one that is named is another's."""
+    cache = process.get("XDG_CACHE_HOME", "").strip() or "~/.cache"
+    return default_store(process), absolute("XDG_CACHE_HOME", cache) / "cmx-resnet50" / "store"
+
+
 def absolute(name: str, path: str, base: Path | None = None) -> Path:
     """Return `path` absolute, from `base` or the working folder, with ``~`` resolved.
 

@@ -98,10 +98,11 @@ def _export(parsed: argparse.Namespace) -> None:
 def _import(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.delivery.confirm import unconfirmed
     from cmx_resnet50.mirror.bundle import import_
-    from cmx_resnet50.options import Options
+    from cmx_resnet50.options import Options, own_stores
     from cmx_resnet50.store import Store
 
-    store = Store(Options.read({}).store)
+    options = Options.read({})
+    store = Store.open(options.store, own_stores())
     there = {stored.sha256 for stored in store.objects() if store.check(stored)}
     imported = import_(store, parsed.source, unconfirmed)
     objects = [one.stored for one in imported]

@@ -1,4 +1,4 @@
-"""``verify`` and ``prune``: which objects are valid, and which are unused."""
+"""``verify``, ``prune``, ``store``: which objects are valid, which unused; what is a store."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import argparse
 import os
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.cli.arguments import command, json_switch
+from cmx_resnet50.cli.arguments import command, json_switch, path
 from cmx_resnet50.cli.output import remark, say, say_json, table
 
 if TYPE_CHECKING:
@@ -39,15 +39,47 @@ def add(commands: Any) -> None:
         examples="cmx-resnet50 prune\ncmx-resnet50 prune --apply",
         page="airgapped",
     )
+    store = command(
+        commands,
+        "store",
+        None,
+        "make a folder a store",
+        "A store is made where a file is first kept: this is for a folder that is\n"
+        "refused. Its only command has a --help of its own.",
+        examples="cmx-resnet50 store init --help",
+        page="clusters",
+    )
+    ways: Any = store.add_subparsers(required=True, metavar="init")
+    init = command(
+        ways,
+        "init",
+        _init,
+        "mark a folder as a store",
+        "The folder must be empty or missing, or hold what a store holds and nothing\n"
+        "else: a store of an earlier version, or one that lost its mark. Nothing in it is\n"
+        "changed.",
+        examples="cmx-resnet50 store init /mnt/models/store",
+        page="clusters",
+    )
+    init.add_argument("folder", type=path, metavar="DIR", help="the folder")
+
     prune.add_argument("--apply", action="store_true", help="remove them, not only list them")
     json_switch(prune)
 
 
 def _store() -> Store:
-    from cmx_resnet50.options import Options
+    from cmx_resnet50.options import Options, own_stores
     from cmx_resnet50.store import Store
 
-    return Store(Options.read({}).store)
+    options = Options.read({})
+    return Store.open(options.store, own_stores())
+
+
+def _init(parsed: argparse.Namespace) -> None:
+    from cmx_resnet50.store import Store
+
+    store = Store.init(parsed.folder)
+    say(f"{store.root} is a store")
 
 
 def _verify(parsed: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cmx_resnet50.catalog.table import Artifact, Catalog, RequestError, Resolution
 from cmx_resnet50.delivery.acquire import Acquirer
 from cmx_resnet50.errors import DigestError, Resnet50Error, see
-from cmx_resnet50.options import Options
+from cmx_resnet50.options import Options, own_stores
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.redaction import redact
 from cmx_resnet50.store import ObjectMissing, Placement, Store, StoredObject
@@ -77,7 +77,7 @@ class Pipeline:
     ) -> None:
         self.catalog = catalog
         self.options = options
-        self.store = Store(options.store) if notify is None else Store(options.store, notify=notify)
+        self.store = Store.open(options.store, own_stores(), notify=notify)
         self._acquirer = Acquirer(self.store, options, progress or Progress())
 
     def obtain(self, resolution: Resolution, extra_sources: Sequence[str] = ()) -> Delivery:

@@ -75,6 +75,11 @@ def equal_variations(resolution: Resolution) -> list[str]:
     return [name for name in equal if name != "none"]
 
 
+def working_folder(env: EnvView, options: Options) -> Path:
+    """Return the folder of the cache entry, or one of the store where nothing is cached."""
+    return Path(env[ENTRY] or Pipeline(Catalog.load(), options).store.uncached())
+
+
 def prepare(
     env: EnvView, const: EnvView, resolution: Resolution, options: Options, *, silent: bool
 ) -> Delivery:
@@ -214,7 +219,7 @@ def ensure(env: EnvView, const: EnvView, *, silent: bool) -> str:
         env.setdefault(PLACE, env.get(receipt.CACHED, ""))
         finish(env, delivery)
     if not place.parent.is_dir():
-        place = options.store / "places" / delivery.model.sha256 / "model"
+        place = pipeline.store.models(delivery.model.sha256) / "model"
     folders = [place, *(Path(folder) for folder in (env.get(OUTPUT),) if folder)]
     placed = {path: done for folder in folders for path, done in pipeline.place(delivery, folder)}
     for path, done in placed.items():
@@ -245,7 +250,7 @@ def ensure(env: EnvView, const: EnvView, *, silent: bool) -> str:
             env.prefix,
             files,
             located=located,
-            store=str(options.store),
+            store=str(pipeline.store.root),
             notices=resolution.messages,
             summary=summary(env, replace(delivery, origin="store")),
         )

@@ -95,7 +95,7 @@ class Hooks:
         env, const, options, resolution = self._asked(i)
         env[env_run.OUTPUT] = output_folder(env, env["TMP_CURRENT_PATH"])
         env.pop("OUTDIRNAME", None)
-        entry = Path(env[env_run.ENTRY] or options.store / "places" / "uncached")
+        entry = env_run.working_folder(env, options)
         entry.mkdir(parents=True, exist_ok=True)
         # Engine and downloader leave files of their own in the working folder: not in the
         # user's output folder, where the engine has just gone.

@@ -1,7 +1,8 @@
-"""Where things lie in a store, and how its small files are written whole.
+"""Where everything is in a store, and how its small files are written: in one step.
 
 ::
 
+    cmx-resnet50-store.json            the mark, see ``mark``; and CACHEDIR.TAG
     objects/<aa>/<sha256>/data         the bytes, mode 0444
     objects/<aa>/<sha256>/record.json  provenance
     objects/<aa>/<sha256>/stamp        when its digests were compared, see ``stat_stamp``
@@ -9,8 +10,9 @@
     aliases/<key>                      the sha256 that a key stands for
     placements/<sha256>/<id>.json      a file that was placed, see ``placements``
     incoming/<key>/partial             what is being made, and the maker's own files beside it
-    locks/<name>.lock, .holder         see ``locking``
-    temporary/                         small files on their way, never read
+    locks/<name>.lock, .holder         see ``locks``
+    temporary/                         files on their way, never read
+    models/<sha256>/                   what is delivered where the user names no folder
 """
 
 from __future__ import annotations
@@ -21,13 +23,13 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from cmx_resnet50.store.files import children, read_small, remove
+from cmx_resnet50.store.files import children, is_folder, read_small, remove
+from cmx_resnet50.store.mark import VERSION_FILE, Mark, read_mark, write_mark
 from cmx_resnet50.store.model import StoreError
 
 _KEY = re.compile(r"[a-z0-9](?:[a-z0-9._-]{0,158}[a-z0-9])?")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _DIGEST_KEY = re.compile(r"(?:sha256-[0-9a-f]{64}|md5-[0-9a-f]{32})")
-OWN_FOLDERS = ("objects", "aliases", "placements", "incoming", "locks", "temporary")
 
 
 def checked_key(key: str) -> str:
@@ -39,14 +41,19 @@ def checked_key(key: str) -> str:
         If it is not 1 to 160 of ``a-z 0-9 . _ -`` between letters or digits, or if it claims
         to be a digest and is none.
     """
-    if not _KEY.fullmatch(key):
+    if not is_key(key):
         raise StoreError(
-            f"{key!r} is no key of the store: 1 to 160 of a-z, 0-9, '.', '_' and '-', "
+            f"{key!r} is not a key of the store: 1 to 160 of a-z, 0-9, '.', '_' and '-', "
             "that begin and end with a letter or digit."
         )
     if is_digest(key) and not _DIGEST_KEY.fullmatch(key):
-        raise StoreError(f"{key!r} is no key of the store: its digest has the wrong length.")
+        raise StoreError(f"{key!r} is not a key of the store: its digest has the wrong length.")
     return key
+
+
+def is_key(name: str) -> bool:
+    """Whether `name` can be a key of the store."""
+    return _KEY.fullmatch(name) is not None
 
 
 def is_digest(key: str) -> bool:
@@ -85,6 +92,35 @@ class Layout:
 
     def __init__(self, root: Path) -> None:
         self.root = plain(root)
+        self._mark: Mark | None = None
+
+    def require(self) -> Mark | None:
+        """Return the mark of the store, or None where there is nothing yet.
+
+        Raises
+        ------
+        NotAStore
+            If the folder holds something else.
+        """
+        if self._mark is None:
+            self._mark = read_mark(self.root)
+        return self._mark
+
+    def prepare(self) -> None:
+        """Make sure that the folder is a store, before anything is written to it.
+
+        Raises
+        ------
+        NotAStore
+            If the folder holds something else.
+        """
+        if self.require() is None or not os.path.lexists(self.root / VERSION_FILE):
+            self._mark = Mark()
+            write_mark(self.root, self._mark)
+
+    def models(self, name: str) -> Path:
+        """Folder for what is delivered where the user names none."""
+        return self.root / "models" / name
 
     def folder(self, sha256: str) -> Path:
         """Folder of an object."""
@@ -109,7 +145,7 @@ class Layout:
     def temporary(self) -> Path:
         """Return a fresh name on the store's file system, in an existing folder."""
         folder = self.root / "temporary"
-        folder.mkdir(parents=True, exist_ok=True)
+        self.make_folder(folder)
         return folder / f"{os.getpid()}-{os.urandom(6).hex()}"
 
     def write(self, path: Path, text: str) -> None:
@@ -136,17 +172,19 @@ class Layout:
             source.replace(path)
 
     def make_folder(self, folder: Path) -> None:
-        """Make `folder`; a file or a dead link in its way, below our own folders, is removed."""
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-        except (FileExistsError, NotADirectoryError):
-            for path in (folder, *folder.parents):
-                # What lies directly in the root may be the user's, if the root is no store.
-                if path.parent == self.root or not path.is_relative_to(self.root):
-                    break
-                if os.path.lexists(path) and not path.is_dir():
-                    path.unlink()
-            folder.mkdir(parents=True, exist_ok=True)
+        """Make `folder`, below the root; a file or a link in its way is removed."""
+        self.prepare()
+        path = self.root
+        for part in folder.relative_to(self.root).parts:
+            path /= part
+            with suppress(FileExistsError):
+                path.mkdir(mode=0o755)
+            if is_folder(path):
+                continue
+            if path.parent == self.root:
+                raise StoreError(f"{path} is not a folder, as it is in a store. Move it away.")
+            path.unlink(missing_ok=True)
+            path.mkdir(mode=0o755, exist_ok=True)
 
     def clear(self, path: Path) -> None:
         """Remove a file or a whole folder of the store, from its name in one step."""
@@ -159,6 +197,7 @@ class Layout:
 
     def alias(self, key: str) -> str | None:
         """Return the sha256 that `key` stands for, if it is known."""
+        self.require()
         kind, _, value = key.partition("-")
         if kind == "sha256":
             return value
@@ -173,12 +212,13 @@ class Layout:
     def aliases(self) -> Iterator[tuple[str, str]]:
         """Every key but the sha256 ones, with the sha256 that it stands for."""
         for path in children(self.root / "aliases"):
-            sha256 = self.alias(path.name) if _KEY.fullmatch(path.name) else None
+            sha256 = self.alias(path.name) if is_key(path.name) else None
             if sha256 is not None:
                 yield path.name, sha256
 
     def digests(self) -> Iterator[str]:
         """The sha256 of every object folder."""
+        self.require()
         for group in children(self.root / "objects"):
             for folder in children(group):
                 if is_sha256(folder.name) and folder.name[:2] == group.name:

@@ -28,6 +28,10 @@ class WrongFile(StoreError, DigestError):
     """A file that is not the one that its key names."""
 
 
+class NotAStore(StoreError):
+    """A folder that holds something else than a store; nothing in it was touched."""
+
+
 class StoreReadOnly(StoreError):
     """The store may be read, but not written."""
 

@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cmx_resnet50.store.files import regular
-from cmx_resnet50.store.layout import OWN_FOLDERS, plain
+from cmx_resnet50.store.layout import plain
 from cmx_resnet50.store.link_or_copy import (
     clone,
     disk_full_error,
@@ -21,6 +21,7 @@ from cmx_resnet50.store.link_or_copy import (
     remove_stale,
     temporary_beside,
 )
+from cmx_resnet50.store.mark import FOLDERS
 from cmx_resnet50.store.model import Placement, StoredObject, StoreError
 from cmx_resnet50.store.objects import Objects
 from cmx_resnet50.store.placements import PlacementRecord
@@ -163,7 +164,7 @@ def destination(dest: Path, root: Path) -> Path:
     path = plain(dest)
     if "\0" in str(path) or not path.name:
         raise StoreError(f"{str(dest)!r} is no name for a file.")
-    for name in OWN_FOLDERS:
-        if path.is_relative_to(root / name):
+    for name in FOLDERS:
+        if name != "models" and path.is_relative_to(root / name):
             raise StoreError(f"{path} lies among the store's own files. Name another folder.")
     return path

@@ -1,17 +1,26 @@
-"""Removal of what nothing uses: objects, and what killed processes left long ago."""
+"""Removal of what nothing uses: objects, and what killed processes left long ago.
+
+Only what has the name and the place of something of ours is removed, and no link is followed.
+"""
 
 from __future__ import annotations
 
 import os
+import re
 import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from cmx_resnet50.store.files import children, read_json, regular, remove
-from cmx_resnet50.store.layout import Layout
+from cmx_resnet50.store.files import children, is_folder, read_json, regular, remove
+from cmx_resnet50.store.layout import Layout, is_key, is_sha256
 from cmx_resnet50.store.locks import PRUNING, Locks
 from cmx_resnet50.store.model import Pruned, StoredObject
 from cmx_resnet50.store.objects import Objects
+
+_PARTIAL = re.compile(r"partial[\w.-]*")
+_OBJECT = re.compile(r"data|record\.json|stamp|keys")
+_TEMPORARY = re.compile(r"\d+-[0-9a-f]{12}")
+_RECORD = re.compile(r"[0-9a-f]{16}\.json")
 
 ABANDONED = 7 * 24 * 3600.0
 """Seconds after which a partial file, a lock file or a temporary file counts as left behind."""
@@ -25,7 +34,7 @@ def prune(
     used: Callable[[StoredObject], bool],
     dry_run: bool,
 ) -> list[Pruned]:
-    """See `Store.prune`. Nothing is taken from a process that holds its lock."""
+    """See `Store.prune`. Nothing is removed of which a process holds the lock."""
     gone = []
     candidates = list(stored)
     # An archive comes after what was unpacked from it, and stays where that stays.
@@ -48,7 +57,7 @@ def prune(
         gone.append(Pruned("object", candidate.path.parent, size, candidate))
     removed = {item.stored.sha256 for item in gone if item.stored}
     gone += _partials(layout, locks, dry_run)
-    gone += _strays(layout, objects, removed, dry_run)
+    gone += _orphans(layout, objects, removed, dry_run)
     gone += _locks(layout, locks, dry_run)
     return gone
 
@@ -59,52 +68,49 @@ def _remove_object(layout: Layout, sha256: str) -> None:
         if target == sha256:
             remove(layout.root / "aliases" / key)
     layout.clear(layout.folder(sha256))
-    layout.clear(layout.placements(sha256))
+    _remove_folder(layout.placements(sha256), _RECORD)
 
 
 def _partials(layout: Layout, locks: Locks, dry_run: bool) -> Iterator[Pruned]:
     for folder in children(layout.root / "incoming"):
-        if not _old(folder, *children(folder)):
+        if not is_key(folder.name) or not is_folder(folder) or not _old(folder, *children(folder)):
             continue
         size = sum(_bytes(path) for path in children(folder))
         if not dry_run:
             with locks.free(f"obtain-{folder.name}") as held:
-                if not held:
+                if not held or not _remove_folder(folder, _PARTIAL):
                     continue
-                remove(folder)
         yield Pruned("partial", folder, size)
 
 
-def _strays(layout: Layout, objects: Objects, removed: set[str], dry_run: bool) -> Iterator[Pruned]:
+def _orphans(
+    layout: Layout, objects: Objects, removed: set[str], dry_run: bool
+) -> Iterator[Pruned]:
     """Temporary files, object folders without a record, and what points to nothing."""
-    found = [("leftover", path) for path in children(layout.root / "temporary") if _old(path)]
     kept = set()
+    for path in children(layout.root / "temporary"):
+        if _TEMPORARY.fullmatch(path.name) and _old(path):
+            yield from _removed("leftover", path, dry_run)
     for sha256 in layout.digests():
         folder = layout.folder(sha256)
         if objects.load(sha256) is not None:
             kept.add(sha256)
-        elif _old(folder, *children(folder)):
-            found.append(("leftover", folder))
+        elif _old(folder, *children(folder)) and (dry_run or _remove_folder(folder, _OBJECT)):
+            yield Pruned("leftover", folder, 0)
     kept -= removed
     for key, sha256 in layout.aliases():
         path = layout.root / "aliases" / key
         if sha256 not in kept and _old(path):
-            found.append(("alias", path))
+            yield from _removed("alias", path, dry_run)
     for folder in children(layout.root / "placements"):
-        for path in children(folder):
-            place = (read_json(path) or {}).get("path")
-            if not isinstance(place, str) or "\0" in place or regular(Path(place)) is None:
-                found.append(("placement", path))
-    for kind, path in found:
-        size = _bytes(path)
-        if not dry_run:
-            remove(path)
-        yield Pruned(kind, path, size)
+        for path in children(folder) if is_sha256(folder.name) else ():
+            if _RECORD.fullmatch(path.name) and not _may_exist(path):
+                yield from _removed("placement", path, dry_run)
 
 
 def _locks(layout: Layout, locks: Locks, dry_run: bool) -> Iterator[Pruned]:
     for path in children(layout.root / "locks"):
-        if path.suffix != ".lock" or not _old(path):
+        if path.suffix != ".lock" or regular(path) is None or not _old(path):
             continue
         if not dry_run:
             # filelock looks whether the file that it locked still has its name, so that a
@@ -115,6 +121,39 @@ def _locks(layout: Layout, locks: Locks, dry_run: bool) -> Iterator[Pruned]:
                 remove(path.with_suffix(".holder"))
                 remove(path)
         yield Pruned("lock", path, 0)
+
+
+def _removed(kind: str, path: Path, dry_run: bool) -> Iterator[Pruned]:
+    size = _bytes(path)
+    if not dry_run:
+        remove(path)
+    yield Pruned(kind, path, size)
+
+
+def _remove_folder(folder: Path, names: re.Pattern[str]) -> bool:
+    """Remove a folder and the files in it that have one of our names; whether it is gone.
+
+    A folder that holds anything else stays, and so does that.
+    """
+    for path in children(folder):
+        if names.fullmatch(path.name) and not is_folder(path):
+            path.unlink(missing_ok=True)
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
+
+
+def _may_exist(record: Path) -> bool:
+    """Whether a file is at the path that `record` names, as far as this user can see."""
+    place = (read_json(record) or {}).get("path")
+    try:
+        return isinstance(place, str) and "\0" not in place and regular(Path(place)) is not None
+    except OSError:
+        return True
 
 
 def _old(*paths: Path) -> bool:

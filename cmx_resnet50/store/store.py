@@ -14,6 +14,7 @@ from cmx_resnet50.store.link_or_copy import disk_full_error
 from cmx_resnet50.store.locks import PRUNING, Locks, read_only_error
 from cmx_resnet50.store.model import (
     Make,
+    NotAStore,
     Placement,
     Pruned,
     StoredObject,
@@ -71,6 +72,56 @@ class Store:
         self._objects = Objects(self.layout, self._records)
         self._placer = Placer(self._objects)
         self._repairer = Repairer(self._objects, self._placer, self._locks, notify)
+
+    @classmethod
+    def open(
+        cls,
+        root: Path,
+        own: Sequence[Path] = (),
+        *,
+        notify: Callable[[str], None] | None = None,
+    ) -> Store:
+        """Return the store to use where the user names `root`."""
+        return cls(root, notify=notify or _to_stderr)
+
+    @classmethod
+    def init(cls, root: Path) -> Store:
+        """Make the folder `root` a store, if it is empty or holds what a store holds.
+
+        Raises
+        ------
+        NotAStore
+            If it holds anything else.
+        StoreError
+            If it cannot be written.
+        """
+        from cmx_resnet50.store.mark import Mark, require_store_content, write_mark
+
+        store = cls(root)
+        with store.writing(str(root), None):
+            try:
+                store.layout.require()
+            except NotAStore:
+                require_store_content(store.root)
+            write_mark(store.root, Mark())
+        return store
+
+    def models(self, name: str) -> Path:
+        """Return the folder for what is delivered where the user names none."""
+        return self.layout.models(name)
+
+    def uncached(self) -> Path:
+        """Return a working folder for runs that have no cache entry; it is made if missing.
+
+        Raises
+        ------
+        StoreError
+            If the store cannot be written.
+        """
+        folder = self.layout.models("uncached")
+        with self.writing(str(folder), None):
+            self.layout.make_folder(folder)
+        return folder
 
     def find(self, *keys: str) -> StoredObject | None:
         """Return the object that one of `keys` names, or None; its bytes are not looked at."""

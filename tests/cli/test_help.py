@@ -12,7 +12,7 @@ from tests.harness.cm import CM
 
 TOOL = "cmx-resnet50"
 COMMANDS = ("list", "get", "prefetch", "bundle", "bundle export", "bundle import", "publish")
-COMMANDS += ("verify", "prune", "inspect", "reshape", "convert", "docs")
+COMMANDS += ("verify", "prune", "store", "store init", "inspect", "reshape", "convert", "docs")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

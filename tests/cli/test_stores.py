@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
+import time
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +170,65 @@ def test_a_copy_on_another_file_system_counts(cm: CM, served: dict[str, Path]) -
         (folder / "resnet50-19c8e357.pth").unlink(missing_ok=True)
         folder.rmdir()
     assert [row["kind"] for row in tool(cm, "prune")["unused"]] == ["object", "placement"]
+
+
+COMMANDS = (
+    "prune --apply",
+    "prune",
+    "verify",
+    "list",
+    "get _pytorch",
+    "get _pytorch --to out",
+    "prefetch _pytorch",
+    "bundle export out.tar _pytorch",
+    "bundle export out.tar",
+    "bundle import bundle.tar",
+    "store init work",
+)
+
+
+def test_a_folder_that_is_no_store_is_left_alone_by_every_command(cm: CM) -> None:
+    """Also by a run of ``cm``; what the folder holds has the names that a store has."""
+    assert cm.command(TOOL, "prefetch", "_pytorch").ok
+    assert cm.command(TOOL, "bundle", "export", "bundle.tar").ok
+    work = cm.cwd / "work"
+    names = ("incoming/a/partial", "temporary/1-0123456789ab", "views/x/y", "locks/a.lock")
+    past = time.time() - 30 * 24 * 3600
+    for name in names:
+        (work / name).parent.mkdir(parents=True)
+        (work / name).write_text("precious")
+        os.utime(work / name, (past, past))
+        os.utime((work / name).parent, (past, past))
+    before = sorted(work.rglob("*"))
+    env = {"CM_RESNET50_STORE": str(work)}
+    for arguments in COMMANDS:
+        result = cm.command(TOOL, *arguments.split(), env=env)
+        assert result.code == 1, (arguments, result.text)
+        assert str(work) in result.err
+        assert "not a store" in result.err
+        assert "Traceback" not in result.text
+    result = cm.get("pytorch", env=env)
+    assert result.code == 1
+    assert "not a store" in result.err
+    assert sorted(work.rglob("*")) == before
+    assert not (cm.cwd / "out").exists()
+
+
+def test_a_store_that_lost_its_mark_is_marked_again(cm: CM) -> None:
+    assert cm.command(TOOL, "prefetch", "_pytorch").ok
+    root = cm.repos / "resnet50-store"
+    mark, tag = root / "cmx-resnet50-store.json", root / "CACHEDIR.TAG"
+    assert tag.read_bytes().startswith(b"Signature: 8a477f597d28d172789f06886806bc55")
+    text = mark.read_text()
+    mark.unlink()
+    (root / "views").mkdir()  # as a store of before the mark had
+    refused = cm.command(TOOL, "get", "_pytorch", "--offline", "--to", "out")
+    assert refused.code == 1
+    command = shlex.split(refused.err[refused.err.index(f"{TOOL} store init") :])
+    assert cm.command(*command).ok
+    assert mark.read_text() == text
+    assert cm.command(TOOL, "get", "_pytorch", "--offline", "--to", "out").ok
+    mark.write_text(text.replace('"version": 1', '"version": 2'))
+    newer = cm.command(TOOL, "get", "_pytorch", "--offline", "--to", "out")
+    assert newer.code == 1
+    assert "version 2" in newer.err

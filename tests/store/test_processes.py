@@ -51,7 +51,7 @@ def test_eight_at_once_make_once(tmp_path: Path) -> None:
 
 def test_the_waiting_say_on_whom_and_take_over_from_the_dead(tmp_path: Path) -> None:
     root, log = tmp_path / "store", tmp_path / "log"
-    first = python(MAKE_SLOWLY, root, log, 60)
+    first = python(MAKE_SLOWLY, root, log, 600)
     until(first, "making from 0")
     second = python(MAKE_SLOWLY, root, log, 0)
     assert second.stderr is not None
@@ -66,7 +66,7 @@ def test_the_waiting_say_on_whom_and_take_over_from_the_dead(tmp_path: Path) -> 
 
 def test_a_holder_that_never_ends_is_named_after_the_time_out(tmp_path: Path) -> None:
     root, log = tmp_path / "store", tmp_path / "log"
-    first = python(MAKE_SLOWLY, root, log, 60)
+    first = python(MAKE_SLOWLY, root, log, 600)
     until(first, "making")
     try:
         with pytest.raises(StoreError, match=f"Waited 0.5 s for process {first.pid} "):
@@ -78,7 +78,7 @@ def test_a_holder_that_never_ends_is_named_after_the_time_out(tmp_path: Path) ->
 
 def test_an_interrupt_leaves_what_can_be_resumed_and_no_lock(tmp_path: Path) -> None:
     root, log = tmp_path / "store", tmp_path / "log"
-    first = python(MAKE_SLOWLY, root, log, 60)
+    first = python(MAKE_SLOWLY, root, log, 600)
     until(first, "making from 0")
     time.sleep(0.1)
     first.send_signal(signal.SIGINT)

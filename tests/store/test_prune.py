@@ -17,6 +17,7 @@ from tests.store.helpers import (
     never,
     put,
     python,
+    sha256,
     until,
 )
 
@@ -61,7 +62,7 @@ def test_an_archive_stays_with_a_file_that_is_in_use_just_now(store: Store) -> N
 def test_prune_clears_old_leftovers_but_no_live_ones(tmp_path: Path) -> None:
     root, log = tmp_path / "store", tmp_path / "log"
     store = Store(root, notify=lambda _: None)
-    alive = python(MAKE_SLOWLY, root, log, 60)
+    alive = python(MAKE_SLOWLY, root, log, 600)
     until(alive, "making")
     try:
         with pytest.raises(OSError, match="stop"):
@@ -69,7 +70,7 @@ def test_prune_clears_old_leftovers_but_no_live_ones(tmp_path: Path) -> None:
         young = store.prune(lambda _: True, dry_run=False)
         assert young == []
         (root / "temporary").mkdir(exist_ok=True)
-        (root / "temporary" / "1-a").write_text("x")
+        (root / "temporary" / "1-0123456789ab").write_text("x")
         (root / "aliases").mkdir(exist_ok=True)
         (root / "aliases" / "url-x").write_text("0" * 64 + "\n")
         (root / "objects" / "00" / ("0" * 64)).mkdir(parents=True)
@@ -80,7 +81,7 @@ def test_prune_clears_old_leftovers_but_no_live_ones(tmp_path: Path) -> None:
         removed = {
             str(i.path.relative_to(root)) for i in store.prune(lambda _: True, dry_run=False)
         }
-        assert {"incoming/url-dead", "temporary/1-a", "aliases/url-x"} <= removed
+        assert {"incoming/url-dead", "temporary/1-0123456789ab", "aliases/url-x"} <= removed
         assert not removed & {"incoming/url-a", "locks/obtain-url-a.lock"}
         assert (root / "incoming" / "url-a" / "partial").exists()
         waiting = Store(root, lock_timeout=0.3, notify=lambda _: None)
@@ -110,7 +111,7 @@ def test_an_object_in_use_by_another_process_is_not_pruned(store: Store) -> None
         from filelock import FileLock
         with FileLock(sys.argv[1]):
             print("held", flush=True)
-            time.sleep(60)
+            time.sleep(600)
     """
     holder = python(code, store.root / "locks" / f"object-{stored.sha256}.lock")
     until(holder, "held")
@@ -121,3 +122,40 @@ def test_an_object_in_use_by_another_process_is_not_pruned(store: Store) -> None
         holder.communicate()
     assert isinstance(store.find(f"sha256-{stored.sha256}"), StoredObject)
     assert store.obtain([f"md5-{stored.md5}"], maker(), name="a")[1] is False
+
+
+def test_what_has_no_name_of_ours_is_not_pruned(store: Store, tmp_path: Path) -> None:
+    """Nor is anything behind a link."""
+    put(store)
+    mine = tmp_path / "mine"
+    files = [
+        mine / "0-0123456789ab",
+        store.root / "temporary" / "notes.txt",
+        store.root / "incoming" / "url-x" / "thesis.tex",
+        store.root / "incoming" / "My Music" / "partial",
+        store.root / "locks" / "backup.sh",
+        store.root / "placements" / "old" / "0123456789abcdef.json",
+        store.root / "placements" / sha256(DATA) / "notes.json",
+        store.root / "objects" / "00" / ("0" * 64) / "notes.txt",
+        store.root / "objects" / "old" / "notes.txt",
+    ]
+    for path in files:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("precious")
+    (store.root / "temporary" / "1-0123456789ab").symlink_to(mine)
+    (store.root / "incoming" / "url-y").symlink_to(mine)
+    (store.root / "locks" / "x.lock").symlink_to(files[0])
+    past = time.time() - 30 * 24 * 3600
+    for path in [*sorted(store.root.rglob("*"), reverse=True), *files]:
+        os.utime(path, (past, past), follow_symlinks=False)
+    store.prune(lambda _: False, dry_run=False)
+    assert [path for path in files if not path.exists()] == []
+    assert list(store.objects()) == []
+    (store.root / "temporary" / "notes.txt").unlink()
+    (store.root / "temporary").rmdir()
+    (store.root / "temporary").symlink_to(mine)
+    store.prune(lambda _: False, dry_run=False)
+    assert files[0].exists()
+    with pytest.raises(StoreError, match="temporary is not a folder"):
+        put(store)
+    assert list(mine.iterdir()) == [files[0]]
