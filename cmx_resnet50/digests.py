@@ -1,4 +1,4 @@
-"""Digests of files: what is expected of a file, what it has, and the one pass that finds out."""
+"""Digests of files: what is expected of a file, what it has, and one pass that computes them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Digests:
 
 @dataclass(frozen=True)
 class Expected:
-    """What is known of a file beforehand; None stands for unknown."""
+    """What is known of a file beforehand; None means unknown."""
 
     md5: str | None = None
     sha256: str | None = None
@@ -40,7 +40,7 @@ class Expected:
         return self.md5 is not None or self.sha256 is not None
 
     def mismatch(self, actual: Digests) -> str | None:
-        """Say in words how `actual` differs from what is expected, or None if it does not."""
+        """Return how `actual` differs from what is expected, in words; None if it does not."""
         for name in ("sha256", "md5", "size"):
             expected = getattr(self, name)
             found = getattr(actual, name)
@@ -50,7 +50,7 @@ class Expected:
 
 
 class Hasher:
-    """md5, sha256 and size of bytes that come in order, in one pass."""
+    """md5, sha256 and size of bytes that arrive in order, in one pass."""
 
     def __init__(self) -> None:
         self._md5 = hashlib.md5(usedforsecurity=False)
@@ -58,14 +58,14 @@ class Hasher:
         self._size = 0
 
     def update(self, data: bytes | bytearray | memoryview) -> None:
-        """Take the next bytes."""
+        """Add the next bytes."""
         self._md5.update(data)
         self._sha256.update(data)
         self._size += len(data)
 
     @property
     def digests(self) -> Digests:
-        """The digests of all bytes taken so far."""
+        """The digests of all bytes so far."""
         return Digests(self._md5.hexdigest(), self._sha256.hexdigest(), self._size)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-INTERRUPTED = "interrupted; what was fetched is kept, the same command goes on from there."
+INTERRUPTED = "interrupted; fetched bytes are kept, the same command resumes from there."
 """What a user is told after ctrl-C."""
 
 

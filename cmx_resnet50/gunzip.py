@@ -1,4 +1,4 @@
-"""Unpacks a gzip file within a bound, and tells a cut or altered one from a whole one."""
+"""Unpacks a gzip file up to a limit, and detects a truncated or altered one."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ GZIP_WINDOW = 16 + zlib.MAX_WBITS
 
 
 class UnpackError(Resnet50Error):
-    """The archive is cut, altered, no gzip file, or unpacks to more than is allowed."""
+    """The archive is truncated, altered, not a gzip file, or unpacks to more than is allowed."""
 
 
 def gunzip(source: Path, dest: Path, *, limit: int, name: str = "") -> Digests:
-    """Unpack the gzip file `source` to `dest`, and return what `dest` then is.
+    """Unpack the gzip file `source` to `dest`, and return the digests of `dest`.
 
-    Several gzip members after one another are unpacked as one file, as the format
-    (RFC 1952, section 2.2) has it. `dest` is overwritten, and removed again on any failure.
+    Concatenated gzip members are unpacked as one file (RFC 1952, section 2.2). `dest` is
+    overwritten, and removed again on any failure.
 
     Parameters
     ----------
@@ -29,12 +29,12 @@ def gunzip(source: Path, dest: Path, *, limit: int, name: str = "") -> Digests:
     limit : int
         Bytes that `dest` may have at most.
     name : str
-        What errors call the archive; by default as its file is called.
+        The archive in messages; by default the name of its file.
 
     Raises
     ------
     UnpackError
-        If the archive is not whole, has other data behind it, or exceeds `limit`.
+        If the archive is not complete, has trailing data, or exceeds `limit`.
     OSError
         If one of the files cannot be read or written.
     """
@@ -62,17 +62,15 @@ def _gunzip(source: Path, dest: Path, limit: int, name: str) -> Digests:
             try:
                 data = inflater.decompress(pending, CHUNK)
             except zlib.error as error:
-                where = "has other data behind its end" if members else "is no whole gzip file"
+                where = "has trailing data" if members else "is not a valid gzip file"
                 raise UnpackError(f"{name} {where} (before byte {read:,}: {error}).") from None
             pending = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
             members += inflater.eof
             written += len(data)
             if written > limit:
-                raise UnpackError(
-                    f"{name} unpacks to more than the {limit:,} bytes that are allowed."
-                )
+                raise UnpackError(f"{name} unpacks to more than the allowed {limit:,} bytes.")
             hasher.update(data)
             file.write(data)
     if not inflater.eof:
-        raise UnpackError(f"{name} is cut: it ends after {read:,} bytes, inside its data.")
+        raise UnpackError(f"{name} is truncated after {read:,} bytes.")
     return hasher.digests

@@ -1,4 +1,4 @@
-"""The options that users set: ``CM_RESNET50_*``, from CM's env first, then from the process."""
+"""The options of users: ``CM_RESNET50_*``, from the engine's env first, then from the process."""
 
 from __future__ import annotations
 
@@ -15,27 +15,27 @@ PREFIX = "CM_RESNET50_"
 
 
 class OptionError(Resnet50Error):
-    """An option whose value means nothing; the text names the option and what it takes."""
+    """An option with an invalid value; the text names the option and what it accepts."""
 
 
 @dataclass(frozen=True)
 class Options:
-    """What a user may set; each field is the option of the same name in capitals."""
+    """What users can set; each field is the option of the same name in capitals."""
 
     store: Path
-    """Folder of the store; beside CM's cache by default."""
+    """Folder of the store; next to CM's cache by default."""
     strict: bool = False
-    """Refuse what would be delivered with a warning."""
+    """Treat warnings as errors."""
     offline: bool = False
-    """Open no socket."""
+    """Work offline."""
     accept_any: bool = False
-    """Take a given file whose digest is not known."""
+    """Accept a given file whose digest is not known."""
     skip_tensorflow: bool = False
-    """Leave out the TensorFlow package that `_tensorflow,_fix-input-shape` declares."""
+    """Do not install the TensorFlow package that `_tensorflow,_fix-input-shape` declares."""
     mirror: tuple[str, ...] = ()
-    """A site's own copies, as URL prefixes, asked before all others."""
+    """A site's own copies, as URL prefixes, requested before all others."""
     connections: int = 8
-    """How many connections one file may use."""
+    """Maximum number of connections per file."""
     connect_timeout: float = 10.0
     """Seconds to wait for a connection."""
     read_timeout: float = 30.0
@@ -43,7 +43,7 @@ class Options:
     retry_budget: float = 300.0
     """Seconds that all retries for one file may take together."""
     stall_seconds: float = 30.0
-    """Seconds over which a source must bring 10 KiB/s, or counts as stalled."""
+    """Seconds after which a source that sends less than 10 KiB/s is stalled."""
 
     @classmethod
     def read(
@@ -67,7 +67,7 @@ class Options:
         Raises
         ------
         OptionError
-            If a value means nothing.
+            If a value is not valid.
         """
 
         def text(name: str) -> str:
@@ -118,7 +118,7 @@ def flag(name: str, value: object) -> bool:
 
 
 def default_store(process: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder beside CM's cache: under ``CM_REPOS``, outside what CM scans."""
+    """Return the folder next to CM's cache: under ``CM_REPOS``, outside what CM scans."""
     home = process.get("CM_REPOS", "").strip() or "~/CM"
     return absolute("CM_REPOS", home) / "resnet50-store"
 
@@ -135,7 +135,7 @@ def absolute(name: str, path: str, base: Path | None = None) -> Path:
     Raises
     ------
     OptionError
-        If ``~somebody`` is nobody here; the text names the option `name`.
+        If ``~name`` is not a user here; the text names the option `name`.
     """
     try:
         return Path(base or Path.cwd(), Path(path).expanduser())

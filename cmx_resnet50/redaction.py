@@ -20,7 +20,7 @@ def redact(url: str) -> str:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
     except ValueError:
-        return "(a URL that cannot be read)"
+        return "(an invalid URL)"
     netloc = f"{HIDDEN}@{host}" if "@" in parts.netloc else host
     query = "&".join(_shown(pair) for pair in parts.query.split("&")) if parts.query else ""
     # Of most schemes, urlunsplit forgets the slashes before an empty host.
@@ -36,20 +36,20 @@ def host_of(url: str) -> str:
         return "(no host)"
 
 
-def by_hand(url: str, name: str) -> str | None:
-    """Return the command that fetches `url` by hand, if there is one that most people have."""
+def manual_command(url: str, name: str) -> str | None:
+    """Return a command that fetches `url` manually, with a tool that most people have."""
     scheme = url.partition("://")[0].lower()
     if scheme == "s3":
         return f"aws s3 cp {shlex.quote(redact(url))} {shlex.quote(name)}"
     if scheme not in ("http", "https"):
         return None
-    # It goes on where it stopped.
+    # It resumes where it stopped.
     return f"curl -fL -C - -o {shlex.quote(name)} {shlex.quote(redact(url))}"
 
 
 def _shown(pair: str) -> str:
     key, equals, value = pair.partition("=")
     if not equals:
-        # A bare word is either a flag or the secret itself.
+        # A key without a value is either a flag or the secret itself.
         return key if key in _HARMLESS or len(key) <= 8 else HIDDEN
     return pair if not value or key.lower() in _HARMLESS else f"{key}={HIDDEN}"

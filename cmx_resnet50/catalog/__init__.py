@@ -1,1 +1,1 @@
-"""Which file a request means: the one reader of the table and the variations in ``_cm.json``."""
+"""Which file a request stands for: reads the table and the variations of ``_cm.json``."""

@@ -1,4 +1,4 @@
-"""A request, the artifact that it means, and the refusal where there is none."""
+"""A request, the artifact that it stands for, and the error where there is none."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ SMALLEST_LIMIT = 1 << 20
 
 
 class RequestError(Resnet50Error):
-    """A request that no file answers; `nearest` are variation lists that do."""
+    """A request that no file matches; `nearest` are variation lists that have a file."""
 
     def __init__(self, reason: str, nearest: Sequence[str] = ()) -> None:
         self.reason = reason
@@ -36,10 +36,10 @@ class RequestError(Resnet50Error):
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked for.
+    """What is requested.
 
-    `explicit` holds the variations that were asked by name, without defaults; None where that
-    is not known any more, as on a cache hit. `url` and `checksum` are the user's own
+    `explicit` holds the variations that were requested by name, without defaults; None where
+    that is no longer known, as on a cache hit. `url` and `checksum` are the user's own
     (``--const.CM_PACKAGE_URL``, ``--const.CM_DOWNLOAD_CHECKSUM``), `local` the user's own file.
     """
 
@@ -81,7 +81,7 @@ class Request:
         """
         batches = sorted({name for name in explicit or () if name.startswith("batch_size.")})
         if len(batches) > 1:
-            raise RequestError(f"choose one batch size: {' or '.join(batches)}.")
+            raise RequestError(f"Choose one batch size: {' or '.join(batches)}.")
         fields = {
             name: str(env[asked + name.upper()])
             for name in cls.__dataclass_fields__
@@ -92,7 +92,7 @@ class Request:
 
     @property
     def variations(self) -> str:
-        """The request as CM's tags, without what is default anyway."""
+        """The request as CM's tags, without defaults."""
         parts = [self.framework, self.precision]
         if self.output == "no-argmax" or self.asked("argmax"):
             parts.append(self.output)
@@ -112,7 +112,7 @@ class Request:
         return ",".join(f"_{part}" for part in [*parts, *left_out] if part != "none")
 
     def asked(self, variation: str) -> bool:
-        """Whether `variation` was asked by name."""
+        """Whether `variation` was requested by name."""
         return self.explicit is not None and variation in self.explicit
 
 
@@ -152,7 +152,7 @@ class Artifact:
     known: bool = True
 
     def answers(self, asked: Mapping[str, str]) -> bool:
-        """Whether this file is what a request with these fields means."""
+        """Whether this file is the one that a request with these fields stands for."""
         return any(_fits(pattern, asked) for pattern in self.matches)
 
     @property
@@ -163,7 +163,7 @@ class Artifact:
         return any(known)
 
     def mentions(self, name: str) -> bool:
-        """Whether the request's field `name` has a part in choosing this file."""
+        """Whether the request's field `name` takes part in choosing this file."""
         return any(name in pattern for pattern in self.matches)
 
     @property
@@ -235,7 +235,7 @@ class Artifact:
 
 @dataclass(frozen=True)
 class Resolution:
-    """The one artifact that a request means, its sources in order, and what to tell the user."""
+    """The one artifact for a request, its sources in order, and what to tell the user."""
 
     request: Request
     artifact: Artifact
@@ -253,7 +253,7 @@ class Resolution:
 
     @property
     def batch(self) -> int | None:
-        """The batch size to make true in the file, None where it stays as it is."""
+        """The batch size to write into a copy of the file; None where it stays as it is."""
         request = self.request
         if self.artifact.batch != "rewritable":
             return None
@@ -263,7 +263,7 @@ class Resolution:
 
     @property
     def file_precision(self) -> str:
-        """The precision of the delivered file, as far as it is known, else the one asked for."""
+        """The precision of the delivered file, as far as it is known, else the requested one."""
         return self.artifact.precision or self.request.precision
 
 

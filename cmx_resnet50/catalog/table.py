@@ -1,7 +1,7 @@
-"""Which file a request means: the table of artifacts, and the way from variations to one entry.
+"""Which file a request stands for: the table of artifacts, and how a request selects one.
 
-The table is the key ``artifacts`` of ``_cm.json``. An artifact says in ``matches`` which
-requests it answers; nothing about single frameworks stands in this module.
+The table is the key ``artifacts`` of ``_cm.json``. ``matches`` of an artifact lists the requests
+that select it; this module knows nothing about single frameworks.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ _WEIGHTS = {
     "from_tf": 2,
     "opset": 1,
 }
-"""How far two requests are apart in each field; the framework outweighs all the rest."""
+"""Weight of each field in the distance of two requests; the framework outweighs all others."""
 
 
 class Catalog:
-    """The table of artifacts, as read from a ``_cm.json``."""
+    """The table of artifacts of a ``_cm.json``."""
 
     def __init__(self, meta: Mapping[str, Any]) -> None:
         self.meta = meta
@@ -66,12 +66,12 @@ class Catalog:
         return None
 
     def resolve(self, request: Request, *, strict: bool = False) -> Resolution:
-        """Return the one artifact that `request` means.
+        """Return the one artifact that `request` stands for.
 
         Raises
         ------
         RequestError
-            If no file answers it, or, with `strict`, if one answers it only in part.
+            If no file matches it, or, with `strict`, if the file deviates from it.
         """
         if request.url is not None:
             resolution = self._resolve_url(request, request.url)
@@ -89,13 +89,14 @@ class Catalog:
         resolution = replace(resolution, deviations=tuple(_deviations(resolution)))
         if strict and resolution.deviations:
             raise RequestError(
-                f"{' '.join(resolution.deviations)} CM_RESNET50_STRICT=yes refuses that.",
+                f"{' '.join(resolution.deviations)} "
+                "That is an error in strict mode (CM_RESNET50_STRICT=yes).",
                 self.nearest(request),
             )
         return replace(resolution, notices=tuple(_notices(resolution)))
 
     def nearest(self, request: Request, count: int = 3) -> list[str]:
-        """Name the valid requests that differ least from `request`, as variation lists."""
+        """Return the valid requests that differ least from `request`, as variation lists."""
         found: dict[str, int] = {}
         shape: dict[str, Any] = {"batch": request.batch, "fix_shape": request.fix_shape}
         for candidate in self._valid:
@@ -143,7 +144,7 @@ class Catalog:
             yield artifact, sorted(requests, key=len)
 
     def requests(self) -> Iterator[Request]:
-        """All requests that one known file answers to the letter."""
+        """All requests that one known file matches exactly."""
         groups = {
             group.name: [choice.name for choice in group.choices]
             for group in self.variations.groups
@@ -171,7 +172,7 @@ class Catalog:
 
     @cached_property
     def variations(self) -> Variations:
-        """The variations that a request is made of."""
+        """The variations of the script."""
         return Variations(self.meta)
 
     @cached_property
@@ -183,8 +184,8 @@ class Catalog:
         relaxed = {name: value for name, value in asked.items() if name != "output"}
         attempts = [asked]
         if not request.asked(request.output) and request.output != "none":
-            # An explicit choice beats a default one: `_tflite,_int8` means the int8 file,
-            # though the default output, argmax, is not what that file has.
+            # An explicit choice beats a default: `_tflite,_int8` means the int8 file, although
+            # that file does not have the default output, argmax.
             attempts.append({**relaxed, "output": "*"})
         for attempt in attempts:
             for artifact in self.artifacts.values():
@@ -204,10 +205,7 @@ class Catalog:
 
     def _resolve_url(self, request: Request, url: str) -> Resolution:
         if request.huggingface == "yes":
-            raise RequestError(
-                "Two sources are asked for: _huggingface_default and --const.CM_PACKAGE_URL. "
-                "Leave one out."
-            )
+            raise RequestError("Choose one source: _huggingface_default or --const.CM_PACKAGE_URL.")
         if request.framework == "none":
             raise RequestError(f"No framework is chosen for --const.CM_PACKAGE_URL={redact(url)}.")
         artifact = self.find_url(url)
@@ -215,14 +213,14 @@ class Catalog:
             return Resolution(request, self._unknown(request, url), (), (url,))
         if artifact.companion_key is not None:
             raise RequestError(
-                f"--const.CM_PACKAGE_URL={redact(url)} is {artifact.file}, which comes with a "
-                f"model and is none. Ask _{artifact.format} without the URL."
+                f"--const.CM_PACKAGE_URL={redact(url)} is {artifact.file}, which belongs to a "
+                f"model and is not one. Request _{artifact.format} without the URL."
             )
         if artifact.format != request.framework:
             raise RequestError(
                 f"--const.CM_PACKAGE_URL={redact(url)} is {artifact.file} for {artifact.format}, "
-                f"but {request.framework} is asked for. Ask _{artifact.format} with it, "
-                "or leave the URL out."
+                f"but {request.framework} was requested. Request _{artifact.format} with it, "
+                "or omit the URL."
             )
         others = (known for known in (artifact.url, *artifact.mirrors) if known != url)
         return Resolution(request, artifact, self._companions(artifact), (url, *others))
@@ -231,13 +229,13 @@ class Catalog:
         checksum = (request.checksum or "").lower()
         if checksum and not re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{64}", checksum):
             raise RequestError(
-                f"CM_DOWNLOAD_CHECKSUM={request.checksum} is no md5 (32 hexadecimal digits) "
-                "and no sha256 (64)."
+                f"CM_DOWNLOAD_CHECKSUM={request.checksum} is neither an md5 (32 hexadecimal "
+                "digits) nor a sha256 (64)."
             )
         try:
             name = posixpath.basename(urlsplit(url).path)
         except ValueError as error:
-            raise RequestError(f"CM_PACKAGE_URL={redact(url)} is no URL: {error}.") from error
+            raise RequestError(f"CM_PACKAGE_URL={redact(url)} is not a URL: {error}.") from error
         archive: dict[str, str | None] | None = None
         if name.endswith(".gz"):
             name = name.removesuffix(".gz")
@@ -268,7 +266,7 @@ class Catalog:
 
 
 def _check_checksum(resolution: Resolution) -> None:
-    """Refuse a checksum of the user's own that is not the file's."""
+    """Reject a checksum of the user's own that is not the file's."""
     checksum, artifact = resolution.request.checksum, resolution.artifact
     if checksum is None or not artifact.known:
         return
@@ -277,13 +275,13 @@ def _check_checksum(resolution: Resolution) -> None:
     kin = {digest for digest in known if digest and len(digest) == len(checksum)}
     if kin and checksum.lower() not in kin:
         raise RequestError(
-            f"CM_DOWNLOAD_CHECKSUM={checksum} is not that of {artifact.file} "
-            f"({artifact.name}), which is {' or '.join(sorted(kin))}. Leave it out."
+            f"CM_DOWNLOAD_CHECKSUM={checksum} does not match {artifact.file} "
+            f"({artifact.name}), whose digest is {' or '.join(sorted(kin))}. Omit it."
         )
 
 
 def _notices(resolution: Resolution) -> Iterator[str]:
-    """What the user should know, and what no strictness refuses."""
+    """What the user should know, and what is not an error in strict mode."""
     request, artifact = resolution.request, resolution.artifact
     if not artifact.known and not artifact.verifiable:
         yield (
@@ -291,7 +289,7 @@ def _notices(resolution: Resolution) -> Iterator[str]:
             "Give one with --const.CM_DOWNLOAD_CHECKSUM."
         )
     if artifact.batch == "any" and (request.batch != "dynamic" or request.fix_shape == "yes"):
-        yield f"{artifact.file} takes any batch: there is no shape in it to fix."
+        yield f"{artifact.file} accepts any batch size; it has no shape to fix."
     if request.weights == "dummy":
         yield RANDOM
 
@@ -302,7 +300,7 @@ def _deviations(resolution: Resolution) -> Iterator[str]:
         return
     if request.precision not in (artifact.precision, "none"):
         reason = (
-            f"{artifact.file} is {artifact.precision}, not {request.precision} as asked"
+            f"{artifact.file} is {artifact.precision}, not {request.precision} as requested"
             if request.url is not None
             else f"No {request.precision} file of ResNet-50 for {request.framework} exists: "
             f"{artifact.file} is {artifact.precision}"
@@ -310,12 +308,12 @@ def _deviations(resolution: Resolution) -> Iterator[str]:
         yield f"{reason}, and is exported as that."
     if request.from_tf == "yes" and not artifact.mentions("from_tf"):
         yield f"_from-tf has no effect on {artifact.file} ({artifact.name})."
-    # Only ONNX has a default opset, and that is not 8: any other was asked by name.
+    # Only ONNX has a default opset, and that is not 8: any other was requested by name.
     chosen = request.opset == "8" or (request.opset != "none" and request.framework != "onnx")
     if chosen or request.asked(f"opset-{request.opset}"):
         if not artifact.mentions("opset"):
             yield f"_opset-{request.opset} has no effect on {artifact.file} ({artifact.name})."
         elif str(artifact.opset) != request.opset:
-            yield f"{artifact.file} has opset {artifact.opset}, not {request.opset} as asked."
+            yield f"{artifact.file} has opset {artifact.opset}, not {request.opset} as requested."
     if artifact.batch == "native" and (request.batch != "dynamic" or request.fix_shape == "yes"):
-        yield f"{artifact.file} keeps the batch that it has: no other is made true in it."
+        yield f"{artifact.file} has its own batch size, which cannot be changed."

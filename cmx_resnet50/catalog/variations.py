@@ -1,7 +1,7 @@
-"""The one reader of variations: what a script's meta declares, and what a list of them sets.
+"""Reads variations: what a script's meta declares, and what a list of them sets.
 
-Metas are written by many hands. What is not of the documented type is read as text or as nothing,
-never as an error.
+A meta of other types than documented is read as text or as nothing, never as an error: the page
+shows any script.
 """
 
 from __future__ import annotations

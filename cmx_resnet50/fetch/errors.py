@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from cmx_resnet50.digests import Expected
 from cmx_resnet50.errors import DigestError, DiskFullError, Resnet50Error, see
 from cmx_resnet50.fetch.model import Attempt, Source
-from cmx_resnet50.redaction import by_hand
+from cmx_resnet50.redaction import manual_command
 
 
 class FetchError(Resnet50Error):
@@ -99,7 +99,7 @@ def _outcome(attempt: Attempt) -> str:
 
 
 def _manual_steps(name: str, sources: Sequence[Source], place_hint: str) -> list[str]:
-    commands = filter(None, (by_hand(source.url, name) for source in sources))
+    commands = filter(None, (manual_command(source.url, name) for source in sources))
     first = next(commands, None)
     lines = ["To fetch it manually:", f"  {first}"] if first else []
     if place_hint:

@@ -143,7 +143,7 @@ def test_options(text: str) -> None:
     assert all(meaning for _, _, meaning in table.values())
     assert table["`CM_RESNET50_STRICT`"][1:] == [
         "`no`",
-        "Refuse what would be delivered with a warning",
+        "Treat warnings as errors",
     ]
     assert table["`CM_RESNET50_READ_TIMEOUT`"][1] == "`30`"
 

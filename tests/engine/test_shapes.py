@@ -84,10 +84,10 @@ def test_damaged_result_is_repaired(cm: CM, origin: Origin) -> None:
 @pytest.mark.parametrize(
     ("names", "said"),
     [
-        (("pytorch",), "takes any batch"),
-        (("pytorch", "int8"), "takes any batch"),
-        (("ncnn",), "takes any batch"),
-        (("tflite",), "keeps the batch that it has"),
+        (("pytorch",), "accepts any batch size"),
+        (("pytorch", "int8"), "accepts any batch size"),
+        (("ncnn",), "accepts any batch size"),
+        (("tflite",), "has its own batch size"),
     ],
 )
 def test_where_there_is_nothing_to_fix_it_is_said(
@@ -98,7 +98,7 @@ def test_where_there_is_nothing_to_fix_it_is_said(
         assert result.ok, result.text
         assert result.err.count(said) == 1
     strict = cm.get(*names, "batch_size.8", strict="yes")
-    assert strict.ok == (said == "takes any batch")
+    assert strict.ok == (said == "accepts any batch size")
 
 
 def test_tensorflow_gets_its_shape_in_the_native_step(

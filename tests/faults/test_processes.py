@@ -107,7 +107,7 @@ def test_interrupt(cm: CM, origin: Origin, served: dict[str, Path], program: str
         running.interrupt()
         result = running.wait(10)
     assert result.code == 130, result.text
-    assert "interrupted; what was fetched is kept" in result.err
+    assert "interrupted; fetched bytes are kept" in result.err
     assert "Traceback" not in result.err
     assert_nothing_half_written(cm, served)
     origin.heal()

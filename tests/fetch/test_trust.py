@@ -276,7 +276,7 @@ def test_an_issuer_is_read_from_a_certificate_and_from_nothing_else(authority: A
         ("https://h/f?averylongbaretoken", "https://h/f?***"),
         ("https://h/f?download=", "https://h/f?download="),
         ("https://h/\x1b[31mred\u2028", "https://h/?[31mred?"),
-        ("http://[::1", "(a URL that cannot be read)"),
+        ("http://[::1", "(an invalid URL)"),
     ],
 )
 def test_redaction(url: str, shown: str) -> None:

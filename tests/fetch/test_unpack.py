@@ -47,29 +47,29 @@ def test_any_members_come_out(parts: list[bytes], repeat: int, tmp_path: Path) -
 @settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(end=st.integers(0, len(gzip.compress(TEXT)) - 1))
 def test_a_cut_archive_is_refused(end: int, tmp_path: Path) -> None:
-    with pytest.raises(UnpackError, match="is cut"):
+    with pytest.raises(UnpackError, match="is truncated"):
         unpack(tmp_path, gzip.compress(TEXT)[:end])
     assert not (tmp_path / "model").exists()
 
 
 def test_other_data_is_refused(tmp_path: Path) -> None:
     packed = gzip.compress(TEXT)
-    with pytest.raises(UnpackError, match="other data behind its end"):
+    with pytest.raises(UnpackError, match="trailing data"):
         unpack(tmp_path, packed + b"<html>")
-    with pytest.raises(UnpackError, match="no whole gzip file"):
+    with pytest.raises(UnpackError, match="not a valid gzip file"):
         unpack(tmp_path, b"<html>not found</html>")
-    with pytest.raises(UnpackError, match="no whole gzip file"):
+    with pytest.raises(UnpackError, match="not a valid gzip file"):
         unpack(tmp_path, zlib.compress(TEXT))
     altered = bytearray(packed)
     altered[-6] ^= 1
-    with pytest.raises(UnpackError, match="no whole gzip file"):
+    with pytest.raises(UnpackError, match="not a valid gzip file"):
         unpack(tmp_path, bytes(altered))
     assert not (tmp_path / "model").exists()
 
 
 def test_a_bomb_ends_at_the_bound(tmp_path: Path) -> None:
     bomb = gzip.compress(bytes(200 << 20), 9)
-    with pytest.raises(UnpackError, match=r"more than the 1,000 bytes that are allowed"):
+    with pytest.raises(UnpackError, match=r"more than the allowed 1,000 bytes that are allowed"):
         unpack(tmp_path, bomb, 1000)
     assert not (tmp_path / "model").exists()
     assert unpack(tmp_path, gzip.compress(TEXT), len(TEXT)) == TEXT
@@ -92,7 +92,7 @@ def test_an_archive_of_the_table_has_a_bound_of_its_own(tmp_path: Path) -> None:
         request = Request(framework="tflite", explicit=frozenset({"tflite"}))
         return Pipeline(catalog, options).obtain(catalog.resolve(request))
 
-    with pytest.raises(UnpackError, match="more than the 1,000,000 bytes"):
+    with pytest.raises(UnpackError, match="more than the allowed 1,000,000 bytes"):
         obtain(1_000_000)
     assert not list((tmp_path / "store" / "incoming").rglob("partial"))
     assert obtain(20 << 20).model.size == 20 << 20
