@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from cmx_resnet50.fetch.http.credentials import Credentials
 from cmx_resnet50.fetch.http.session import Session
 from cmx_resnet50.fetch.model import Source
 
@@ -11,6 +12,7 @@ class Endpoint:
 
     def __init__(self, source: Source) -> None:
         self.source = source
+        self._credentials = Credentials()
 
     def address(self) -> str:
         """Return the web address to ask now; it may be a secret, and another each time."""
@@ -18,4 +20,4 @@ class Endpoint:
 
     def session(self) -> Session:
         """Return a new session for one thread, in which that address can be asked."""
-        return Session(named_by_user=self.source.named_by_user)
+        return Session(named_by_user=self.source.named_by_user, credentials=self._credentials)

@@ -1,8 +1,8 @@
 """An HTTP session: requests, with the certificates that the system trusts and guarded redirects.
 
-requests provides proxies (with `NO_PROXY`), ``.netrc`` and redirects that drop credentials for
-another host.
-Added here: which certificates are trusted, and where a redirect may not lead.
+requests provides proxies (with `NO_PROXY`) and redirects that drop credentials for another host.
+Added here: which certificates are trusted, where a redirect may not lead, and who is sent what
+``.netrc`` has.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from requests.adapters import HTTPAdapter
 
 import cmx_resnet50
 from cmx_resnet50.fetch.http import proxies, trust
+from cmx_resnet50.fetch.http.credentials import Credentials
 from cmx_resnet50.fetch.http.hosts import is_loopback
 from cmx_resnet50.fetch.verdicts import SourceFailed
 from cmx_resnet50.redaction import host_of
@@ -33,10 +34,21 @@ class Session(requests.Session):
         Whether the user named the source: redirects from http to http are then allowed.
     ca_bundle : str, optional
         A bundle that is configured for this source; it takes precedence over all others.
+    credentials : Credentials, optional
+        Who is sent a user name and a password; nobody where none are given.
     """
 
-    def __init__(self, *, named_by_user: bool = False, ca_bundle: str | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        named_by_user: bool = False,
+        ca_bundle: str | None = None,
+        credentials: Credentials | None = None,
+    ) -> None:
         super().__init__()
+        self._credentials = credentials
+        # Anything in its place keeps requests from reading .netrc itself.
+        self.auth = credentials or (lambda request: request)
         self.max_redirects = MAX_REDIRECTS
         self.named_by_user = named_by_user
         self.headers.update(
@@ -56,6 +68,16 @@ class Session(requests.Session):
             self._has_tls = True
             self.mount("https://", _Adapter(self.ca_bundle, tls=True))
         return super().get_adapter(url)
+
+    def rebuild_auth(
+        self, prepared_request: requests.PreparedRequest, response: requests.Response
+    ) -> None:
+        """Take no credentials along to another host; that host may have its own."""
+        before, now = str(response.request.url), str(prepared_request.url)
+        if "Authorization" in prepared_request.headers and self.should_strip_auth(before, now):  # type: ignore[no-untyped-call]
+            del prepared_request.headers["Authorization"]
+        if "Authorization" not in prepared_request.headers and self._credentials is not None:
+            self._credentials.add_from_netrc(prepared_request)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return where `resp` redirects to, if it may; requests asks this for every answer.
