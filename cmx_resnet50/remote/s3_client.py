@@ -212,7 +212,7 @@ def to_error(error: Exception, store: S3 | None = None) -> S3Error:
         return S3Error(store.explain(_NAMES.get(code, code), str(body.get("Message", ""))))
     if isinstance(error, load("botocore.parsers").ResponseParserError):
         return not_s3("sent an answer that is not one of S3")
-    text = " ".join(str(error).split())[:300]
+    text = " ".join(str(error).split())[:300].rstrip(".")
     return S3Error(_LOGIN.sub("***@", text) or type(error).__name__)
 
 
