@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from cmx_resnet50.cli.gc_tuning import brief
+from cmx_resnet50.cli.gc_tuning import collect_seldom
 
 
 def _fetch(url: str, md5: str, target: str) -> float:
@@ -83,6 +83,6 @@ _CALLS: dict[str, Callable[..., float]] = {
 
 
 if __name__ == "__main__":
-    with brief():  # As our own command does.
+    with collect_seldom():  # As our own command does.
         seconds = _CALLS[sys.argv[1]](*sys.argv[2:])
     print(json.dumps({"seconds": seconds, "peak_mb": peak_mb()}))

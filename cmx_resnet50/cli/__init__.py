@@ -10,12 +10,12 @@ import os
 import sys
 from collections.abc import Sequence
 
-from cmx_resnet50.cli.gc_tuning import brief
-from cmx_resnet50.cli.output import complain
+from cmx_resnet50.cli.gc_tuning import collect_seldom
+from cmx_resnet50.cli.output import print_error
 from cmx_resnet50.errors import INTERRUPTED, Resnet50Error
 
 
-@brief()
+@collect_seldom()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code.
 
@@ -35,17 +35,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code = int(parsed.run(parsed) or 0)
         sys.stdout.flush()
     except Resnet50Error as error:
-        complain(str(error))
+        print_error(str(error))
         return 1
     except BrokenPipeError:
-        # The reader, say `head`, has what it wants. Python shall not try again at its end.
+        # The reader, say `head`, has closed its end. Python must not flush again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
         name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
-        complain(f"{name}{error.strerror or error}")
+        print_error(f"{name}{error.strerror or error}")
         return 1
     except KeyboardInterrupt:
-        complain(INTERRUPTED)
+        print_error(INTERRUPTED)
         return 130
     return code

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NoReturn
 
-from cmx_resnet50.cli.output import complain
+from cmx_resnet50.cli.output import print_error
 
 Run = Callable[[argparse.Namespace], "int | None"]
 
@@ -19,7 +19,7 @@ def command(
     name: str,
     run: Run | None,
     about: str,
-    more: str = "",
+    details: str = "",
     *,
     examples: str,
     page: str,
@@ -30,20 +30,20 @@ def command(
     ----------
     about : str
         One line, for the list of commands and for its own help.
-    more : str
+    details : str
         Further lines of its own help.
     examples : str
         Command lines, one a line.
     page : str
-        The page that says more.
+        The page with all details.
     """
     added: argparse.ArgumentParser = commands.add_parser(
         name,
         help=about,
-        description=f"{about[0].upper()}{about[1:]}.\n\n{more}".strip(),
+        description=f"{about[0].upper()}{about[1:]}.\n\n{details}".strip(),
         epilog="Examples:\n"
         + "\n".join(f"  {line}" for line in examples.split("\n"))
-        + f"\n\n{CODES}\nMore: cmx-resnet50 docs {page}",
+        + f"\n\n{CODES}\nDetails: cmx-resnet50 docs {page}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -86,11 +86,11 @@ def path(text: str) -> Path:
 def batch(text: str) -> int:
     """Return the batch size that a user wrote."""
     if not text.isdecimal() or not 1 <= int(text) <= 999_999:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 to 999999")
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1 to 999999")
     return int(text)
 
 
-def wrong(name: str, text: str) -> NoReturn:
+def usage_error(name: str, text: str) -> NoReturn:
     """End as argparse does when the command line of the subcommand `name` is wrong."""
-    complain(f"{text} See cmx-resnet50 {name} --help")
+    print_error(f"{text} See cmx-resnet50 {name} --help")
     raise SystemExit(2)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import command, json_switch, path, requests, silent_switch
 from cmx_resnet50.cli.chosen import check_requests, chosen_objects, rows, total
-from cmx_resnet50.cli.output import remark, say, say_json, table
+from cmx_resnet50.cli.output import print_json, print_line, print_note, print_table
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,12 +87,12 @@ def _export(parsed: argparse.Namespace) -> None:
     if parsed.json:
         new = {stored.sha256 for stored in written}
         listed = [{**row, "written": row["sha256"] in new} for row in rows(objects)]
-        say_json({"target": str(target), "objects": listed})
+        print_json({"target": str(target), "objects": listed})
     else:
         _show(objects)
         kept = len(objects) - len(written)
         there = f"; {total(written)} written, {kept} already there" if kept else ""
-        say(f"{target}: {total(objects)}{there}")
+        print_line(f"{target}: {total(objects)}{there}")
 
 
 def _import(parsed: argparse.Namespace) -> None:
@@ -110,13 +110,13 @@ def _import(parsed: argparse.Namespace) -> None:
     for one in imported:
         if one.unconfirmed:
             reasons = "; ".join(dict.fromkeys(one.unconfirmed.values()))
-            remark(
+            print_note(
                 f"{parsed.source}: {one.stored.name} ({one.stored.sha256[:12]}) is in the store, "
                 f"but does not answer all requests that the bundle lists: {reasons}."
             )
     if parsed.json:
         claims = {one.stored.sha256: dict(one.unconfirmed) for one in imported}
-        say_json(
+        print_json(
             [
                 {
                     **row,
@@ -128,7 +128,7 @@ def _import(parsed: argparse.Namespace) -> None:
         )
     else:
         _show(objects)
-        say(
+        print_line(
             f"{parsed.source}: {total(objects)}; {total(taken)} taken into {store.root}, "
             f"{len(objects) - len(taken)} already there"
         )
@@ -145,7 +145,7 @@ def _warn_of_archives(pipeline: Pipeline, objects: Sequence[StoredObject]) -> No
         known = requests.get(str(stored.record.get("artifact")))
         if known is not None and stored.archive is not None and stored.archive not in exported:
             text, artifact = known
-            remark(
+            print_note(
                 f"{stored.name}: the archive that it comes in, {artifact.mirror_name}, is not in "
                 "the store. Without it, `bundle import` cannot verify the file, and a mirror does "
                 f"not serve it. To have it: cmx-resnet50 prefetch {text}, then export again."
@@ -153,4 +153,4 @@ def _warn_of_archives(pipeline: Pipeline, objects: Sequence[StoredObject]) -> No
 
 
 def _show(objects: Sequence[StoredObject]) -> None:
-    table([(stored.name, f"{stored.size:,} bytes", stored.sha256) for stored in objects])
+    print_table([(stored.name, f"{stored.size:,} bytes", stored.sha256) for stored in objects])

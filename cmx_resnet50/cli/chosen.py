@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.cli.arguments import wrong
+from cmx_resnet50.cli.arguments import usage_error
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def check_requests(parsed: argparse.Namespace, command: str) -> None:
     """End with a usage error where requests and ``--all`` are given together."""
     if parsed.requests and parsed.all:
-        wrong(command, "name requests, or give --all, not both.")
+        usage_error(command, "name requests, or give --all, not both.")
 
 
 def chosen_objects(

@@ -11,7 +11,7 @@ import sys
 from typing import Any
 
 from cmx_resnet50.cli.arguments import command, path
-from cmx_resnet50.cli.output import say
+from cmx_resnet50.cli.output import print_line
 
 PAGES = (
     "start",
@@ -40,7 +40,7 @@ def add(commands: Any) -> None:
         _docs,
         "print a page of the documentation",
         f"Pages: {', '.join(PAGES[:6])},\n{', '.join(PAGES[6:])}.\n"
-        "The page `start` says what is in each. Without PAGE: the README.",
+        "The page `start` lists what is in each. Without PAGE: the README.",
         examples="cmx-resnet50 docs start\n"
         "cmx-resnet50 docs networks | less\n"
         "cmx-resnet50 docs --output README.md",
@@ -61,4 +61,4 @@ def _docs(parsed: argparse.Namespace) -> None:
         sys.stdout.write(text)
     else:
         parsed.output.write_text(text, encoding="utf-8")
-        say(str(parsed.output))
+        print_line(str(parsed.output))

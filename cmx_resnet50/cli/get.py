@@ -7,7 +7,15 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import command, json_switch, path, requests, silent_switch
-from cmx_resnet50.cli.output import complain, remark, say, say_json, show_log, table, warn
+from cmx_resnet50.cli.output import (
+    print_error,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+    print_warning,
+    show_log,
+)
 
 if TYPE_CHECKING:
     from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
@@ -113,20 +121,22 @@ def prefetched(
             resolution = catalog.resolve(catalog.request(names_in(text)), strict=strict)
             for line in resolution.messages:
                 if line not in shown:
-                    warn(line)
+                    print_warning(line)
                 shown.add(line)
             done.append((text, pipeline.obtain(resolution)))
         except Resnet50Error as error:
-            complain(f"{text}: {error}")
+            print_error(f"{text}: {error}")
             failed += 1
             continue
         try:
             # A store that an earlier version filled has the unpacked file only.
             pipeline.obtain_archive(resolution)
         except Resnet50Error as error:
-            remark(f"{text}: the file is in the store; its archive, for a mirror, is not: {error}")
+            print_note(
+                f"{text}: the file is in the store; its archive, for a mirror, is not: {error}"
+            )
     if failed and len(wanted) > 1:
-        remark(f"{failed} of {len(wanted)} requests failed, see above.")
+        print_note(f"{failed} of {len(wanted)} requests failed, see above.")
     return done, failed
 
 
@@ -147,10 +157,10 @@ def _list(parsed: argparse.Namespace) -> None:
             facts = {**own, "approx_bytes": own["bytes"], "top1": None}
             rows += [{**row, **facts} for row in _rows(known, dummies, state)]
     if parsed.json:
-        say_json(rows)
+        print_json(rows)
         return
     shown = [(row["request"], row["store"] or "-", row["file"], row["artifact"]) for row in rows]
-    table([("REQUEST", "STORE", "FILE", "ARTIFACT"), *shown])
+    print_table([("REQUEST", "STORE", "FILE", "ARTIFACT"), *shown])
 
 
 def _rows(known: KnownModel, requests: Iterable[str], state: str | None) -> list[dict[str, Any]]:
@@ -199,14 +209,14 @@ def _get(parsed: argparse.Namespace) -> None:
         to=parsed.to,
         checkpoint=parsed.checkpoint,
         progress=not parsed.silent,
-        warn=warn,
+        warn=print_warning,
     )
     for notice in model.notices:
-        warn(notice)
+        print_warning(notice)
     if parsed.json:
-        say_json({**model.to_dict(), "exports": _exports(names, model, delivery)})
+        print_json({**model.to_dict(), "exports": _exports(names, model, delivery)})
     else:
-        say(
+        print_line(
             f"ResNet-50: {model.path} ({model.size:,} bytes, sha256 {model.sha256}, {model.origin})"
         )
 
@@ -229,13 +239,13 @@ def _exports(names: Sequence[str], model: Model, delivery: Delivery) -> dict[str
 
 def _prefetch(parsed: argparse.Namespace) -> int:
     from cmx_resnet50.catalog.table import Catalog
-    from cmx_resnet50.cli.arguments import wrong
+    from cmx_resnet50.cli.arguments import usage_error
     from cmx_resnet50.delivery.pipeline import Pipeline
     from cmx_resnet50.options import Options
     from cmx_resnet50.progress import progress_for
 
     if bool(parsed.requests) == parsed.all:
-        wrong("prefetch", "name requests, or give --all.")
+        usage_error("prefetch", "name requests, or give --all.")
     pipeline = Pipeline(Catalog.load(), Options.read({}), progress_for(not parsed.silent))
     done, failed = prefetched(pipeline, parsed.requests, parsed.all)
     rows = [
@@ -250,9 +260,9 @@ def _prefetch(parsed: argparse.Namespace) -> int:
         for text, delivery in done
     ]
     if parsed.json:
-        say_json(rows)
+        print_json(rows)
     else:
-        table(
+        print_table(
             [
                 (text, delivery.origin, name, f"{stored.size:,} bytes", stored.sha256)
                 for text, delivery in done

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import batch, command, json_switch, path
-from cmx_resnet50.cli.output import complain, say, say_json, table
+from cmx_resnet50.cli.output import print_error, print_json, print_line, print_table
 
 if TYPE_CHECKING:
     from cmx_resnet50.formats.facts import ModelFacts, TensorInfo
@@ -22,10 +22,10 @@ def add(commands: Any) -> None:
         commands,
         "inspect",
         _inspect,
-        "say what model files are: format, opset, inputs, outputs, precision",
+        "print what model files are: format, opset, inputs, outputs, precision",
         "Reads ONNX, TensorFlow frozen graphs, TFLite, PyTorch and ncnn, whatever the\n"
         "name of the file. Nothing in a file is executed, and weights are not loaded.\n"
-        "Ends with 1 if a file is no model or damaged.",
+        "Exits with 1 if a file is damaged or not a model.",
         examples="cmx-resnet50 inspect resnet50_v1.onnx\n"
         "cmx-resnet50 inspect --json --check *.onnx",
         page="choose",
@@ -82,12 +82,12 @@ def _inspect(parsed: argparse.Namespace) -> int:
             # The text of an OSError names the file after its number.
             text = str(error) if isinstance(error, Resnet50Error) else _os_text(file, error)
             row["error"] = text
-            complain(text)
+            print_error(text)
             failed += 1
         if facts is not None and not parsed.json:
             _show(row, facts)
     if parsed.json:
-        say_json(found)
+        print_json(found)
     return 1 if failed else 0
 
 
@@ -109,7 +109,7 @@ def _checked(file: Path, facts: ModelFacts) -> str:
 
 
 def _show(row: dict[str, Any], facts: ModelFacts) -> None:
-    say(row["path"])
+    print_line(row["path"])
     rows = [("format", facts.format)]
     rows += [(name, str(value)) for name, value in facts.version.items()]
     rows += [("producer", facts.producer)] if facts.producer else []
@@ -124,7 +124,7 @@ def _show(row: dict[str, Any], facts: ModelFacts) -> None:
     rows.append(("bytes", f"{row['size']:,}"))
     rows += [("metadata", f"{key}: {value}") for key, value in facts.metadata.items()]
     rows += [("check", row["check"])] if "check" in row else []
-    table(rows, indent="  ")
+    print_table(rows, indent="  ")
 
 
 def _tensor(tensor: TensorInfo) -> str:
@@ -139,11 +139,11 @@ def _reshape(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.api import reshape
 
     reshape(parsed.source, parsed.target, batch=parsed.batch)
-    say(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes, batch {parsed.batch}")
+    print_line(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes, batch {parsed.batch}")
 
 
 def _convert(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.api import convert
 
     convert(parsed.source, parsed.target)
-    say(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes")
+    print_line(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes")

@@ -7,32 +7,32 @@ from collections.abc import Sequence
 from typing import Any
 
 
-def say(text: str = "") -> None:
+def print_line(text: str = "") -> None:
     """Print a result."""
     sys.stdout.write(f"{plain(text)}\n")
 
 
-def say_json(content: Any) -> None:
+def print_json(content: Any) -> None:
     """Print a result as JSON."""
     import json
 
-    say(json.dumps(content, indent=2))
+    print_line(json.dumps(content, indent=2))
 
 
-def remark(text: str) -> None:
+def print_note(text: str) -> None:
     """Print what is not a result: what to do next, what is going on."""
     sys.stderr.write(f"{plain(text)}\n")
     sys.stderr.flush()
 
 
-def complain(text: str) -> None:
+def print_error(text: str) -> None:
     """Print an error."""
-    remark(f"cmx-resnet50: {text}")
+    print_note(f"cmx-resnet50: {text}")
 
 
-def warn(text: str) -> None:
+def print_warning(text: str) -> None:
     """Print what is not as requested, or worth knowing, and no error."""
-    remark(f"cmx-resnet50: {text}")
+    print_note(f"cmx-resnet50: {text}")
 
 
 def show_log() -> None:
@@ -41,20 +41,20 @@ def show_log() -> None:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            complain(record.getMessage())
+            print_error(record.getMessage())
 
     logger = logging.getLogger("cmx_resnet50")
     logger.addHandler(Handler())
     logger.setLevel(logging.INFO)
 
 
-def table(rows: Sequence[Sequence[str]], *, indent: str = "") -> None:
+def print_table(rows: Sequence[Sequence[str]], *, indent: str = "") -> None:
     """Print `rows` in columns as wide as they need; the last one is left ragged."""
     rows = [[plain(cell).replace("\n", "\\n") for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=True)]
-        say((indent + "  ".join(cells)).rstrip())
+        print_line((indent + "  ".join(cells)).rstrip())
 
 
 def plain(text: str) -> str:

@@ -10,7 +10,7 @@ from cmx_resnet50.cli import bundle, docs, get, model_file, output, publish, sto
 from cmx_resnet50.cli.arguments import CODES
 
 _ABOUT = """\
-The ResNet-50 weights of MLPerf: asked for by variations, fetched once, checked,
+The ResNet-50 weights of MLPerf: requested by variations, fetched once, verified,
 in place. The same library as the CM script get-ml-model-resnet50, without CM."""
 
 _MORE = f"""\
@@ -21,7 +21,7 @@ have a file.
 Files are kept in a store, by default $CM_REPOS/resnet50-store, without CM_REPOS
 ~/CM/resnet50-store. Options are read from the environment: CM_RESNET50_STORE
 (another folder), CM_RESNET50_MIRROR (your site's own copies),
-CM_RESNET50_OFFLINE=yes (open no socket), and others: see Options in
+CM_RESNET50_OFFLINE=yes (work offline), and others: see Options in
 `cmx-resnet50 docs`. Proxies come from HTTPS_PROXY and NO_PROXY.
 
 Examples:
@@ -32,7 +32,7 @@ Examples:
   cmx-resnet50 get --help
 
 {CODES}
-More: cmx-resnet50 docs start"""
+Details: cmx-resnet50 docs start"""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -55,5 +55,5 @@ class _Version(argparse.Action):
     """Prints the version, which takes 10 ms to look up: too much for every other command."""
 
     def __call__(self, parser: argparse.ArgumentParser, *_: object) -> NoReturn:
-        output.say(f"{parser.prog} {cmx_resnet50.__version__}")
+        output.print_line(f"{parser.prog} {cmx_resnet50.__version__}")
         parser.exit()

@@ -7,9 +7,9 @@ import shlex
 from dataclasses import replace
 from typing import Any
 
-from cmx_resnet50.cli.arguments import command, json_switch, requests, silent_switch, wrong
+from cmx_resnet50.cli.arguments import command, json_switch, requests, silent_switch, usage_error
 from cmx_resnet50.cli.chosen import check_requests, chosen_objects, rows, total
-from cmx_resnet50.cli.output import say, say_json, table
+from cmx_resnet50.cli.output import print_json, print_line, print_table
 
 
 def add(commands: Any) -> None:
@@ -73,15 +73,15 @@ def _publish(parsed: argparse.Namespace) -> None:
     }
     if parsed.json:
         listed = [{**row, "sent": sent[row["sha256"]]} for row in rows(objects)]
-        say_json({"target": target.printable, "objects": listed})
+        print_json({"target": target.printable, "objects": listed})
         return
-    table(
+    print_table(
         [
             ("sent" if sent[one.sha256] else "there", one.name, f"{one.size:,} bytes", one.sha256)
             for one in objects
         ]
     )
-    say(f"{target.printable}: {total(objects)}; {sum(sent.values())} sent")
+    print_line(f"{target.printable}: {total(objects)}; {sum(sent.values())} sent")
 
 
 def _check_address(url: str) -> None:
@@ -94,11 +94,11 @@ def _check_address(url: str) -> None:
     if colon and scheme.lower() == "s3":
         return
     if colon and scheme.lower() != "file":
-        wrong(
+        usage_error(
             "publish",
             f"--to {redact(url)}: only s3:// is understood. For another store export a folder, "
             "copy it there with that store's own tool, and read it over https: "
             "cmx-resnet50 bundle export DIR",
         )
     folder = shlex.quote(url2pathname(rest.removeprefix("localhost")) if colon else url)
-    wrong("publish", f"--to takes s3://. For a folder: cmx-resnet50 bundle export {folder}")
+    usage_error("publish", f"--to takes s3://. For a folder: cmx-resnet50 bundle export {folder}")

@@ -7,7 +7,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import command, json_switch, path
-from cmx_resnet50.cli.output import remark, say, say_json, table
+from cmx_resnet50.cli.output import print_json, print_line, print_note, print_table
 
 if TYPE_CHECKING:
     from cmx_resnet50.catalog.table import Artifact
@@ -79,7 +79,7 @@ def _init(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.store import Store
 
     store = Store.init(parsed.folder)
-    say(f"{store.root} is a store")
+    print_line(f"{store.root} is a store")
 
 
 def _verify(parsed: argparse.Namespace) -> int:
@@ -99,12 +99,12 @@ def _verify(parsed: argparse.Namespace) -> int:
         )
     bad = [row for row in rows if row["fix"] is not None]
     if parsed.json:
-        say_json(rows)
+        print_json(rows)
     else:
-        table([(row["state"], row["file"], row["sha256"], row["path"]) for row in rows])
-        say(f"{len(rows)} files in {store.root}, {len(bad)} not valid")
+        print_table([(row["state"], row["file"], row["sha256"], row["path"]) for row in rows])
+        print_line(f"{len(rows)} files in {store.root}, {len(bad)} not valid")
         for row in bad:
-            remark(f"{row['file']} ({row['sha256'][:12]}) is {row['state']}: {row['fix']}")
+            print_note(f"{row['file']} ({row['sha256'][:12]}) is {row['state']}: {row['fix']}")
     return 1 if bad else 0
 
 
@@ -144,7 +144,7 @@ def _prune(parsed: argparse.Namespace) -> None:
         (stored, usage.of(stored)) for stored in store.objects() if stored.sha256 not in removed
     ]
     if parsed.json:
-        say_json(
+        print_json(
             {
                 "applied": parsed.apply,
                 "unused": [
@@ -170,7 +170,7 @@ def _prune(parsed: argparse.Namespace) -> None:
         )
         return
     word = "removed" if parsed.apply else "unused"
-    table(
+    print_table(
         [
             (
                 word if item.stored else f"{word} {item.kind}",
@@ -190,6 +190,6 @@ def _prune(parsed: argparse.Namespace) -> None:
     )
     size = sum(item.size for item in gone)
     stay = "1 file stays" if len(kept) == 1 else f"{len(kept)} files stay"
-    say(f"{len(gone)} {word} in {store.root}, {size:,} bytes; {stay}")
+    print_line(f"{len(gone)} {word} in {store.root}, {size:,} bytes; {stay}")
     if gone and not parsed.apply:
-        remark("Nothing was removed. To remove it: cmx-resnet50 prune --apply")
+        print_note("Nothing was removed. To remove it: cmx-resnet50 prune --apply")

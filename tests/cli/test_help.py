@@ -43,10 +43,10 @@ def test_help_names_every_command(cm: CM) -> None:
         assert name in shown
 
 
-def test_help_says_which_page_says_more(cm: CM) -> None:
+def test_help_names_a_page(cm: CM) -> None:
     for name in ("", *COMMANDS):
         shown = cm.command(TOOL, *name.split(), "--help").out
-        page = shown.rpartition("\nMore: cmx-resnet50 docs ")[2].strip()
+        page = shown.rpartition("\nDetails: cmx-resnet50 docs ")[2].strip()
         assert page in PAGES, name
 
 
