@@ -120,9 +120,9 @@ class Run:
             failure = self._source_failure(error)
         if failure.discard:
             self._discard()
-        status = failure.status
+        status, proxy = failure.status, None
         if transfers:
-            status = status or transfers[-1].status
+            status, proxy = status or transfers[-1].status, transfers[-1].proxy
             if not transfers[-1].reached:
                 self._unreachable_hosts.add(host_of(source.url))
         attempt = Attempt(
@@ -135,6 +135,7 @@ class Run:
             failure.actual,
             retry.retries,
             failure.tls_issuer,
+            proxy,
         )
         self._attempts.append(attempt)
         if not last:

@@ -9,6 +9,12 @@ from cmx_resnet50.errors import DigestError, DiskFullError, Resnet50Error, see
 from cmx_resnet50.fetch.model import Attempt, Source
 from cmx_resnet50.redaction import manual_command
 
+NO_PROXY = (
+    "Hosts in NO_PROXY are asked directly: names, domains, IPv4 addresses and networks, separated "
+    "by commas, without ports."
+)
+"""What requests understands of that variable."""
+
 
 class FetchError(Resnet50Error):
     """No source gave the right bytes; `attempts` has what each of them did."""
@@ -56,6 +62,9 @@ def all_failed(
         if attempt.expected is not None:
             lines.append(f"     expected {attempt.expected}")
             lines.append(f"     actual   {attempt.actual}")
+    proxies = dict.fromkeys(attempt.proxy for attempt in attempts if attempt.proxy)
+    if proxies:
+        lines.append(f"Asked through {' and '.join(proxies)}. {NO_PROXY}")
     lines.extend(_manual_steps(name, sources, place_hint))
     lines.append(see("networks"))
     kind = WrongFileError if any(attempt.expected for attempt in attempts) else FetchError

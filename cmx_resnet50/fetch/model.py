@@ -80,3 +80,5 @@ class Attempt:
     retries: int = 0
     tls_issuer: str | None = None
     """Who issued the certificate that was not trusted."""
+    proxy: str | None = None
+    """The proxy that it was asked through, and what names that."""

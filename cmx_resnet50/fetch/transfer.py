@@ -80,6 +80,8 @@ class Transfer(ABC):
         self.encoded = ""
         """The content-encoding of the bytes, where the source applied one without being asked."""
         self.content_type = ""
+        self.proxy: str | None = None
+        """The proxy that the failed request went through, and what names that."""
         self.started_over = False
         """Whether bytes that were kept from before were discarded."""
 

@@ -107,9 +107,9 @@ def _behind_proxy(origin: Origin, user: str, password: str) -> dict[str, str]:
 def test_proxy_that_needs_a_password(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
     origin.require_password("anna", SECRET)
     result = cm.get(*REQUEST, env=IMPATIENT)
-    assert_failed(cm, result, served, "proxy asks for a password", "HTTPS_PROXY")
+    assert_failed(cm, result, served, " (https_proxy) asks for a password")
     wrong = cm.get(*REQUEST, env=_behind_proxy(origin, "anna", f"{SECRET}-not"))
-    assert_failed(cm, wrong, served, "proxy asks for a password")
+    assert_failed(cm, wrong, served, " (https_proxy) asks for a password")
     assert_secret_nowhere(cm, wrong)
     assert len(origin.connects) <= 4
     right = cm.get(*REQUEST, env=_behind_proxy(origin, "anna", SECRET))

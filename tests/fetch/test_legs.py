@@ -8,6 +8,7 @@ from __future__ import annotations
 import datetime
 import ssl
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,7 @@ from cryptography.x509.oid import NameOID
 from cmx_resnet50.fetch import FetchError, Source
 from tests.fetch.conftest import CONTENT, assert_whole, get
 from tests.harness.authority import Authority, Flavour
+from tests.harness.faults import Status
 from tests.harness.file_server import FileServer
 from tests.harness.server import Proxying
 
@@ -192,3 +194,97 @@ def test_an_old_authority_is_trusted_wherever_it_is_named(
     with FileServer(CONTENT, authority=Old()) as server:
         url = server.url.replace("127.0.0.1", "localhost")
         assert_whole(get([url], partial), partial)
+
+
+UNREADABLE = {
+    "blanks": " http://anna:s3cret@127.0.0.1:9 ",
+    "# in the password": "http://anna:s3#cret@127.0.0.1:9",
+    "/ in the password": "http://anna:s3/cret@127.0.0.1:9",
+    "digits and /": "http://anna:12/s3cret@127.0.0.1:9",
+    "? in the password": "http://anna:12?s3cret@127.0.0.1:9",
+    "no number": "http://proxy.s3cret.example:port",
+    "brackets": "http://[::1:9/s3cret",
+    "no host": "http://",
+    "another kind": "ftp://anna:s3cret@127.0.0.1:9",
+    "another kind of socks": "socks://anna:s3cret@127.0.0.1:9",
+}
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"])
+@pytest.mark.parametrize("value", UNREADABLE.values(), ids=UNREADABLE)
+def test_a_variable_that_cannot_be_read_is_named_without_its_value(
+    variable: str, value: str, partial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(FetchError) as caught:
+        get([URL], partial)
+    (attempt,) = caught.value.attempts
+    assert attempt.reason.startswith(variable)
+    assert attempt.retries == 0
+    assert "s3" not in attempt.reason
+    assert "anna" not in str(caught.value)
+
+
+MISSING = """
+import sys
+sys.modules["socks"] = None
+from pathlib import Path
+from cmx_resnet50.fetch import FetchError
+from tests.fetch.conftest import get
+try:
+    get(["https://files.example.org/f"], Path(sys.argv[1]))
+except FetchError as error:
+    (attempt,) = error.attempts
+    print(attempt.retries, attempt.reason)
+"""
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY"])
+def test_socks_without_its_package_is_said_at_once(variable: str, partial: Path) -> None:
+    root = Path(__file__).parents[2]
+    said = subprocess.check_output(
+        [sys.executable, "-c", MISSING, str(partial)],
+        cwd=root,
+        env={variable: "socks5h://127.0.0.1:1080", "PYTHONPATH": str(root)},
+        text=True,
+    )
+    assert said.startswith(f"0 {variable} names a SOCKS proxy")
+    assert said.endswith("pip install PySocks\n")
+
+
+def test_a_socks_proxy_that_is_not_there_is_named(
+    partial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with FileServer(CONTENT) as gone:
+        port = gone.port
+    monkeypatch.setenv("ALL_PROXY", f"socks5h://anna:s3cret@127.0.0.1:{port}")
+    words = f"the proxy 127.0.0.1:{port} .ALL_PROXY. cannot be reached"
+    with pytest.raises(FetchError, match=words) as caught:
+        get([URL], partial)
+    assert "s3cret" not in str(caught.value)
+
+
+def test_a_socks_proxy_refuses_a_password(
+    network: FileServer, partial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind(monkeypatch, network, "socks5h", "SSL_CERT_FILE")
+    network.require_password("anna", "another")
+    with pytest.raises(FetchError, match=r"HTTPS_PROXY. asks for a user name") as caught:
+        get([URL], partial)
+    assert "s3cret" not in str(caught.value)
+    assert caught.value.attempts[0].retries == 0
+
+
+def test_an_error_behind_a_proxy_says_how_to_go_without(
+    network: FileServer, partial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    behind(monkeypatch, network, "http", "SSL_CERT_FILE")
+    network.always = Status(404)
+    with pytest.raises(FetchError) as caught:
+        get([URL], partial)
+    assert f"Asked through the proxy 127.0.0.1:{network.port} (HTTPS_PROXY)." in str(caught.value)
+    assert "NO_PROXY" in str(caught.value)
+    monkeypatch.setenv("NO_PROXY", "127.0.0.0/8, .example.com")
+    with pytest.raises(FetchError) as caught:
+        get([network.at("/f")], partial)
+    assert "NO_PROXY" not in str(caught.value)

@@ -121,9 +121,16 @@ def _proxy_failure(
                 f"{proxy.named_by} names a SOCKS proxy, which needs a Python package that is not "
                 "installed: pip install PySocks"
             )
-        # PySocks has no base of its own that could be imported where it is missing.
-        if type(cause).__module__ == "socks":
-            return _socks_failure(cause, proxy, host)
+    # The package may be missing, so its classes are known by their names.
+    socks = {type(cause).__name__ for cause in causes if type(cause).__module__ == "socks"}
+    if any("Auth" in name for name in socks):
+        return SourceFailed(
+            f"{proxy} asks for a user name and a password, or refuses those that are named"
+        )
+    if socks:
+        reached = "ProxyConnectionError" not in socks
+        does = f"does not reach {host}" if reached else "cannot be reached"
+        return TransientError(f"{proxy} {does}")
     if not at_proxy:
         return None
     tunnel = _TUNNEL.search(" ".join(str(cause) for cause in causes))
@@ -145,14 +152,3 @@ def _proxy_failure(
             return TransientError(f"the name of {proxy} cannot be resolved")
     reasons = [_system(cause) for cause in causes if isinstance(cause, OSError) and cause.errno]
     return TransientError(f"{proxy} cannot be reached" + (f": {reasons[0]}" if reasons else ""))
-
-
-def _socks_failure(error: BaseException, proxy: Proxy, host: str) -> AttemptError:
-    name = type(error).__name__
-    if "Auth" in name:
-        return SourceFailed(
-            f"{proxy} asks for a user name and a password, or refuses those that it names"
-        )
-    if name == "ProxyConnectionError":
-        return TransientError(f"{proxy} cannot be reached")
-    return TransientError(f"{proxy} does not reach {host}")

@@ -31,6 +31,29 @@ class Proxy:
         return host_of(self.url if "://" in self.url else f"http://{self.url}")
 
     @property
+    def problem(self) -> str | None:
+        """What is wrong with the value, which is not shown: it may hold a password."""
+        text = self.url if "://" in self.url else f"http://{self.url}"
+        try:
+            parts = urlsplit(text)
+            readable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
+        except ValueError:
+            readable = False
+        # A "/", "?" or "#" in a password ends the part of the URL in which the password is.
+        rest = f"{parts.path}{parts.query}{parts.fragment}" if readable else ""
+        if not readable or "@" in rest or "#" in text or any(c.isspace() for c in text):
+            return (
+                f"{self.named_by} cannot be read as the URL of a proxy, http://HOST:PORT. It may "
+                "have no blanks, and in a password @ is written %40, : %3A, / %2F, # %23, ? %3F"
+            )
+        if parts.scheme.lower() not in SCHEMES:
+            return (
+                f"{self.named_by} names a proxy of a kind that is not supported. Supported are "
+                "http://, https://, socks5:// and socks5h://"
+            )
+        return None
+
+    @property
     def asks_for_password(self) -> str:
         """The reason why a request failed to which the proxy answered 407."""
         return f"{self} asks for a password; write it as http://USER:PASSWORD@{self.address}"
@@ -59,26 +82,9 @@ def require_usable(url: str, proxies: Mapping[str, str] | None) -> None:
         If it cannot be read as the URL of a proxy. Its value is not shown: it may hold a password.
     """
     proxy = _selected(url, proxies)
-    if proxy is None:
-        return
-    text = proxy.url if "://" in proxy.url else f"http://{proxy.url}"
-    try:
-        parts = urlsplit(text)
-        readable = bool(parts.hostname) and (parts.port is None or parts.port > 0)
-    except ValueError:
-        readable = False
-    # A "/" or "#" in a password ends the part of the URL in which the password is.
-    rest = f"{parts.path}{parts.query}{parts.fragment}" if readable else ""
-    if not readable or "@" in rest or "#" in text or any(c.isspace() for c in text):
-        raise SourceFailed(
-            f"{proxy.named_by} cannot be read as the URL of a proxy, http://HOST:PORT. It may have "
-            "no blanks, and in a password @ is written %40, : %3A, / %2F, # %23"
-        )
-    if parts.scheme.lower() not in SCHEMES:
-        raise SourceFailed(
-            f"{proxy.named_by} names a proxy of the kind {parts.scheme}://; http, https, socks5 "
-            "and socks5h are supported"
-        )
+    problem = None if proxy is None else proxy.problem
+    if problem is not None:
+        raise SourceFailed(problem)
 
 
 def _selected(url: str, proxies: Mapping[str, str] | None) -> Proxy | None:

@@ -19,6 +19,7 @@ from cmx_resnet50.fetch.http import error_pages
 from cmx_resnet50.fetch.http.concurrency import ConcurrencyController
 from cmx_resnet50.fetch.http.endpoint import Endpoint
 from cmx_resnet50.fetch.http.exceptions import closed_early, translate_exception
+from cmx_resnet50.fetch.http.proxies import proxy_of
 from cmx_resnet50.fetch.http.range_queue import ByteRange, RangeQueue
 from cmx_resnet50.fetch.http.read_chunks import read_chunks
 from cmx_resnet50.fetch.http.response import Answer, validate_response
@@ -217,10 +218,11 @@ class HttpTransfer(Transfer):
         except _Dropped:
             kept = False
         except (AttemptError, Resnet50Error) as error:
-            failure = error
+            failure, self.proxy = error, _proxy(url)
         except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
             # A connection that was told to end may break in any way.
             if not self._over:
+                self.proxy = _proxy(url)
                 failure = translate_exception(
                     error, url, received=self._received(), ca_bundle=session.ca_bundle
                 )
@@ -398,6 +400,11 @@ class HttpTransfer(Transfer):
             self._outcome = self._outcome or final
         else:
             self._outcome = self._outcome or failure
+
+
+def _proxy(url: str) -> str | None:
+    proxy = proxy_of(url)
+    return None if proxy is None or proxy.problem is not None else str(proxy)
 
 
 class _SameAuthorization(AuthBase):
