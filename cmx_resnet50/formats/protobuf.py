@@ -31,7 +31,7 @@ FIELD_BUDGET = 250_000
 TEXT_BUDGET = 8 << 20
 """Bytes of names and other text taken from one document; a ResNet-50 has about 100 KB."""
 
-_RELEASE_EVERY = 512
+_RELEASE_EVERY = 128
 """Fields after which the touched pages are released, so that resident memory stays small however
 many weights are skipped (touching a page maps up to 64 KB around it)."""
 

@@ -35,7 +35,7 @@ _DTYPES: dict[int, tuple[str, int | None]] = {
     4: ("uint8", 1),
     5: ("int16", 2),
     6: ("int8", 1),
-    7: ("object", None),
+    7: ("string", None),
     8: ("complex64", 8),
     9: ("int64", 8),
     10: ("bool", 1),
@@ -48,9 +48,79 @@ _DTYPES: dict[int, tuple[str, int | None]] = {
     17: ("uint16", 2),
     18: ("complex128", 16),
     19: ("float16", 2),
+    20: ("resource", None),
+    21: ("variant", None),
     22: ("uint32", 4),
     23: ("uint64", 8),
+    24: ("float8_e5m2", 1),
+    25: ("float8_e4m3fn", 1),
+    26: ("float8_e4m3fnuz", 1),
+    27: ("float8_e4m3b11fnuz", 1),
+    28: ("float8_e5m2fnuz", 1),
+    29: ("int4", None),
+    30: ("uint4", None),
+    31: ("int2", None),
+    32: ("uint2", None),
+    33: ("float4_e2m1fn", None),
 }
+"""DataType: NumPy's name, and bytes an element in tensor_content (None: not fixed)."""
+
+_REFERENCE = 100
+"""Added to a DataType for a reference to a variable of it."""
+
+_FIXED_OUTPUTS = {
+    op: dtype
+    for dtype, ops in {
+        "bool": "ApproximateEqual Equal Greater GreaterEqual InTopK InTopKV2 IsFinite IsInf IsNan"
+        " IsVariableInitialized Less LessEqual NotEqual RiscBinaryComparison RiscIsFinite ToBool",
+        "float32": "AdjustContrast CropAndResize CropAndResizeGradBoxes EditDistance"
+        " RequantizationRangePerChannel ResizeArea ResizeBicubic ResizeBilinear RiscRandomUniform"
+        " ScaleAndTranslate TensorArrayScatter TensorArrayScatterV2 TensorArrayScatterV3"
+        " TensorArraySplit TensorArraySplitV2 TensorArraySplitV3 TensorArrayUnpack TensorArrayWrite"
+        " TensorArrayWriteV2 TensorArrayWriteV3",
+        "float64": "DebugNumericSummary",
+        "int32": "Bucketize NonMaxSuppressionV2 NonMaxSuppressionV3 NonMaxSuppressionV4"
+        " NonMaxSuppressionV5 Rank SetSize",
+        "int64": "AddManySparseToTensorsMap AddSparseToTensorsMap CTCBeamSearchDecoder"
+        " CTCGreedyDecoder DebugNanCount DenseCountSparseOutput DenseToDenseSetOperation"
+        " DenseToSparseSetOperation DeserializeManySparse DeserializeSparse"
+        " RaggedCountSparseOutput RaggedFillEmptyRows RaggedTensorToSparse"
+        " SparseAccumulatorTakeGradient SparseAdd SparseConcat SparseCountSparseOutput SparseCross"
+        " SparseFillEmptyRows SparseReduceMaxSparse SparseReduceSumSparse SparseReorder SparseSlice"
+        " SparseSparseMaximum SparseSparseMinimum SparseSplit SparseToSparseSetOperation"
+        " TakeManySparseFromTensorsMap Where",
+        "resource": "GetSessionHandleV2 ResourceConditionalAccumulator TensorArrayV3 VarHandleOp",
+        "string": "AsString ConditionalAccumulator DtypeWithDefaultOp EncodePng GetSessionHandle"
+        " HistogramSummary ImageSummary ScalarSummary SerializeTensor SparseConditionalAccumulator"
+        " Substr TensorArray TensorArrayV2 TensorSummary TensorSummaryV2",
+        "uint8": "Fingerprint PopulationCount",
+        "uint64": "XlaRngBitGenerator",
+        "variant": "DenseToCSRSparseMatrix Prelinearize SparseMatrixAdd SparseMatrixMul"
+        " SparseTensorToCSRSparseMatrix",
+    }.items()
+    for op in ops.split()
+}
+"""The operations whose first output has one type, whatever their attributes are."""
+
+_OUTPUT_TYPES = ("output_type", "out_type", "output_dtype", "Tout", "type", "dtype", "DstT", "T")
+"""The attributes that may be the type of the first output, the decisive one first."""
+
+_OUTPUT_DEFAULTS = {
+    op: dtype
+    for dtype, ops in {
+        "complex64": "Complex",
+        "float32": "Angle ComplexAbs DebugNumericSummaryV2 Dequantize Imag IsotonicRegression Real"
+        " RiscImag RiscReal StatelessRandomNormal StatelessRandomUniform StatelessTruncatedNormal",
+        "int32": "HistogramFixedWidth LowerBound RiscShape Shape ShapeN Size UpperBound",
+        "int64": "ArgMax ArgMin Multinomial RaggedRange StatefulRandomBinomial StatelessMultinomial"
+        " StatelessRandomBinomial",
+        "string": "SerializeManySparse SerializeSparse",
+        "uint64": "StatelessRandomUniformFullInt",
+        "uint8": "RequantizePerChannel",
+    }.items()
+    for op in ops.split()
+}
+"""The operations that may omit their attribute for the type of the output; T is the input's."""
 
 _NODE_NAME = re.compile(r"[A-Za-z0-9.][A-Za-z0-9_.\\/>-]*")
 _OP_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.>]*")
@@ -58,6 +128,22 @@ _MAX_RANK = 254
 
 INPUT_OPS = frozenset({"Placeholder", "PlaceholderV2"})
 _NO_RESULT = INPUT_OPS | {"Const", "NoOp"}
+_VARIABLES = frozenset(
+    {
+        "AutoReloadVariable",
+        "ReadVariableOp",
+        "ResourceGather",
+        "TemporaryVariable",
+        "VarHandleOp",
+        "Variable",
+        "VariableV2",
+    }
+)
+"""Operations of a graph that is not frozen: its weights are in another file."""
+
+_SCALAR_PLACEHOLDERS = 24
+"""Producers before this one wrote an empty shape for a Placeholder of unknown rank."""
+
 _RESULTS = frozenset({"ArgMax", "softmax_tensor"})
 """The outputs by name of the MLPerf graph, which stay outputs where another node reads them."""
 
@@ -97,7 +183,11 @@ class Node(NamedTuple):
 class _Graph:
     nodes: dict[str, Node] = field(default_factory=dict)
     constants: dict[str, Constant] = field(default_factory=dict)
+    functions: list[Constant] = field(default_factory=list)
+    """The constants inside functions of the graph's library."""
     version: dict[str, int | str] = field(default_factory=dict)
+    frozen: bool = True
+    """Whether all weights are constants in this file."""
 
 
 def sniff(head: bytes) -> bool:
@@ -135,17 +225,20 @@ def read_facts(path: Path) -> ModelFacts:
         graph = _read_graph(document)
         consumed = {producer_of(name)[0] for node in graph.nodes.values() for name in node.inputs}
         inputs = [
-            _describe(document, node) for node in graph.nodes.values() if node.op in INPUT_OPS
+            _describe(document, graph, node)
+            for node in graph.nodes.values()
+            if node.op in INPUT_OPS
         ]
         results = [
             node
             for node in graph.nodes.values()
             if node.op not in _NO_RESULT and (node.name not in consumed or node.name in _RESULTS)
         ]
-        outputs = [_describe(document, node) for node in results]
+        outputs = [_describe(document, graph, node) for node in results]
 
+    constants = [*graph.constants.values(), *graph.functions]
     sizes: Counter[str] = Counter()
-    for constant in graph.constants.values():
+    for constant in constants:
         sizes[_DTYPES[constant.dtype][0]] += constant.size
     return ModelFacts(
         format="tensorflow",
@@ -153,10 +246,10 @@ def read_facts(path: Path) -> ModelFacts:
         inputs=tuple(inputs),
         outputs=tuple(outputs),
         layout=layout_of([info.shape for info in inputs]),
-        precision=precision_of(sizes),
+        precision=precision_of(sizes) if graph.frozen else None,
         classes=_count_classes(graph, outputs),
-        parameter_count=sum(math.prod(item.dims) for item in graph.constants.values()),
-        parameter_bytes=sum(item.size for item in graph.constants.values()),
+        parameter_count=sum(math.prod(c.dims) for c in constants) if graph.frozen else None,
+        parameter_bytes=sum(c.size for c in constants) if graph.frozen else None,
     )
 
 
@@ -277,11 +370,11 @@ def _read_graph(document: Document) -> _Graph:
             if node.name in graph.nodes:
                 raise Damaged(f"two nodes have the name {node.name!r}", item.at)
             if node.op == "Const":
-                value = read_attributes(document, node).get("value")
-                if value is None:
-                    raise Damaged(f"the constant {node.name!r} has no value", item.at)
-                graph.constants[node.name] = read_constant(document, node, value)
+                graph.constants[node.name] = _read_const(document, node, item)
             graph.nodes[node.name] = node
+            graph.frozen &= node.op not in _VARIABLES
+        elif item.number == 2:
+            _read_library(document, item, graph)
         elif item.number == 3:
             graph.version.setdefault("producer", document.integer(item))
         elif item.number == 4:
@@ -289,9 +382,6 @@ def _read_graph(document: Document) -> _Graph:
                 if entry.number in (1, 2):
                     key = "producer" if entry.number == 1 else "min_consumer"
                     graph.version[key] = document.integer(entry)
-    if "producer" not in graph.version:
-        # Writers put the version last, so a graph that was cut between two nodes has none.
-        raise Damaged("ends without the version of its graph: the file is cut", document.size)
     for node in graph.nodes.values():
         for edge in node.inputs:
             if producer_of(edge)[0] not in graph.nodes:
@@ -299,7 +389,27 @@ def _read_graph(document: Document) -> _Graph:
     return graph
 
 
-def _describe(document: Document, node: Node) -> TensorInfo:
+def _read_const(document: Document, node: Node, record: Field) -> Constant:
+    value = read_attributes(document, node).get("value")
+    if value is None:
+        raise Damaged(f"the constant {node.name!r} has no value", record.at)
+    return read_constant(document, node, value)
+
+
+def _read_library(document: Document, record: Field, graph: _Graph) -> None:
+    """Collect the constants of the functions that the nodes of `graph` may call."""
+    for function in document.fields(record):
+        if function.number != 1:
+            continue
+        for item in document.fields(function):
+            if item.number == 3:
+                node = read_node(document, item)
+                if node.op == "Const":
+                    graph.functions.append(_read_const(document, node, item))
+                graph.frozen &= node.op not in _VARIABLES
+
+
+def _describe(document: Document, graph: _Graph, node: Node) -> TensorInfo:
     """Return name, shape and type of a node's first result, as far as its attributes have them."""
     attributes = read_attributes(document, node)
     record = None
@@ -310,18 +420,25 @@ def _describe(document: Document, node: Node) -> TensorInfo:
     elif node.op in INPUT_OPS and "shape" in attributes:
         record = document.only(attributes["shape"], 7)
     shape = None if record is None else read_shape(document, record)
+    if shape == () and node.op in INPUT_OPS:
+        producer = graph.version.get("producer", 0)
+        if isinstance(producer, int) and producer < _SCALAR_PLACEHOLDERS:
+            shape = None
     return TensorInfo(node.name, shape, _read_dtype(document, node, attributes))
 
 
 def _read_dtype(document: Document, node: Node, attributes: Mapping[str, Field]) -> str | None:
-    # ArgMax's T is its input's type; its output is int64 unless output_type says otherwise.
-    keys = ("output_type",) if node.op == "ArgMax" else ("dtype", "DstT", "T")
-    for key in keys:
-        if key in attributes:
+    if node.op in _FIXED_OUTPUTS:
+        return _FIXED_OUTPUTS[node.op]
+    default = _OUTPUT_DEFAULTS.get(node.op)
+    for key in _OUTPUT_TYPES:
+        if key in attributes and not (key == "T" and default):
             kind = document.only(attributes[key], 6)
             number = 0 if kind is None else document.integer(kind)
-            return _DTYPES[number][0] if number in _DTYPES else None
-    return "int64" if node.op == "ArgMax" else None
+            if number > _REFERENCE:
+                number -= _REFERENCE
+            return _DTYPES.get(number, (None, None))[0]
+    return default
 
 
 def _count_classes(graph: _Graph, outputs: list[TensorInfo]) -> int | None:

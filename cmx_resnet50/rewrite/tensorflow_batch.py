@@ -3,11 +3,14 @@
 TensorFlow infers every shape itself when it imports a graph; the shapes in a file are the
 attribute ``shape`` of the Placeholder, which stays a Placeholder, and, in some files, the
 annotation ``_output_shapes``, which an import compares with what it infers. These sizes are
-replaced; everything else, the weights above all, stays the same, byte for byte.
+replaced; everything else, the weights above all, stays the same, byte for byte. What operators do
+with the batch is in `tensorflow_rules`.
 """
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -27,22 +30,26 @@ from cmx_resnet50.formats.tensorflow import (
     Node,
     producer_of,
     read_attributes,
+    read_constant,
     read_node,
     read_shape,
 )
 from cmx_resnet50.rewrite.errors import ReshapeError
 from cmx_resnet50.rewrite.splice import Extent, Piece, size_of
+from cmx_resnet50.rewrite.tensorflow_rules.call import MAX_NUMBERS, Tensor
+from cmx_resnet50.rewrite.tensorflow_rules.table import apply
 
 _NODE = 1  # of a GraphDef
 _LIST, _SHAPE, _TENSOR = 1, 7, 8  # of an AttrValue; a list holds its shapes under 7, too
 _DIM = 2  # of a TensorShapeProto
-_DT_INT32, _DT_INT64 = 3, 9
+_LAYOUTS = {3: ("i", 4), 9: ("q", 8)}  # DT_INT32, DT_INT64
 
-_WITHOUT_BATCH = frozenset({"Shape", "ShapeN", "Size", "Rank"})
-"""Operations whose result is about shapes: no axis of it is the batch."""
-
-_FIRST_RESULT_ONLY = frozenset({"FusedBatchNorm", "FusedBatchNormV2", "FusedBatchNormV3"})
-"""Operations whose further results are statistics of channels."""
+_STATEFUL = re.compile(
+    r"Variable(V2)?|VarHandleOp|ReadVariableOp|TemporaryVariable|AutoReloadVariable|Assign\w*"
+    r"|(Resource)?Scatter(Nd)?(Add|Sub|Mul|Div|Min|Max|Update)|Restore(V2|Slice)?|Save(V2|Slices)?"
+    r"|(Ref)?(Switch|Merge|Enter|Exit|NextIteration)|LoopCond|RefSelect|_?(Stateless)?(If|Case|While)"
+)
+"""Variables, assignments and control flow: the graph is then not a function of the image alone."""
 
 
 @dataclass
@@ -59,8 +66,8 @@ def plan(source: Path, batch: int) -> list[Piece]:
     Raises
     ------
     ReshapeError
-        If the graph has not exactly one input, a Reshape in it binds another batch, or a shape
-        stays unknown.
+        If the graph has not exactly one input, is not frozen, or an operator does not keep a row
+        an image.
     FormatError
         If the file is damaged.
     """
@@ -70,15 +77,21 @@ def plan(source: Path, batch: int) -> list[Piece]:
             record: read_node(document, record) for record in records if record.number == _NODE
         }
         graph = {node.name: node for node in nodes.values()}
+        for node in graph.values():
+            if _STATEFUL.fullmatch(node.op):
+                raise ReshapeError(
+                    "it has variables, assignments or control flow (the operator"
+                    f" {node.op} {node.name!r})"
+                )
         image = _input(graph)
-        old = _batch_of(document, image)
-        carriers = _carriers(graph, image)
-        _require_free(document, graph, carriers, batch)
+        old, sizes_of_image = _shape_of(document, image)
+        found = _evaluate(document, graph, image, (batch, *sizes_of_image))
 
         sizes = _Sizes()
         for record, node in nodes.items():
-            if node.name in carriers:
-                _find_sizes(document, record, node, (None, old, batch), sizes)
+            if node.name in found:
+                known = (None, old, batch)
+                _find_sizes(document, record, node, found[node.name], known, sizes)
         return [piece for record in records for piece in _rebuild(document, record, sizes, batch)]
 
 
@@ -90,8 +103,8 @@ def _input(graph: dict[str, Node]) -> Node:
     return inputs[0]
 
 
-def _batch_of(document: Document, image: Node) -> int | None:
-    """Return the batch size of the input as it is, None for any."""
+def _shape_of(document: Document, image: Node) -> tuple[int | None, tuple[int, ...]]:
+    """Return the batch size of the input, None for any, and the sizes of an image."""
     attribute = read_attributes(document, image).get("shape")
     record = None if attribute is None else document.only(attribute, _SHAPE)
     shape = None if record is None else read_shape(document, record)
@@ -99,60 +112,106 @@ def _batch_of(document: Document, image: Node) -> int | None:
         raise ReshapeError(
             f"its Placeholder {image.name!r} does not state how many dimensions it has"
         )
-    if any(size is None or size < 1 for size in shape[1:]):
+    sizes = tuple(size for size in shape[1:] if size)
+    if len(sizes) != len(shape) - 1:
         shown = ["?" if size is None else size for size in shape]
         raise ReshapeError(
             f"its Placeholder {image.name!r} leaves more unknown than the batch: {shown}"
         )
-    return shape[0]
+    return shape[0], sizes
 
 
-def _carriers(graph: dict[str, Node], image: Node) -> set[str]:
-    """Return the names of the nodes whose (first) result has the batch as its first axis.
+def _evaluate(
+    document: Document, graph: dict[str, Node], image: Node, shape: tuple[int, ...]
+) -> dict[str, list[Tensor]]:
+    """Return the outputs of all nodes that depend on the image, and of those that they read.
 
-    These are the nodes that data from the input reaches, but not by way of its shape alone.
+    Raises
+    ------
+    ReshapeError
+        If one of them does not keep a row an image.
     """
+    found = {image.name: [Tensor(shape, rows=True)]}
+    for node in _ordered(graph, _dependent(graph, image)):
+        if node.name in found:
+            continue
+        edges = [producer_of(edge) for edge in node.inputs]
+        read = []
+        for name, port in edges:
+            if port is not None:
+                outputs = found[name]
+                read.append(outputs[port] if port < len(outputs) else Tensor(None))
+        if node.op == "Const":
+            found[node.name] = [_constant(document, node)]
+        else:
+            found[node.name] = apply(document, node, tuple(read), shape[0])
+    return found
+
+
+def _dependent(graph: dict[str, Node], image: Node) -> list[Node]:
+    """Return the nodes that data from the input reaches."""
     readers: dict[str, list[str]] = {}
     for node in graph.values():
         for edge in node.inputs:
             name, port = producer_of(edge)
-            maker = graph.get(name)
-            if maker is None:
+            if name not in graph:
                 raise Damaged(f"the node {node.name!r} reads {edge!r}, which does not exist")
-            if port is not None and not (port and maker.op in _FIRST_RESULT_ONLY):
+            if port is not None:
                 readers.setdefault(name, []).append(node.name)
-    carriers = {image.name}
+    reached = {image.name}
     waiting = [image.name]
     while waiting:
         for name in readers.get(waiting.pop(), ()):
-            if name not in carriers and graph[name].op not in _WITHOUT_BATCH:
-                carriers.add(name)
+            if name not in reached:
+                reached.add(name)
                 waiting.append(name)
-    return carriers
+    return [node for node in graph.values() if node.name in reached]
 
 
-def _require_free(
-    document: Document, graph: dict[str, Node], carriers: set[str], batch: int
-) -> None:
-    """Reject a graph in which a Reshape of the data has another batch as a constant."""
-    for name in carriers:
-        node = graph[name]
-        if node.op != "Reshape" or len(node.inputs) < 2:
-            continue
-        if producer_of(node.inputs[0])[0] not in carriers:
-            continue
-        shape = graph[producer_of(node.inputs[1])[0]]
-        numbers = _numbers(document, shape) if shape.op == "Const" else []
-        if numbers and numbers[0] not in (-1, batch):
-            raise ReshapeError(f"its Reshape {name!r} binds another batch: it makes {numbers}")
+def _ordered(graph: dict[str, Node], wanted: list[Node]) -> Iterator[Node]:
+    """Yield the nodes that `wanted` need, and these, each after what it reads."""
+    state: dict[str, bool] = {}  # whether it was yielded
+    for last in wanted:
+        stack = [last]
+        while stack:
+            node = stack[-1]
+            if state.get(node.name):
+                stack.pop()
+                continue
+            if node.name in state:
+                state[node.name] = True
+                yield stack.pop()
+                continue
+            state[node.name] = False
+            for edge in node.inputs:
+                name, port = producer_of(edge)
+                if port is None or state.get(name):
+                    continue
+                if name in state:
+                    raise ReshapeError(f"it has a loop through its node {name!r}")
+                stack.append(graph[name])
 
 
-def _numbers(document: Document, constant: Node) -> list[int]:
-    """Return the numbers in a constant of integers that is used as a shape."""
+def _constant(document: Document, node: Node) -> Tensor:
+    value = read_attributes(document, node).get("value")
+    if value is None:
+        raise Damaged(f"the constant {node.name!r} has no value")
+    shape = read_constant(document, node, value).dims
+    count = math.prod(shape)
+    numbers = _numbers(document, node) if count <= MAX_NUMBERS else None
+    if numbers is None:
+        return Tensor(shape)
+    # In lists the last element repeats to the end.
+    numbers += [numbers[-1] if numbers else 0] * (count - len(numbers))
+    return Tensor(shape, numbers=tuple((number, number) for number in numbers[:count]))
+
+
+def _numbers(document: Document, constant: Node) -> list[int] | None:
+    """Return the elements of a small constant of integers, None if it has another type."""
     value = read_attributes(document, constant).get("value")
     tensor = None if value is None else document.only(value, _TENSOR)
     if tensor is None:
-        return []
+        return None
     kind = 0
     numbers: list[int] = []
     content: Field | None = None
@@ -163,17 +222,22 @@ def _numbers(document: Document, constant: Node) -> list[int]:
             content = item
         elif item.number in (7, 10):  # int_val, int64_val
             numbers += document.integers(item)
-    if content is None:
-        return numbers
-    letter, width = {_DT_INT32: ("i", 4), _DT_INT64: ("q", 8)}.get(kind, ("", 1))
-    count = document.payload(content) // width
-    if not letter or not 0 < count < 255:
-        return numbers
-    return list(unpack_from(f"<{count}{letter}", document.data, content.value))
+    if kind not in _LAYOUTS:
+        return None
+    letter, width = _LAYOUTS[kind]
+    if content is not None and document.payload(content):
+        count = document.payload(content) // width
+        numbers = list(unpack_from(f"<{count}{letter}", document.data, content.value))
+    return numbers
 
 
 def _find_sizes(
-    document: Document, record: Field, node: Node, known: tuple[int | None, ...], found: _Sizes
+    document: Document,
+    record: Field,
+    node: Node,
+    outputs: list[Tensor],
+    known: tuple[int | None, ...],
+    found: _Sizes,
 ) -> None:
     """Add to `found` each batch size in the attributes of a node.
 
@@ -194,19 +258,25 @@ def _find_sizes(
             if results is not None:
                 holders.append(results)
                 shapes = [item for item in document.fields(results) if item.number == _SHAPE]
-            if node.op in _FIRST_RESULT_ONLY:
-                shapes = shapes[:1]
-        for shape in shapes:
+        for shape, output in zip(shapes, outputs, strict=False):
             sizes = read_shape(document, shape)
-            if sizes is None or None in sizes[1:]:
-                raise ReshapeError(f"the shape of its node {node.name!r} stays unknown")
-            if not sizes or sizes[0] not in known:
+            if sizes is None or output.shape is None:
+                continue
+            wanted = (known, *((None, size) for size in output.shape[1:]))
+            if not output.rows:
+                wanted = tuple((None, size) for size in output.shape)
+            if len(sizes) != len(wanted) or any(
+                size not in allowed for size, allowed in zip(sizes, wanted, strict=True)
+            ):
                 raise ReshapeError(
                     f"something inside binds another batch: the result of its node {node.name!r} is"
-                    f" declared with the shape {list(sizes)}"
+                    f" declared with the shape {['?' if size is None else size for size in sizes]},"
+                    f" and would be {list(output.shape)}"
                 )
-            found.places.add(next(item for item in document.fields(shape) if item.number == _DIM))
-            found.around.update((*holders, shape))
+            if output.rows:
+                places = (item for item in document.fields(shape) if item.number == _DIM)
+                found.places.add(next(places))
+                found.around.update((*holders, shape))
 
 
 def _rebuild(document: Document, record: Field, sizes: _Sizes, batch: int) -> Iterator[Piece]:

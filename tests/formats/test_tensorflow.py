@@ -16,6 +16,7 @@ from cmx_resnet50.formats.facts import Damaged, FormatError, ModelFacts, TensorI
 from cmx_resnet50.formats.protobuf import Document, encode_bytes, encode_varint_field
 from tests.formats.messages import (
     DT_FLOAT,
+    DT_INT32,
     DT_INT64,
     attribute,
     cost_of_reading,
@@ -26,6 +27,7 @@ from tests.formats.messages import (
     tf_node,
     tf_placeholder,
 )
+from tests.harness.model_files import model_file
 
 IMAGE = tf_placeholder((-1, 224, 224, 3))
 FLOATS = dtype("T", DT_FLOAT)
@@ -146,6 +148,76 @@ def test_a_version_of_before_versions(tmp_path: Path) -> None:
     assert facts_of(IMAGE + encode_varint_field(3, 21), tmp_path).version == {"producer": 21}
 
 
+def test_versions_are_optional(tmp_path: Path) -> None:
+    facts = facts_of(IMAGE + tf_node("softmax_tensor", "Softmax", ("input_tensor",)), tmp_path)
+    assert facts.version == {}
+    assert [out.name for out in facts.outputs] == ["softmax_tensor"]
+
+
+@pytest.mark.parametrize(("producer", "shape"), [(21, None), (23, None), (24, ()), (27, ())])
+def test_an_empty_shape_of_an_old_producer_is_unknown(
+    producer: int, shape: tuple[int, ...] | None, tmp_path: Path
+) -> None:
+    data = tf_graph(tf_placeholder(()), producer=producer)
+    assert facts_of(data, tmp_path).inputs == (TensorInfo("input_tensor", shape, "float32"),)
+    assert facts_of(tf_placeholder(()), tmp_path).inputs[0].shape is None
+
+
+def test_types_of_outputs(tmp_path: Path) -> None:
+    strings, quantized = dtype("dtype", 7), dtype("T", 12)
+    data = tf_graph(
+        tf_node("names", "Placeholder", (), strings),
+        IMAGE,
+        tf_node("larger", "Greater", ("input_tensor", "input_tensor"), FLOATS),
+        tf_node("sized", "ResizeBilinear", ("input_tensor", "names"), dtype("T", 4)),
+        tf_node("sizes", "Shape", ("input_tensor",), FLOATS),
+        tf_node("wide", "Shape", ("input_tensor",), FLOATS + dtype("out_type", DT_INT64)),
+        tf_node("plain", "Dequantize", ("input_tensor",), quantized),
+        tf_node("variable", "Identity", ("input_tensor",), dtype("T", 101)),
+    )
+    facts = facts_of(data, tmp_path)
+    assert facts.inputs[0] == TensorInfo("names", None, "string")
+    assert [(out.name, out.dtype) for out in facts.outputs] == [
+        ("larger", "bool"),
+        ("sized", "float32"),
+        ("sizes", "int32"),
+        ("wide", "int64"),
+        ("plain", "float32"),
+        ("variable", "float32"),
+    ]
+
+
+@pytest.mark.parametrize("op", ["VariableV2", "VarHandleOp"])
+def test_weights_outside_the_graph_are_not_guessed(op: str, tmp_path: Path) -> None:
+    data = tf_graph(IMAGE, tf_node("w", op), tf_constant("step", (1,), bytes(4), DT_INT32))
+    facts = facts_of(data, tmp_path)
+    assert (facts.precision, facts.parameter_count, facts.parameter_bytes) == (None,) * 3
+
+
+def test_weights_inside_functions_count(tmp_path: Path) -> None:
+    body = tf_constant("w", (5,), bytes(20))[2:]
+    function = encode_bytes(1, encode_bytes(1, encode_bytes(1, "f")) + encode_bytes(3, body))
+    data = tf_graph(IMAGE, tf_constant("axis", (1,), bytes(4), DT_INT32)) + encode_bytes(
+        2, function
+    )
+    facts = facts_of(data, tmp_path)
+    assert (facts.precision, facts.parameter_count) == ("fp32", 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "classes", "parameters"),
+    [
+        ("tf-cifar-frozen-dotnet-ml-testdata.pb", 10, 58_818),
+        ("tf-2.21-optimize_for_inference.pb", 3, 15),
+        ("tf-not-frozen-mediapipe.pb", None, None),
+    ],
+)
+def test_real_files(name: str, classes: int | None, parameters: int | None) -> None:
+    facts = read_facts(model_file(name), "tensorflow")
+    assert (facts.classes, facts.parameter_count) == (classes, parameters)
+    assert facts.precision == (parameters and "fp32")
+
+
 def test_a_cut_file_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "model"
     data = small()
@@ -153,17 +225,23 @@ def test_a_cut_file_is_refused(tmp_path: Path) -> None:
     nodes = list(document.fields())
     fields = nodes + [field for node in nodes for field in document.fields(node)]
     edges = sorted({offset for field in fields for offset in (field.at, field.value, field.end)})
-    # All of a few nodes, and some of all.
+    # All of a few nodes, and some of all. Between two nodes, a cut may leave a smaller graph.
     cuts = {*edges[:150], *edges[::25], *(edge + 1 for edge in edges[::40]), *range(100)}
+    cuts -= {node.at for node in nodes}
     assert len(cuts) > 400
-    # The version comes last: from there on a cut may leave a whole graph of an older form.
-    last = nodes[-1].at
     path.write_bytes(data)
     with path.open("rb+") as file:
-        for cut in sorted((cut for cut in cuts if cut <= last), reverse=True):
+        for cut in sorted((cut for cut in cuts if cut < len(data)), reverse=True):
             file.truncate(cut)
             with pytest.raises(FormatError):
                 read_facts(path)
+
+
+def test_a_cut_between_nodes_shows_in_an_edge(tmp_path: Path) -> None:
+    data = tf_node("r", "Relu", ("input_tensor",), FLOATS) + IMAGE
+    assert facts_of(data, tmp_path).inputs
+    with pytest.raises(Damaged, match="'input_tensor', which does not exist"):
+        facts_of(data[: -len(IMAGE)], tmp_path)
 
 
 @functools.cache
@@ -204,7 +282,6 @@ def test_noise_in_a_graph_ends_in_facts_or_a_refusal(
 MIB = 1 << 20
 HOSTILE = {
     "a length beyond the file": IMAGE + b"\x0a\xff\xff\xff\xff\xff\xff\xff\xff\x7f",
-    "no version": IMAGE,
     "two nodes of one name": tf_graph(IMAGE, IMAGE),
     "an input that does not exist": tf_graph(IMAGE, tf_node("x", "Relu", ("y",))),
     "a node without an operation": tf_graph(IMAGE, encode_bytes(1, encode_bytes(1, "x"))),

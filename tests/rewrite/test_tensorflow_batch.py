@@ -12,12 +12,13 @@ import pytest
 from cmx_resnet50 import dummy
 from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import Damaged
-from cmx_resnet50.formats.protobuf import Document
+from cmx_resnet50.formats.protobuf import Document, encode_varint_field
 from cmx_resnet50.rewrite import ReshapeError, reshape
 from tests.formats.messages import (
     DT_FLOAT,
     DT_INT32,
     DT_INT64,
+    attribute,
     dtype,
     output_shapes,
     tf_constant,
@@ -27,6 +28,7 @@ from tests.formats.messages import (
 )
 
 FLOATS = dtype("T", DT_FLOAT)
+INFERENCE = attribute("is_training", encode_varint_field(5, 0))
 ANY = (-1, 4, 4, 3)
 
 
@@ -45,7 +47,7 @@ def annotated(image: int = -1) -> bytes:
         "norm",
         "FusedBatchNorm",
         ("input_tensor", "c", "c", "c", "c"),
-        FLOATS + output_shapes(shape, (3,), (3,), (3,), (3,)),
+        FLOATS + INFERENCE + output_shapes(shape, (3,), (3,), (3,), (3,)),
     )
     flat = tf_constant("flat/shape", (2,), struct.pack("<2i", -1, 48), DT_INT32)
     return tf_graph(
@@ -139,7 +141,7 @@ def reshaped(*sizes: int, kind: int = DT_INT32) -> tuple[bytes, bytes]:
         ),
         (
             graph_with(tf_node("r", "Relu", ("input_tensor",), FLOATS + output_shapes((-1, -1)))),
-            "node 'r' stays unknown",
+            r"node 'r' is declared with the shape \['\?', '\?'\], and would be \[6, 4, 4, 3\]",
         ),
     ],
 )

@@ -1,0 +1,1 @@
+"""What the operators of a TensorFlow graph do with a batch."""
