@@ -86,6 +86,7 @@ class Catalog:
                 request, artifact, self._companions(artifact), self._sources(request, artifact)
             )
         _check_checksum(resolution)
+        _check_dummy(resolution)
         resolution = replace(resolution, deviations=tuple(_deviations(resolution)))
         if strict and resolution.deviations:
             raise RequestError(
@@ -262,6 +263,18 @@ class Catalog:
             exports={"CM_ML_MODEL_STARTING_WEIGHTS_FILENAME": "<<<url>>>"},
             md5=md5,
             sha256=sha256,
+        )
+
+
+def _check_dummy(resolution: Resolution) -> None:
+    """Refuse random weights in place of a file whose graph cannot be written."""
+    request, artifact = resolution.request, resolution.artifact
+    if request.weights == "dummy" and artifact.dummy is None:
+        fp32 = replace(request, precision="fp32", output="none")
+        precision = f", which is {artifact.precision}" if artifact.precision else ""
+        raise RequestError(
+            f"_dummy-weights: random weights are not available for {artifact.file}{precision}.",
+            [fp32.variations],
         )
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.catalog.table import Artifact, Catalog, RequestError, Resolution
+from cmx_resnet50.catalog.table import Artifact, Catalog, Resolution
 from cmx_resnet50.delivery.acquire import Acquirer
 from cmx_resnet50.errors import DigestError, Resnet50Error, see
 from cmx_resnet50.options import Options, own_stores
@@ -378,13 +378,6 @@ class Pipeline:
 
     def _dummies(self, resolution: Resolution) -> Delivery:
         artifact = resolution.artifact
-        if artifact.dummy is None:
-            asked = replace(resolution.request, precision="fp32", output="none")
-            raise RequestError(
-                f"_dummy-weights: no random weights are made in place of {artifact.file}, "
-                f"which is {artifact.precision}.",
-                [asked.variations],
-            )
         model, made = self._acquirer.make_dummy(artifact)
         others = tuple(
             self._acquirer.make_dummy(companion)[0] for companion in resolution.companions

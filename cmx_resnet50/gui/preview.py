@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
-from cmx_resnet50.catalog.table import Artifact, Catalog, RequestError, Resolution
+from cmx_resnet50.catalog.table import Artifact, Catalog, Resolution
 from cmx_resnet50.catalog.variations import compose
 from cmx_resnet50.engines.cm import CM
 from cmx_resnet50.engines.env_request import check_values, options_of, request_of
@@ -52,7 +52,6 @@ def describe(variations: Sequence[str], inputs: Mapping[str, str]) -> Preview:
     none = CM.view({})
     options = options_of(env, none)
     resolution = catalog.resolve(request_of(env, none, variations), strict=options.strict)
-    _check_dummy(catalog, resolution)
     store = Store.open(options.store, own_stores())
     dummy = resolution.request.weights == "dummy"
     missing = "no; a run generates it" if dummy else "no; a run downloads it"
@@ -73,16 +72,6 @@ def in_container(inputs: Mapping[str, str]) -> str:
     if {"to", "download_path"} & set(inputs):
         return text
     return f"The file stays in the container unless the input `to` names a folder. {text}"
-
-
-def _check_dummy(catalog: Catalog, resolution: Resolution) -> None:
-    request, artifact = resolution.request, resolution.artifact
-    if request.weights == "dummy" and artifact.dummy is None:
-        fp32 = replace(request, precision="fp32", output="none")
-        raise RequestError(
-            f"Random weights are not available for {artifact.file}, which is {artifact.precision}.",
-            [catalog.resolve(fp32).request.variations],
-        )
 
 
 def _further(resolution: Resolution) -> list[str]:

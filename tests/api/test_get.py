@@ -247,17 +247,13 @@ def test_deviations_are_warnings_and_errors_when_strict(mirror: str) -> None:
         ("batch_size.many", {}, "positive integer"),
         ("batch_size.2", {"batch": 3}, "batch_size.2 or batch_size.3"),
         ("", {"opset": 12}, "opset-12"),
+        ("pytorch int8", {"dummy": True}, "random weights are not available"),
     ],
 )
 def test_requests_that_mean_no_file(request_text: str, fields: dict[str, Any], text: str) -> None:
     for function in (get, find):
         with pytest.raises(RequestError, match=text):
             function(request_text, **fields)
-
-
-def test_random_weights_that_are_not_made() -> None:
-    with pytest.raises(RequestError, match="no random weights are made"):
-        get("pytorch int8", dummy=True)
 
 
 def test_a_refusal_names_requests_that_can_be_made(mirror: str) -> None:

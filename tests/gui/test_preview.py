@@ -85,7 +85,7 @@ def test_a_refusal_names_requests_that_the_form_can_take() -> None:
 
 
 def test_random_weights_that_are_not_made_are_refused() -> None:
-    with pytest.raises(RequestError, match="Random weights are not available") as refused:
+    with pytest.raises(RequestError, match="random weights are not available") as refused:
         preview.describe(["pytorch", "int8", "dummy-weights"], {})
     (nearest,) = refused.value.nearest
     assert preview.describe(nearest.replace("_", "", 1).split(",_"), {}).notices

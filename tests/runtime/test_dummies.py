@@ -85,5 +85,5 @@ def test_batch_of_four_in_onnx_runtime(dummy: Dummy) -> None:
 def test_int8_is_refused_plainly(user: CM, framework: str) -> None:
     result = user.get(framework, "int8", "dummy-weights")
     assert result.code == 1
-    assert "_dummy-weights: no random weights are made in place of" in result.error
+    assert "_dummy-weights: random weights are not available for" in result.error
     assert "Traceback" not in result.text
