@@ -180,7 +180,7 @@ class Acquirer:
         what = artifact.archive or {"md5": artifact.md5, "sha256": artifact.sha256}
         names = [f"{kind}/{what[kind]}" for kind in ("sha256", "md5") if what.get(kind)]
         names.append(artifact.mirror_name)
-        return [f"{prefix.rstrip('/')}/{name}" for prefix in self.options.mirror for name in names]
+        return [_below(prefix, name) for prefix in self.options.mirror for name in names]
 
     def make_dummy(self, artifact: Artifact) -> tuple[StoredObject, bool]:
         """Return the object with random weights in place of `artifact`, and whether it was made."""
@@ -218,6 +218,26 @@ class Acquirer:
             "plugin": cmx_resnet50.__version__,
             "license": artifact.license,
         }
+
+
+def _below(prefix: str, name: str) -> str:
+    """Return the URL of `name` below a mirror's prefix; a query, often a key, stays the last.
+
+    Raises
+    ------
+    Resnet50Error
+        If the prefix has a fragment, which no server would see.
+    """
+    if not prefix.lower().startswith(("https://", "http://")):
+        # Elsewhere these characters are part of a name.
+        return f"{prefix.rstrip('/')}/{name}"
+    if "#" in prefix:
+        raise Resnet50Error(
+            f"CM_RESNET50_MIRROR={redact(prefix)} has a fragment, the part from # on. Leave it "
+            "out, or write %23 for a # that belongs to the path or to a key."
+        )
+    path, mark, query = prefix.partition("?")
+    return f"{path.rstrip('/')}/{name}{mark}{query}"
 
 
 def _unpack(artifact: Artifact, source: Path, partial: Path) -> Digests:

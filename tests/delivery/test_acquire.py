@@ -13,6 +13,7 @@ from cmx_resnet50.catalog.request import Artifact
 from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.delivery.acquire import Acquirer
 from cmx_resnet50.dummy import write
+from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.options import Options
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.store import Store
@@ -45,6 +46,28 @@ def own(url: str, checksum: str | None = None) -> Artifact:
     """The artifact that a URL of the user's stands for."""
     request = catalog.Request(framework="onnx", url=url, checksum=checksum)
     return Catalog.load().resolve(request).artifact
+
+
+def test_the_key_of_a_mirror_stays_behind_the_path(
+    model: bytes, server: FileServer, tmp_path: Path
+) -> None:
+    """As those of Azure (SAS) and GitLab (private_token) are."""
+    digest = hashlib.md5(model, usedforsecurity=False).hexdigest()
+    artifact = own("http://127.0.0.1:9/model.onnx", digest)
+    mirror = server.at("/models/?sv=2023&sig=a%2Fb")
+    stored, _ = acquirer(tmp_path, mirror=mirror).fetch(artifact, [artifact.url])
+    assert stored.path.read_bytes() == model
+    assert [request.path for request in server.requests] == [
+        f"/models/md5/{digest}?sv=2023&sig=a%2Fb"
+    ]
+    assert "sig" not in stored.record["url"] or "sig=***" in stored.record["url"]
+
+
+def test_a_fragment_of_a_mirror_is_refused(server: FileServer, tmp_path: Path) -> None:
+    artifact = own("http://127.0.0.1:9/model.onnx", "0" * 32)
+    with pytest.raises(Resnet50Error, match=r"MIRROR=\S+/models\?sig=\*\*\* has a fragment"):
+        acquirer(tmp_path, mirror=server.at("/models?sig=s3cret#x")).fetch(artifact, [artifact.url])
+    assert not server.requests
 
 
 @pytest.mark.parametrize("known", [False, True], ids=["no digest", "digest"])
