@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +12,21 @@ import pytest
 
 from tests.harness.artifacts import ARTIFACTS, delivered
 from tests.harness.cm import CM, Result
+from tests.harness.faults import Behaviour, Stall, Trickle
 from tests.harness.origin import Origin
 
-IMPATIENT = {
-    "CM_RESNET50_CONNECT_TIMEOUT": "1",
-    "CM_RESNET50_READ_TIMEOUT": "0.6",
-    "CM_RESNET50_RETRY_BUDGET": "3",
-    "CM_RESNET50_STALL_SECONDS": "1",
-}
+IMPATIENT = {"CM_RESNET50_RETRY_BUDGET": "3"}
 """Options of users, set so that a fault that lasts for ever is over soon."""
+SILENCE = {"CM_RESNET50_READ_TIMEOUT": "0.6", "CM_RESNET50_STALL_SECONDS": "1"}
+"""The same for servers that fall silent, and for no others: a busy machine may be slow, too."""
+PATIENT = {"CM_RESNET50_READ_TIMEOUT": "600", "CM_RESNET50_STALL_SECONDS": "600"}
+"""What a silent server never comes to: what ends then has not waited for it."""
+
+
+def options_for(behaviours: Sequence[Behaviour], budget: float = 3.0) -> dict[str, str]:
+    """Return options under which such a fault is over soon."""
+    silent = any(isinstance(one, (Stall, Trickle)) for one in behaviours)
+    return {"CM_RESNET50_RETRY_BUDGET": str(budget), **(SILENCE if silent else {})}
 
 
 def sweep(cases: Mapping[str, Any], everyday: str) -> list[Any]:

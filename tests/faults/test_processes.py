@@ -13,6 +13,7 @@ import pytest
 
 from tests.faults.support import (
     IMPATIENT,
+    PATIENT,
     REQUESTS,
     assert_good,
     assert_next_run_is_good,
@@ -53,7 +54,14 @@ def test_kill_9_after_so_many_bytes(
     origin.fail(URL, Trickle(250_000))
     line = cm.request(*REQUEST, quiet=True) if program == "cm" else command(*REQUEST)
     with cm.start(*line, program=program, env=ONE_CONNECTION) as running:
-        origin.wait(lambda: origin.bytes_sent(URL) >= sent)
+        # The journal is told twice a second, and of every quarter of a megabyte.
+        told = 150_000
+        origin.wait(
+            lambda: (
+                origin.bytes_sent(URL) >= sent
+                and (sent < told or journalled(cm) or running.process.poll() is not None)
+            )
+        )
         running.kill()
         running.wait()
     assert_nothing_half_written(cm, served)
@@ -64,9 +72,7 @@ def test_kill_9_after_so_many_bytes(
     assert_good(cm, result, served, LONE)
     if known and origin.bytes_sent():
         assert "resumed at" in result.err
-        assert origin.bytes_sent() == size - known
-    # The journal is told twice a second: it is behind by no more than that.
-    assert origin.bytes_sent() <= size - sent + 200_000
+    assert origin.bytes_sent() in (0, size - known)
     assert_next_run_is_good(cm, origin, served, LONE)
 
 
@@ -98,14 +104,14 @@ def test_kill_9_after_so_long(
 
 @pytest.mark.parametrize("program", ["cm", "cmx-resnet50"])
 def test_interrupt(cm: CM, origin: Origin, served: dict[str, Path], program: str) -> None:
-    size, sent = served[LONE].stat().st_size, 200_000
-    origin.fail(URL, Stall(sent))
+    size = served[LONE].stat().st_size
+    origin.fail(URL, Stall(200_000))
     line = cm.request(*REQUEST, quiet=True) if program == "cm" else command(*REQUEST)
-    with cm.start(*line, program=program, env=ONE_CONNECTION) as running:
+    with cm.start(*line, program=program, env={**ONE_CONNECTION, **PATIENT}) as running:
         # Half of it was seen by the process itself, and not only sent.
-        origin.wait(lambda: "%" in running.err)
+        origin.wait(lambda: re.search(r"\(5\d %\)", running.err) is not None)
         running.interrupt()
-        result = running.wait(10)
+        result = running.wait()
     assert result.code == 130, result.text
     assert "interrupted; fetched bytes are kept" in result.err
     assert "Traceback" not in result.err
@@ -115,7 +121,7 @@ def test_interrupt(cm: CM, origin: Origin, served: dict[str, Path], program: str
     again = cm.get(*REQUEST)
     assert_good(cm, again, served, LONE)
     assert "resumed at" in again.err
-    assert origin.bytes_sent() <= size - sent + 70_000
+    assert origin.bytes_sent() <= size / 2
 
 
 @pytest.mark.parametrize("program", ["cm", "cmx-resnet50"])
@@ -124,12 +130,12 @@ def test_interrupt_while_waiting_for_another(
 ) -> None:
     origin.fail(URL, Stall(200_000))
     line = cm.request(*REQUEST, quiet=True) if program == "cm" else command(*REQUEST)
-    with start(cm, *REQUEST, CM_RESNET50_READ_TIMEOUT="60") as first:
+    with start(cm, *REQUEST, **PATIENT) as first:
         origin.wait(lambda: origin.bytes_sent(URL) >= 200_000)
         with cm.start(*line, program=program) as second:
             origin.wait(lambda: WAITING in second.err)
             second.interrupt()
-            result = second.wait(10)
+            result = second.wait()
         assert result.code == 130, result.text
         assert "Traceback" not in result.err
         assert first.process.poll() is None
@@ -141,15 +147,15 @@ def test_holder_of_the_lock_is_killed(
     cm: CM, origin: Origin, served: dict[str, Path], ending: str
 ) -> None:
     """Those who wait say on whom, and one takes over with what the dead one had brought."""
-    origin.fail(URL, Trickle(150_000), times=1)
-    with start(cm, *REQUEST, CM_RESNET50_READ_TIMEOUT="60") as first, ExitStack() as stack:
+    origin.fail(URL, Stall(200_000), times=1)
+    with start(cm, *REQUEST, **PATIENT) as first, ExitStack() as stack:
         origin.wait(lambda: "%" in first.err)
         others = [stack.enter_context(start(cm, *REQUEST)) for _ in range(2)]
         for other in others:
             origin.wait(lambda other=other: WAITING in other.err)  # type: ignore[misc]
             assert f"waiting for process {first.process.pid} on " in other.err
         first.send(signal.SIGKILL if ending == "kill" else signal.SIGTERM)
-        results = [other.wait(30) for other in others]
+        results = [other.wait() for other in others]
     for result in results:
         assert result.ok, result.text
     assert any("taking over" in result.err for result in results)
@@ -162,12 +168,12 @@ def test_two_hosts_on_one_store(cm: CM, origin: Origin, served: dict[str, Path])
     unshare = ["-rpuf", "--kill-child", "sh", "-c"]
     if subprocess.run(["unshare", *unshare, "true"], capture_output=True).returncode:
         pytest.skip("no namespaces can be made here")
-    origin.fail(URL, Trickle(150_000), times=1)
+    origin.fail(URL, Stall(200_000), times=1)
 
     def on(host: str) -> Running:
         get = f"hostname {host} && exec cmx-resnet50 {' '.join(command(*REQUEST))}"
         unshared = str(shutil.which("unshare"))
-        return cm.start(*unshare, get, program=unshared, env={**IMPATIENT, **ONE_CONNECTION})
+        return cm.start(*unshare, get, program=unshared, env={**PATIENT, **ONE_CONNECTION})
 
     with on("north") as first, ExitStack() as stack:
         origin.wait(lambda: "%" in first.err)
@@ -176,7 +182,7 @@ def test_two_hosts_on_one_store(cm: CM, origin: Origin, served: dict[str, Path])
             origin.wait(lambda other=other: WAITING in other.err)  # type: ignore[misc]
             assert re.search(r"waiting for process \d+ on north", other.err)
         first.kill()
-        results = [other.wait(30) for other in others]
+        results = [other.wait() for other in others]
     for result in results:
         assert result.ok, result.text
     assert origin.bytes_sent() < 2 * served[LONE].stat().st_size
@@ -228,7 +234,7 @@ def test_eight_at_once_when_the_source_fails(
     origin.fail(URL, Status(404))
     with ExitStack() as stack:
         running = [stack.enter_context(start(cm, *REQUEST)) for _ in range(8)]
-        results = [process.wait(60) for process in running]
+        results = [process.wait() for process in running]
     for result in results:
         assert result.code == 1, result.text
         assert "HTTP 404" in result.err and "Traceback" not in result.err

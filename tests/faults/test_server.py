@@ -3,17 +3,17 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from tests.faults.support import (
     IMPATIENT,
+    SILENCE,
     assert_failed,
     assert_good,
     assert_next_run_is_good,
+    options_for,
     sweep,
 )
 from tests.harness.artifacts import ARTIFACTS
@@ -41,7 +41,7 @@ from tests.harness.faults import (
     WrongRange,
 )
 from tests.harness.origin import Origin
-from tests.harness.reply import Resource, http_date
+from tests.harness.reply import http_date
 
 LONE = "tflite-no-argmax"
 """An artifact with one public address: when that fails, the run fails."""
@@ -99,15 +99,13 @@ def test_fault_that_lasts(
 ) -> None:
     origin.fail(URL, *behaviours)
     folder = cm.home / "models"
-    result = cm.get(*REQUEST, env=IMPATIENT, outdirname=str(folder))
+    result = cm.get(*REQUEST, env=options_for(behaviours), outdirname=str(folder))
     name = served[LONE].name
     assert_failed(cm, result, served, words, name, URL, " in ", "curl -fL", "Where to put it")
     assert not folder.exists() or not list(folder.iterdir())
     if "wrong bytes" in words:
         assert "expected md5" in result.err and "actual   md5" in result.err
-    if requests is not None:
-        assert len(origin.requests) == requests
-    assert result.seconds < 12
+    assert len(origin.requests) == requests if requests else len(origin.requests) < 15
     assert {record.url for record in origin.requests} == {URL}
     assert_next_run_is_good(cm, origin, served, LONE)
 
@@ -115,10 +113,10 @@ def test_fault_that_lasts(
 def test_what_cannot_pass_is_not_retried_without_end(cm: CM, origin: Origin) -> None:
     """The budget bounds the whole, not each attempt."""
     origin.fail(URL, Status(500))
-    result = cm.get(*REQUEST, env={**IMPATIENT, "CM_RESNET50_RETRY_BUDGET": "1.5"})
+    result = cm.get(*REQUEST, env=options_for([], budget=2))
     assert not result.ok
+    assert "retry budget used up" in result.err
     assert 2 <= len(origin.requests) <= 4
-    assert result.seconds < 5
 
 
 PASSING: dict[str, tuple[Behaviour, ...]] = {
@@ -146,7 +144,7 @@ def test_fault_that_passes(
     cm: CM, origin: Origin, served: dict[str, Path], behaviours: tuple[Behaviour, ...]
 ) -> None:
     origin.fail(URL, *behaviours, times=1)
-    result = cm.get(*REQUEST, env=IMPATIENT)
+    result = cm.get(*REQUEST, env=options_for(behaviours, budget=60))
     assert_good(cm, result, served, LONE)
     assert len(origin.requests) >= 2
     # What came is not fetched again; a little may be on its way when a connection breaks.
@@ -160,8 +158,7 @@ def test_fault_that_lasts_but_lets_bytes_through(
     cm: CM, origin: Origin, served: dict[str, Path], behaviour: Behaviour
 ) -> None:
     origin.fail(URL, behaviour)
-    env = {**IMPATIENT, "CM_RESNET50_RETRY_BUDGET": "30"}
-    assert_good(cm, cm.get(*REQUEST, env=env), served, LONE)
+    assert_good(cm, cm.get(*REQUEST, env=options_for([], budget=60)), served, LONE)
     assert origin.bytes_sent() <= 1.02 * served[LONE].stat().st_size
 
 
@@ -228,11 +225,11 @@ def test_mirror_takes_over(
     cm: CM, origin: Origin, served: dict[str, Path], behaviours: tuple[Behaviour, ...]
 ) -> None:
     origin.fail(FIRST, *behaviours)
-    result = cm.get("pytorch", env=IMPATIENT)
+    result = cm.get("pytorch", env=options_for(behaviours))
     assert_good(cm, result, served, TWO)
     assert FIRST in result.err and SECOND in result.err
     assert origin.bytes_sent(SECOND) <= served[TWO].stat().st_size
-    assert result.seconds < 10
+    assert len(origin.asked(FIRST)) < 30
     assert_next_run_is_good(cm, origin, served, TWO)
 
 
@@ -252,39 +249,24 @@ def test_mirrors_that_all_fail_are_all_named(
 @pytest.mark.full
 def test_trickle_from_the_only_source(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
     origin.fail(URL, Trickle(1024))
-    result = cm.get(*REQUEST, env={**IMPATIENT, "CM_RESNET50_RETRY_BUDGET": "2"})
+    result = cm.get(*REQUEST, env={**IMPATIENT, **SILENCE})
     assert_failed(cm, result, served, "stalled", URL)
-    assert result.seconds < 15
+    assert origin.bytes_sent() < served[LONE].stat().st_size
     assert_next_run_is_good(cm, origin, served, LONE)
 
 
-def _renamed(resource: Path) -> Resource:
-    """The same bytes under another ETag, as a server gives them that was moved."""
-    return Resource(resource.read_bytes(), etag='"moved"', last_modified=None)
-
-
-def _replaced(resource: Path) -> Resource:
-    return Resource(bytes(len(resource.read_bytes())), etag='"new"', last_modified=None)
-
-
-@pytest.mark.parametrize(("change", "good"), [(_renamed, True), (_replaced, False)])
-def test_etag_changes_midway(
-    cm: CM,
-    origin: Origin,
-    served: dict[str, Path],
-    change: Callable[[Path], Resource],
-    good: bool,
-) -> None:
+@pytest.mark.parametrize("good", [True, False], ids=["moved", "replaced"])
+def test_etag_changes_midway(cm: CM, origin: Origin, served: dict[str, Path], good: bool) -> None:
+    """The same bytes under another ETag, as of a server that was moved; and other bytes."""
+    content = served[LONE].read_bytes()
     origin.fail(URL, Stall(HALF), times=1)
-    with cm.start(*cm.request(*REQUEST, quiet=True), env=IMPATIENT) as running:
-        origin.wait(lambda: origin.bytes_sent(URL) == HALF)
-        origin.serve(URL, change(served[LONE]))
-        result = running.wait()
+    origin.fail(URL, Other(content if good else bytes(len(content)), '"new"', None))
+    result = cm.get(*REQUEST, env=SILENCE)
+    assert origin.requests[0].sent == HALF
     if good:
         assert_good(cm, result, served, LONE)
     else:
         assert_failed(cm, result, served, "wrong bytes", "expected md5", "actual   md5")
-    origin.serve(URL, served[LONE])
     assert_next_run_is_good(cm, origin, served, LONE)
 
 
@@ -320,10 +302,8 @@ def test_error_says_what_to_do_and_that_works(
 
 
 def test_wait_is_not_paid_twice(cm: CM, origin: Origin) -> None:
-    """A host that said nothing is not asked for the second file of a pair either way for ever."""
+    """A host that sent nothing is not asked for the second file of a pair as well."""
     origin.fail(ARTIFACTS["ncnn"].url, Stall())
-    began = time.monotonic()
-    result = cm.get("ncnn", env=IMPATIENT)
+    result = cm.get("ncnn", env={**IMPATIENT, **SILENCE})
     assert result.code == 1
-    assert time.monotonic() - began < 8
     assert not origin.asked(ARTIFACTS["ncnn-param"].url)

@@ -46,6 +46,9 @@ TAGS = "get,ml-model,resnet50"
 CLOSED = "http://127.0.0.1:9"
 """A proxy that nobody listens at (the discard port)."""
 
+HANGS = 300.0
+"""Seconds after which whatever a test waits for has hung: a guard, and nothing that is tested."""
+
 _DRIVER = """
 import json, sys
 import cmind
@@ -158,7 +161,7 @@ class Running:
         """Press ctrl-C."""
         self.send(signal.SIGINT)
 
-    def wait(self, timeout: float = 120.0) -> Result:
+    def wait(self, timeout: float = HANGS) -> Result:
         """Wait for the end; the code of a killed process is minus its signal.
 
         Raises
@@ -175,7 +178,7 @@ class Running:
             raise TimeoutError(message) from None
         seconds = time.monotonic() - self._started
         if self._reader is not None:
-            self._reader.join(5)
+            self._reader.join(HANGS)
         saved: dict[str, Any] = {}
         report = self._folder / "saved.json"
         if report.exists() and report.stat().st_size:
@@ -275,7 +278,7 @@ class CM:
         self,
         *variations: str,
         env: Mapping[str, str] | None = None,
-        timeout: float = 120.0,
+        timeout: float = HANGS,
         tty: bool = False,
         **options: str | bool,
     ) -> Result:
@@ -288,7 +291,7 @@ class CM:
         *args: str,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        timeout: float = 120.0,
+        timeout: float = HANGS,
         tty: bool = False,
     ) -> Result:
         """Run ``cm`` with exactly `args`, and ``--save_to_json`` on ``run script``, and wait."""
@@ -305,7 +308,7 @@ class CM:
         *args: str,
         env: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        timeout: float = 120.0,
+        timeout: float = HANGS,
         tty: bool = False,
     ) -> Result:
         """Run any program of the installation, say ``cmx-resnet50``, and wait."""
@@ -334,7 +337,7 @@ class CM:
         self,
         request: Mapping[str, Any],
         env: Mapping[str, str] | None = None,
-        timeout: float = 120.0,
+        timeout: float = HANGS,
     ) -> dict[str, Any]:
         """Call ``cmind.access`` in a Python process of the installation; return its answer.
 

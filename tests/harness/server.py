@@ -43,8 +43,8 @@ Proxying = Literal["http", "https", "socks5", "socks5h"]
 
 _TLS = b"\x16"
 """The first byte of a TLS connection: a handshake record (RFC 8446, 5.1)."""
-_HANGS = 60.0
-"""Seconds after which `Server.wait` takes a test for hung."""
+_HANGS = 120.0
+"""Seconds after which `Server.wait` takes what it waits for to have hung."""
 
 
 @dataclass
