@@ -24,11 +24,21 @@ from pathlib import Path
 
 import pytest
 from filelock import FileLock
+from hypothesis import HealthCheck, settings
 
 from tests.harness import artifacts, build, models
 from tests.harness.authority import Authority
 from tests.harness.cm import CM
 from tests.harness.origin import Origin
+
+# Its deadline and its check for slow generation measure time; the examples of a test may share
+# its folder.
+settings.register_profile(
+    "tests",
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("tests")
 
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     # A shell's background job ignores ctrl-C, and so would every process that a test starts.

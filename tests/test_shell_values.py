@@ -8,7 +8,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmx_resnet50.shell_values import NAME_LENGTH, Place, UnsafeValue, check
@@ -71,9 +71,7 @@ def test_a_name_is_one_key_of_a_python_literal(name: str) -> None:
 
 
 @pytest.mark.skipif(SHELL is None, reason="no shell here")
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(st.text("x \\\"$`;\n&|<>()'#!~*{}", max_size=8))
 def test_eval_starts_nothing_of_what_is_let_through(tmp_path: Path, value: str) -> None:
     if refused(value, Place.EVAL):
@@ -100,9 +98,7 @@ def test_a_url_is_spelled_as_rfc_3986_has_it() -> None:
 
 
 @pytest.mark.skipif(SHELL is None, reason="no shell here")
-@settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=60)
 @given(st.text("x \\\"$`;\n|<>()'#!~*{}[]?", max_size=8), st.sampled_from([Place.URL, Place.FILE]))
 def test_eval_starts_nothing_of_an_unquoted_word(tmp_path: Path, value: str, place: Place) -> None:
     if refused(f"h/{value}", place):

@@ -19,7 +19,7 @@ NAMES = [name.replace("#", "8") for name in META["variations"] if "," not in nam
 ASKED = [name for name in META["env"] if name.startswith("CM_RESNET50_")]
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(
     st.lists(st.sampled_from(NAMES), max_size=6, unique=True),
     st.lists(st.sampled_from(NAMES), max_size=2, unique=True),
@@ -81,7 +81,7 @@ def test_what_is_asked_and_excluded_is_refused_as_by_the_engine(tags: list[str])
         compose(META, tags)
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(
     st.lists(
         st.sampled_from([*NAMES, *(f"-{name}" for name in NAMES), "batch_size.0", "onx"])

@@ -36,7 +36,7 @@ def original() -> Any:
     return object.__new__(module.CAutomation)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(
     asked=st.lists(st.sampled_from(TAGS), max_size=7, unique=True),
     excluded=st.lists(st.sampled_from(TAGS), max_size=2, unique=True),

@@ -123,7 +123,7 @@ SHELL = shutil.which("bash") or shutil.which("sh")
 
 
 @pytest.mark.skipif(SHELL is None, reason="no shell here")
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.text("ab \\\"$`;\n&|'x#!~*", max_size=10), min_size=3, max_size=3))
 def test_a_real_shell_reads_what_is_let_through_as_text(values: list[str]) -> None:
     """The lines that the engine writes, with harmless commands round them, in a real shell."""

@@ -372,8 +372,8 @@ def test_a_pipe_in_place_of_a_small_file_of_the_store_keeps_nobody_waiting(
     pipe = only_object(store_of(cm)).with_name(name)
     pipe.unlink()
     os.mkfifo(pipe)
-    result = cm.get(timeout=30)
+    result = cm.get()
     assert_whole(cm, result, served)
-    assert cm.command("cmx-resnet50", "verify", timeout=30).ok
+    assert cm.command("cmx-resnet50", "verify").ok
     assert not pipe.is_fifo() or name == "record.json"
     assert_quiet_hit(cm, served)

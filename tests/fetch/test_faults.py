@@ -8,8 +8,18 @@ from pathlib import Path
 import pytest
 
 from cmx_resnet50.digests import Expected
-from cmx_resnet50.fetch import FetchError, Source
-from tests.fetch.conftest import CONTENT, GOOD, KNOWN, QUICK, SIZE, Watched, assert_whole, get
+from cmx_resnet50.fetch import FetchError, FetchOptions, Source
+from tests.fetch.conftest import (
+    CONTENT,
+    GOOD,
+    KNOWN,
+    QUICK,
+    SILENT,
+    SIZE,
+    Watched,
+    assert_whole,
+    get,
+)
 from tests.harness.faults import (
     Behaviour,
     Chunked,
@@ -60,13 +70,17 @@ PASSES = {
 }
 
 
+def options(*answers: Answer) -> FetchOptions:
+    return SILENT if any(isinstance(answer, Stall) for answer in answers) else QUICK
+
+
 @pytest.mark.parametrize("plan", PASSES.values(), ids=PASSES.keys())
 def test_a_fault_that_passes_is_not_the_users_business(
     plan: list[Answer], server: FileServer, partial: Path
 ) -> None:
     server.plan = list(plan)
     progress = Watched()
-    assert_whole(get([server.url], partial, progress=progress), partial)
+    assert_whole(get([server.url], partial, options=options(*plan), progress=progress), partial)
     assert not server.plan
     assert progress.count == SIZE
     assert progress.ended
@@ -121,7 +135,7 @@ def test_a_fault_that_stays_is_told_and_leaves_nothing_wrong(
 ) -> None:
     server.always = fault
     with pytest.raises(FetchError) as caught:
-        get([server.url], partial)
+        get([server.url], partial, options=options(fault))
     text = str(caught.value)
     assert said in text
     assert server.url in text
@@ -142,7 +156,7 @@ def test_the_next_source_steps_in(
 ) -> None:
     server.always = fault
     progress = Watched()
-    download = get([server.url, second.url], partial, progress=progress)
+    download = get([server.url, second.url], partial, options=options(fault), progress=progress)
     assert_whole(download, partial)
     assert download.url == second.url
     assert any(server.url in note for note in progress.notes)
@@ -227,9 +241,9 @@ def test_a_trickle_is_left_for_another_source(
     server: FileServer, second: FileServer, partial: Path
 ) -> None:
     server.always = Trickle(1000)
-    options = replace(QUICK, stall_seconds=0.5)
+    slow = replace(QUICK, stall_seconds=0.5)
     progress = Watched()
-    download = get([server.url, second.url], partial, options=options, progress=progress)
+    download = get([server.url, second.url], partial, options=slow, progress=progress)
     assert_whole(download, partial)
     assert download.url == second.url
     assert "stalled" in progress.notes[0]
@@ -246,10 +260,10 @@ def test_the_budget_is_one_for_all_sources(
     server: FileServer, second: FileServer, partial: Path
 ) -> None:
     server.always = second.always = Status(503, 1)
-    options = replace(QUICK, retries=99, retry_budget=1.9)
+    short = replace(QUICK, retries=99, retry_budget=1.9)
     progress = Watched()
     with pytest.raises(FetchError, match="retry budget used up"):
-        get([server.url, second.url], partial, options=options, progress=progress)
+        get([server.url, second.url], partial, options=short, progress=progress)
     assert "503 Service Unavailable, which asks to wait 1 s; retrying in 1 s" in progress.notes[0]
     assert (len(server.requests), len(second.requests)) == (2, 1)
 

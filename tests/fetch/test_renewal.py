@@ -81,7 +81,7 @@ class Ready(SlowConnectionReplacer):
             line.slowed = line.count >= LEAST and not self._stopped
 
 
-OPTIONS = replace(QUICK, connections=CONNECTIONS, read_timeout=20.0)
+OPTIONS = replace(QUICK, connections=CONNECTIONS)
 CONTENT = bytes(range(256)) * 25_000
 
 

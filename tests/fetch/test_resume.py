@@ -10,7 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmx_resnet50.digests import Expected
@@ -234,9 +234,7 @@ FAULTS = st.one_of(
 )
 
 
-@settings(
-    max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=40)
 @given(runs=st.lists(st.lists(FAULTS, max_size=4), min_size=1, max_size=4), known=st.booleans())
 def test_any_row_of_cuts_and_runs_ends_in_the_right_bytes_or_a_clear_error(
     runs: list[list[Answer]], known: bool, partial: Path

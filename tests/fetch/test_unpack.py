@@ -9,7 +9,7 @@ import zlib
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cmx_resnet50.catalog.table import Catalog, Request
@@ -36,7 +36,6 @@ def test_what_was_packed_comes_out(tmp_path: Path) -> None:
     assert unpack(tmp_path, gzip.compress(TEXT[:9]) + gzip.compress(TEXT[9:])) == TEXT
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(parts=st.lists(st.binary(max_size=300), min_size=1, max_size=4), repeat=st.integers(1, 9000))
 def test_any_members_come_out(parts: list[bytes], repeat: int, tmp_path: Path) -> None:
     whole = b"".join(part * repeat for part in parts)
@@ -44,7 +43,6 @@ def test_any_members_come_out(parts: list[bytes], repeat: int, tmp_path: Path) -
     assert unpack(tmp_path, packed, len(whole)) == whole
 
 
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(end=st.integers(0, len(gzip.compress(TEXT)) - 1))
 def test_a_cut_archive_is_refused(end: int, tmp_path: Path) -> None:
     with pytest.raises(UnpackError, match="is truncated"):

@@ -6,7 +6,7 @@ import struct
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmx_resnet50 import dummy
@@ -15,7 +15,6 @@ from cmx_resnet50.formats.facts import Damaged, FormatError, ModelFacts, NotAMod
 from cmx_resnet50.formats.ncnn import reader
 from tests.formats.messages import cost_of_reading
 
-ONE_FOLDER = [HealthCheck.function_scoped_fixture]
 """Examples may share a folder: each writes its files anew."""
 
 FP32, FP16, INT8, SCALED, TABLE = 0, 0x01306B47, 0x000D4B38, 0x0002C056, 0x01010101
@@ -165,7 +164,7 @@ def test_hostile_graphs_cost_little(tmp_path: Path) -> None:
         assert megabytes < 100
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=ONE_FOLDER)
+@settings(max_examples=200)
 @given(length=st.integers(0, len(GRAPH) - 2))
 def test_cut_graphs_are_refused(tmp_path: Path, length: int) -> None:
     path = pair(tmp_path, GRAPH[:length])
@@ -173,7 +172,7 @@ def test_cut_graphs_are_refused(tmp_path: Path, length: int) -> None:
         reader.read_facts(path)
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=ONE_FOLDER)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_altered_bytes_end_in_facts_or_a_refusal(tmp_path: Path, data: st.DataObject) -> None:
     graph, held = bytearray(GRAPH.encode()), bytearray(weights(FP16, 2))

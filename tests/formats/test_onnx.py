@@ -285,7 +285,7 @@ def header_bits() -> st.SearchStrategy[int]:
     return st.sampled_from([8 * byte + bit for byte in outside + starts for bit in range(8)])
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_a_flipped_bit_ends_in_facts_or_a_refusal(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -308,7 +308,7 @@ def test_a_flipped_bit_ends_in_facts_or_a_refusal(
     assert seen(facts) == reported(model)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.binary(max_size=200), st.binary(max_size=200))
 def test_noise_in_a_model_ends_in_facts_or_a_refusal(
     tmp_path_factory: pytest.TempPathFactory, graph: bytes, after: bytes

@@ -7,7 +7,7 @@ import zipfile
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmx_resnet50 import dummy
@@ -17,7 +17,6 @@ from tests.formats import torch_files as files
 from tests.formats.opcodes import call, integer, name, pickle, text
 from tests.harness.torchscript import torchscript
 
-ONE_FOLDER = [HealthCheck.function_scoped_fixture]
 """Examples may share a folder: each writes its file anew."""
 
 HONEST = {
@@ -157,9 +156,7 @@ def test_storage_of_another_length_than_told(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", HONEST)
-@settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_cut_files_are_refused(tmp_path: Path, kind: str, data: st.DataObject) -> None:
     raw = HONEST[kind]
@@ -173,9 +170,7 @@ def test_cut_files_are_refused(tmp_path: Path, kind: str, data: st.DataObject) -
 
 
 @pytest.mark.parametrize("kind", [*HONEST, "torchscript"])
-@settings(
-    max_examples=300, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=300)
 @given(data=st.data())
 def test_altered_bytes_end_in_facts_or_a_refusal(
     tmp_path: Path, kind: str, data: st.DataObject

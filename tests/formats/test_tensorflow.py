@@ -254,7 +254,7 @@ def header_bits() -> st.SearchStrategy[int]:
     return st.sampled_from([8 * offset + bit for offset in offsets for bit in range(8)])
 
 
-@settings(deadline=None, max_examples=150)
+@settings(max_examples=150)
 @given(data=st.data())
 def test_a_flipped_bit_ends_in_facts_or_a_refusal(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
@@ -268,7 +268,7 @@ def test_a_flipped_bit_ends_in_facts_or_a_refusal(
         read_facts(path)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(max_examples=200)
 @given(st.binary(max_size=200))
 def test_noise_in_a_graph_ends_in_facts_or_a_refusal(
     tmp_path_factory: pytest.TempPathFactory, noise: bytes

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmx_resnet50 import dummy
@@ -16,7 +16,6 @@ from cmx_resnet50.formats.facts import Damaged, FormatError, ModelFacts, NotAMod
 from tests.formats.messages import cost_of_reading
 from tests.harness.edgetpu import edgetpu
 
-ONE_FOLDER = [HealthCheck.function_scoped_fixture]
 """Examples may share a folder: each writes its file anew."""
 
 IMAGE = (TensorInfo("input_tensor", (1, 224, 224, 3), "float32"),)
@@ -161,7 +160,7 @@ def test_what_a_hostile_file_costs(tmp_path: Path) -> None:
         read_facts(path)
 
 
-@settings(max_examples=200, deadline=None, suppress_health_check=ONE_FOLDER)
+@settings(max_examples=200)
 @given(data=st.data())
 def test_cut_files_are_refused(tmp_path: Path, narrow: Path, data: st.DataObject) -> None:
     for raw in (narrow.read_bytes(), tiny()):
@@ -171,7 +170,7 @@ def test_cut_files_are_refused(tmp_path: Path, narrow: Path, data: st.DataObject
             facts_of(tmp_path, raw[:length])
 
 
-@settings(max_examples=400, deadline=None, suppress_health_check=ONE_FOLDER)
+@settings(max_examples=400)
 @given(data=st.data())
 def test_altered_bytes_end_in_facts_or_a_refusal(tmp_path: Path, data: st.DataObject) -> None:
     raw = bytearray(tiny())

@@ -10,7 +10,6 @@ import http.client
 import importlib.util
 import socket
 import sysconfig
-import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -25,6 +24,7 @@ from tests.gui.browser import FLAGS, Shown
 from tests.harness import artifacts, build
 from tests.harness.cm import CM
 from tests.harness.origin import Origin
+from tests.harness.waiting import HANGS, until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -98,7 +98,7 @@ def open_page(browser: Browser, user: CM) -> Iterator[Open]:
 
             def interrupt() -> int:
                 server.interrupt()
-                return server.wait(30).code
+                return server.wait().code
 
             page = context.new_page()
             # What is still on its way when a test ends shall not disturb the next.
@@ -118,17 +118,17 @@ def free_port() -> int:
 
 def wait_for(port: int, alive: Callable[[], bool], said: Callable[[], str]) -> None:
     """Wait until Streamlit answers at `port`."""
-    end = time.monotonic() + 90
-    while time.monotonic() < end:
+
+    def answers() -> bool:
         assert alive(), said()
         try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=5)
+            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANGS)
             connection.request("GET", "/_stcore/health")
-            if connection.getresponse().status == 200:
-                return
+            return connection.getresponse().status == 200
         except OSError:
-            time.sleep(0.1)
-    raise AssertionError(f"no page at {port}\n{said()}")
+            return False
+
+    until(answers, said)
 
 
 def processes_with(text: str) -> list[str]:

@@ -21,6 +21,7 @@ from tests.harness import faults
 from tests.harness.artifacts import ARTIFACTS, delivered
 from tests.harness.cm import CM
 from tests.harness.origin import Origin
+from tests.harness.waiting import HANGS
 
 pytestmark = pytest.mark.gui
 Open = Callable[..., Shown]
@@ -388,7 +389,7 @@ def test_a_stranger_gets_no_connection(open_page: Open) -> None:
     assert port is not None
 
     def connect(host: str, origin: str) -> int:
-        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=20)
+        connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANGS)
         headers = {
             "Host": host,
             "Origin": origin,

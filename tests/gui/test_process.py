@@ -6,13 +6,13 @@ import json
 import os
 import sys
 import textwrap
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 from cmx_resnet50.gui.process import NotStarted, Run, as_on_terminal, in_order
+from tests.harness.waiting import HANGS, until
 
 Start = Callable[[str], Run]
 
@@ -30,16 +30,9 @@ def start(tmp_path: Path) -> Start:
     return make
 
 
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end
-        time.sleep(0.02)
-
-
 def test_the_command_is_a_list_behind_the_prefix(start: Start) -> None:
     run = start("print(json.dumps(sys.argv[1:]))")
-    run.wait(20)
+    run.wait(HANGS)
     python, *arguments = json.loads(run.log)
     assert python == sys.executable
     assert arguments[:-1] == ["-m", "cmind", "run", "script", "--a=b; $(c)"]
@@ -55,7 +48,7 @@ def test_the_answer_is_read_and_its_file_goes(start: Start) -> None:
         print(path)
         """
     )
-    run.wait(20)
+    run.wait(HANGS)
     assert run.new_env == {"A": "x", "B": "1"}
     assert not Path(run.log.strip()).parent.exists()
 
@@ -63,7 +56,7 @@ def test_the_answer_is_read_and_its_file_goes(start: Start) -> None:
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"new_env": 3}', '{"new_env": {"A": "x"}}'])
 def test_a_failed_run_exports_nothing(start: Start, content: str) -> None:
     run = start(f"open(sys.argv[-1].partition('=')[2], 'w').write({content!r}); sys.exit(3)")
-    run.wait(20)
+    run.wait(HANGS)
     assert (run.code, run.new_env, run.error) == (3, {}, "")
 
 
@@ -74,7 +67,7 @@ def test_the_error_of_cm_is_kept(start: Start) -> None:
         sys.exit(1)
         """
     )
-    run.wait(20)
+    run.wait(HANGS)
     assert (run.code, run.error) == (1, "no such file")
 
 
@@ -90,14 +83,14 @@ def test_log_and_progress_follow_the_run(start: Start, tmp_path: Path) -> None:
     until(lambda: run.progress == 0.1)
     assert run.running and run.code is None
     go.touch()
-    run.wait(20)
+    run.wait(HANGS)
     assert run.progress == 0.7
     assert run.log.count("\n") == 2
 
 
 def test_a_long_log_keeps_its_end(start: Start) -> None:
     run = start("print('x' * 99 + '\\n' + ('y' * 99 + '\\n') * 9000 + 'the end')")
-    run.wait(20)
+    run.wait(HANGS)
     assert run.log.endswith("the end\n")
     assert len(run.log) <= 200_000
     assert "x" not in run.log
@@ -133,7 +126,7 @@ def test_stop_ends_what_the_run_started(start: Start, stubborn: bool) -> None:
 
 def test_stop_after_the_end_does_nothing(start: Start) -> None:
     run = start("print(1)")
-    run.wait(20)
+    run.wait(HANGS)
     run.stop()
     assert not run.stopped
 

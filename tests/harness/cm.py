@@ -40,14 +40,12 @@ from typing import Any
 
 from tests.harness.build import MEASURED, Installation
 from tests.harness.origin import Origin
+from tests.harness.waiting import HANGS
 
 _OUTER = Path(sys.prefix) / "bin"
 TAGS = "get,ml-model,resnet50"
 CLOSED = "http://127.0.0.1:9"
 """A proxy that nobody listens at (the discard port)."""
-
-HANGS = 300.0
-"""Seconds after which whatever a test waits for has hung: a guard, and nothing that is tested."""
 
 _DRIVER = """
 import json, sys

@@ -23,8 +23,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
-import urllib.error
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
@@ -32,12 +30,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tests.harness.waiting import HANGS, until
+
 ACCESS_KEY = "site-reader-and-writer"
 SECRET_KEY = "a secret of the site, which no log may show"
 READER = ("site-reader", "another secret, which only reads")
 VOLUMES = 2
-STARTING = 60.0
-"""Seconds until all must answer; a busy machine takes ten."""
 
 ADDRESSES = ("-ip=127.0.0.1", "-ip.bind=127.0.0.1")
 _PR_SET_PDEATHSIG = 1
@@ -229,22 +227,22 @@ def _await(
     running: dict[str, subprocess.Popen[bytes]], url: str, good: Callable[[str], bool]
 ) -> None:
     """Wait until `url` answers what is `good`."""
-    deadline = time.monotonic() + STARTING
     direct = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    told = "nothing"
-    while time.monotonic() < deadline:
+    told = ["nothing"]
+
+    def answers() -> bool:
         for name, process in running.items():
             if process.poll() is not None:
                 raise RuntimeError(f"weed {name} ended with {process.returncode}")
         try:
-            with direct.open(url, timeout=2) as answer:
-                told = answer.read().decode()
-            if good(told):
-                return
-        except (OSError, urllib.error.URLError) as error:
-            told = str(error)
-        time.sleep(0.05)
-    raise RuntimeError(f"{url} did not answer as it should in {STARTING:.0f} s, but: {told}")
+            with direct.open(url, timeout=HANGS) as answer:
+                told.append(answer.read().decode())
+            return good(told[-1])
+        except OSError as error:
+            told.append(str(error))
+            return False
+
+    until(answers, lambda: f"{url} answers {told[-1]}")
 
 
 def _is_leader(text: str) -> bool:

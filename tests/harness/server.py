@@ -28,7 +28,6 @@ import http.client
 import socket
 import ssl
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from types import TracebackType
@@ -38,13 +37,12 @@ from tests.harness import socks
 from tests.harness.authority import Authority, Flavour
 from tests.harness.connection import Connection
 from tests.harness.reply import Reply, Request, page
+from tests.harness.waiting import until
 
 Proxying = Literal["http", "https", "socks5", "socks5h"]
 
 _TLS = b"\x16"
 """The first byte of a TLS connection: a handshake record (RFC 8446, 5.1)."""
-_HANGS = 120.0
-"""Seconds after which `Server.wait` takes what it waits for to have hung."""
 
 
 @dataclass
@@ -172,11 +170,7 @@ class Server:
         TimeoutError
             If it never does.
         """
-        end = time.monotonic() + _HANGS
-        while not condition():
-            if time.monotonic() > end:
-                raise TimeoutError(f"not within {_HANGS} s; the log: {self.requests}")
-            time.sleep(0.005)
+        until(condition, lambda: f"the log: {self.requests}")
 
     # How to get here.
 

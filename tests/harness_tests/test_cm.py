@@ -54,7 +54,7 @@ def test_a_run_that_is_killed_in_the_middle(old_cm: CM, origin: Origin) -> None:
     with old_cm.start(*old_cm.request(quiet=True)) as running:
         origin.wait(lambda: origin.bytes_sent(URL) == 50_000)
         running.kill()
-        result = running.wait(10)
+        result = running.wait()
     assert result.code == -signal.SIGKILL
     assert result.saved == {}
     assert f"_url.{URL}" in result.err
@@ -65,7 +65,7 @@ def test_a_run_that_is_interrupted_or_takes_too_long(old_cm: CM, origin: Origin)
     with old_cm.start(*old_cm.request(quiet=True)) as running:
         origin.wait(lambda: bool(origin.asked(URL)))
         running.interrupt()
-        assert not running.wait(10).ok
+        assert not running.wait().ok
     with pytest.raises(TimeoutError, match="took over 2 s"):
         old_cm.get(timeout=2)
 

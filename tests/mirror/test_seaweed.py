@@ -7,11 +7,12 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
+
+from tests.harness.waiting import HANGS, until
 
 _STARTER = """
 import os, pathlib, sys
@@ -25,7 +26,7 @@ with seaweed.start(pathlib.Path(sys.argv[1])) as store:
 def answers(endpoint: str) -> bool:
     parts = urlsplit(endpoint)
     try:
-        socket.create_connection((parts.hostname, parts.port), timeout=1).close()
+        socket.create_connection((parts.hostname, parts.port), timeout=HANGS).close()
     except OSError:
         return False
     return True
@@ -45,7 +46,4 @@ def test_nothing_is_left_running(tmp_path: Path, number: signal.Signals) -> None
     endpoint = done.stdout.strip()
     assert done.returncode != 0
     assert endpoint.startswith("http://127.0.0.1:"), done.stderr
-    deadline = time.monotonic() + 5
-    while answers(endpoint) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    assert not answers(endpoint)
+    until(lambda: not answers(endpoint))

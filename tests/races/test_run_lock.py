@@ -61,21 +61,21 @@ def test_waits_for_the_turn_and_says_for_whom(
         # It waits for its turn, and keeps nobody from looking up.
         assert free(lock(cm, "lookup"))
         running.interrupt()
-        assert not running.wait(10).ok
+        assert not running.wait().ok
     assert_good(cm.get(*REQUEST), served)
 
 
 def test_a_hit_waits_for_no_turn(cm: CM, served: dict[str, Path]) -> None:
     assert_good(cm.get(*REQUEST), served)
     with held(lock(cm, "run")):
-        result = cm.get(*REQUEST, timeout=20)
+        result = cm.get(*REQUEST)
     assert_good(result, served)
     assert "waiting" not in result.err
 
 
 def test_an_old_look_up_holds_nobody_up(cm: CM, served: dict[str, Path]) -> None:
     with held(lock(cm, "lookup"), age=60):
-        result = cm.get(*REQUEST, timeout=20)
+        result = cm.get(*REQUEST)
     assert_good(result, served)
     assert "waiting" not in result.err
 
@@ -92,10 +92,10 @@ def test_a_run_that_dies_leaves_no_lock(
         *cm.request(*REQUEST, quiet=True), env={"CM_RESNET50_CONNECTIONS": "1"}
     ) as running:
         origin.wait(lambda: origin.bytes_sent() >= 100_000)
-        other = cm.get("onnx", timeout=30)
+        other = cm.get("onnx")
         assert other.ok, other.text
         running.send(ending)
-        running.wait(10)
+        running.wait()
     origin.heal()
     assert free(lock(cm, "run")) and free(lock(cm, "lookup"))
     assert_good(cm.get(*REQUEST), served)

@@ -7,7 +7,6 @@ import os
 import re
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ import pytest
 from cmx_resnet50.digests import digest_file
 from tests.docs import pages
 from tests.harness.artifacts import ARTIFACTS
+from tests.harness.waiting import until
 
 RECIPE = pages.ROOT / "docs" / "recipes" / "nginx"
 PORT = 8080
@@ -113,11 +113,12 @@ def running(proxy: Proxy, prefix: tuple[str, ...] = ()) -> Iterator[Proxy]:
         start_new_session=True,
     )
     try:
-        deadline = time.monotonic() + 20
-        while not ready.exists() or not ready.read_text().strip():
+
+        def started() -> bool:
             assert process.poll() is None, process.communicate()
-            assert time.monotonic() < deadline, proxy.errors
-            time.sleep(0.02)
+            return ready.exists() and bool(ready.read_text().strip())
+
+        until(started, lambda: proxy.errors)
         yield proxy
     finally:
         # Its workers end with a namespace, or in good order.

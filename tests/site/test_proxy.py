@@ -20,6 +20,7 @@ from tests.harness.cm import CM
 from tests.harness.faults import Html, IgnoreRanges, Redirect, Status, Trickle
 from tests.harness.origin import Origin
 from tests.harness.reply import Resource
+from tests.harness.waiting import HANGS
 from tests.site.conftest import LARGE
 from tests.site.network import Host, Network, environment
 from tests.site.proxy import MIRROR, PORT, SLICE, Proxy, running
@@ -61,7 +62,7 @@ class Site:
 
     def ask_for(self, name: str, **headers: str) -> tuple[int, dict[str, str], bytes]:
         """Ask the proxy for any name."""
-        connection = http.client.HTTPConnection("cache.example", PORT, timeout=20)
+        connection = http.client.HTTPConnection("cache.example", PORT, timeout=HANGS)
         connection.sock = self.network.connect(PORT)
         names = {key.replace("_", "-"): value for key, value in headers.items()}
         with contextlib.closing(connection):

@@ -11,8 +11,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from cmx_resnet50.digests import Digests, digest_file
 from cmx_resnet50.store import Store, StoredObject
+from tests.harness.waiting import HANGS
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = bytes(range(256)) * 64
@@ -27,11 +30,11 @@ MAKE_SLOWLY = """
         with open(log, "a") as file:
             file.write("made\\n")
         start = partial.stat().st_size if partial.exists() else 0
-        print("making from", start, flush=True)
         data = bytes(range(256)) * 64
         with open(partial, "ab") as file:
             file.write(data[start:1000])
             file.flush()
+            print("making from", start, flush=True)
             time.sleep(seconds)
             file.write(data[max(start, 1000):])
         return digest_file(partial), {}
@@ -85,6 +88,20 @@ def flip(path: Path, *, keep_mtime: bool = False) -> None:
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
 
 
+def bytes_read(action: Callable[[], object]) -> int:
+    """Return how many bytes `action` reads, whatever of."""
+    counts = Path("/proc/self/io")
+    if not counts.exists():
+        pytest.skip("the system does not count what a process reads")
+
+    def so_far() -> int:
+        return int(counts.read_text().split()[1])
+
+    first, before = so_far(), so_far()
+    action()
+    return so_far() - before - (before - first)
+
+
 def python(code: str, *arguments: object, inside: Sequence[str] = ()) -> subprocess.Popen[str]:
     """Start a Python program that can import this package; `inside` is a command to run it in."""
     path = os.pathsep.join([str(ROOT), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
@@ -98,9 +115,9 @@ def python(code: str, *arguments: object, inside: Sequence[str] = ()) -> subproc
     )
 
 
-def finished(process: subprocess.Popen[str], timeout: float = 30) -> str:
+def finished(process: subprocess.Popen[str]) -> str:
     """Return the standard output of a process that must end well."""
-    out, err = process.communicate(timeout=timeout)
+    out, err = process.communicate(timeout=HANGS)
     assert process.returncode == 0, err
     return out
 

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from cmx_resnet50.digests import Digests, digest_file
 from cmx_resnet50.store import Store, StoreError
-from tests.store.helpers import DATA, flip, maker, md5, never, put, sha256
+from tests.store.helpers import DATA, bytes_read, flip, maker, md5, never, put, sha256
 
 OTHER = b"other" * 1000
 
@@ -187,12 +187,9 @@ def test_what_is_no_object_any_more_is_made_again(store: Store, tmp_path: Path, 
 
 
 def test_a_good_check_reads_nothing(store: Store) -> None:
-    stored = put(store, b"\0" * (64 << 20))
+    stored = put(store, b"\0" * (1 << 20))
     assert store.check(stored)
-    import timeit
-
-    # Reading these 64 MB takes some 30 ms.
-    assert min(timeit.repeat(lambda: store.check(stored), number=1, repeat=20)) < 0.001
+    assert bytes_read(lambda: store.check(stored)) < 10_000
 
 
 def test_a_foreign_link_costs_one_digest_and_renews_the_stamp(store: Store, tmp_path: Path) -> None:
@@ -323,7 +320,6 @@ def test_adopting_known_bytes_adds_keys_and_heals(store: Store, tmp_path: Path) 
     assert store.check(store.import_file(mine, record={}))
 
 
-@settings(deadline=None)
 @given(st.text(max_size=200))
 def test_a_key_is_usable_or_refused(tmp_path_factory: pytest.TempPathFactory, key: str) -> None:
     store = Store(tmp_path_factory.mktemp("keys"))
@@ -336,7 +332,6 @@ def test_a_key_is_usable_or_refused(tmp_path_factory: pytest.TempPathFactory, ke
         assert found is None
 
 
-@settings(deadline=None)
 @given(
     st.lists(
         st.from_regex(r"[a-z0-9]([a-z0-9._-]{0,158}[a-z0-9])?", fullmatch=True).filter(

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cmx_resnet50.cached_run.stat_check import unchanged
 from cmx_resnet50.store import Placement, Store, StoreError
-from tests.store.helpers import DATA, flip, md5, never, put
+from tests.store.helpers import DATA, bytes_read, flip, md5, never, put
 
 KEPT = Placement("kept", False, "whole")
 
@@ -40,9 +40,7 @@ def test_our_own_links_need_no_digest(store: Store, tmp_path: Path) -> None:
 
 
 def test_a_good_place_costs_no_reading(store: Store, tmp_path: Path) -> None:
-    import timeit
-
-    stored = put(store, b"\0" * (64 << 20))
+    stored = put(store, b"\0" * (1 << 20))
     dest = tmp_path / "model"
     store.place(stored, dest)
 
@@ -52,8 +50,7 @@ def test_a_good_place_costs_no_reading(store: Store, tmp_path: Path) -> None:
         assert store.check(found)
         assert store.place(found, dest) == KEPT
 
-    # Reading these 64 MB takes some 30 ms.
-    assert min(timeit.repeat(hit, number=1, repeat=20)) < 0.001
+    assert bytes_read(hit) < 10_000
 
 
 def test_a_glance_agrees_with_the_long_look(store: Store, tmp_path: Path) -> None:
@@ -254,7 +251,7 @@ STEP = st.tuples(
 )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(STEP, max_size=8))
 def test_after_any_damage_bytes_are_right_or_refused(
     tmp_path_factory: pytest.TempPathFactory, steps: list[tuple[str, int]]

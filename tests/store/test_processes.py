@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -13,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmx_resnet50.store import Store, StoreError
+from tests.harness.waiting import HANGS
 from tests.store.helpers import (
     DATA,
     MAKE_SLOWLY,
@@ -80,9 +80,8 @@ def test_an_interrupt_leaves_what_can_be_resumed_and_no_lock(tmp_path: Path) -> 
     root, log = tmp_path / "store", tmp_path / "log"
     first = python(MAKE_SLOWLY, root, log, 600)
     until(first, "making from 0")
-    time.sleep(0.1)
     first.send_signal(signal.SIGINT)
-    _, err = first.communicate(timeout=10)
+    _, err = first.communicate(timeout=HANGS)
     assert first.returncode != 0
     assert "KeyboardInterrupt" in err
     assert list((root / "locks").glob("*.holder")) == []
@@ -98,7 +97,7 @@ def test_two_hosts_share_one_folder(tmp_path: Path) -> None:
     root, log = tmp_path / "store", tmp_path / "log"
     elsewhere = ["unshare", "-rpuf", "--kill-child"]
     renamed = '\n    import socket\n    socket.sethostname("{}")'
-    first = python(renamed.format("north") + MAKE_SLOWLY, root, log, 60, inside=elsewhere)
+    first = python(renamed.format("north") + MAKE_SLOWLY, root, log, 600, inside=elsewhere)
     until(first, "making from 0")
     second = python(renamed.format("south") + MAKE_SLOWLY, root, log, 0, inside=elsewhere)
     assert second.stderr is not None
@@ -161,7 +160,7 @@ KILLED = """
 """
 
 
-@settings(max_examples=18, deadline=None)
+@settings(max_examples=18)
 @given(point=st.integers(1, 45), damaged=st.booleans())
 def test_a_kill_at_any_point_is_followed_by_a_good_run(
     tmp_path_factory: pytest.TempPathFactory, point: int, damaged: bool
@@ -173,7 +172,7 @@ def test_a_kill_at_any_point_is_followed_by_a_good_run(
         flip(put(store, DATA, "url-a").path)
         dest.mkdir(parents=True)
     process = python(KILLED, store.root, dest, point)
-    process.communicate(timeout=30)
+    process.communicate(timeout=HANGS)
     assert process.returncode in (0, -signal.SIGKILL)
     if store.root.exists():
         for found in store.objects():
