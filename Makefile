@@ -106,6 +106,7 @@ dist: $(TEST)/.done
 
 docs: $(TEST)/.done
 	$(TEST)/bin/python -m tools.readme
+	$(TEST)/bin/python -m tools.mlc_meta
 
 $(RUN)/.done: pyproject.toml
 	$(PYTHON) -m venv $(RUN)

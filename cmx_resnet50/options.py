@@ -12,6 +12,8 @@ from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.yes_no import yes_no
 
 PREFIX = "CM_RESNET50_"
+HOMES = {"CM_REPOS": "~/CM", "MLC_REPOS": "~/MLC/repos"}
+"""The homes of the engines: the variable that names one, and where it is without that."""
 
 
 class OptionError(Resnet50Error):
@@ -52,6 +54,7 @@ class Options:
         process: Mapping[str, str] = os.environ,
         *,
         prefix: str = PREFIX,
+        home: str = "CM_REPOS",
     ) -> Options:
         """Read all options from `env`, then from `process`.
 
@@ -63,6 +66,8 @@ class Options:
             The process's environment; its keys of ours begin with `PREFIX`.
         prefix : str
             See `env`.
+        home : str
+            The variable, one of `HOMES`, in whose folder the store is by default.
 
         Raises
         ------
@@ -89,7 +94,7 @@ class Options:
 
         store = text("STORE")
         return cls(
-            store=absolute(PREFIX + "STORE", store) if store else default_store(process),
+            store=absolute(PREFIX + "STORE", store) if store else default_store(process, home),
             strict=flag(PREFIX + "STRICT", text("STRICT")),
             offline=flag(PREFIX + "OFFLINE", text("OFFLINE")),
             accept_any=flag(PREFIX + "ACCEPT_ANY", text("ACCEPT_ANY")),
@@ -117,10 +122,25 @@ def flag(name: str, value: object) -> bool:
     return found
 
 
-def default_store(process: Mapping[str, str] = os.environ) -> Path:
-    """Return the folder next to CM's cache: under ``CM_REPOS``, outside what CM scans."""
-    home = process.get("CM_REPOS", "").strip() or "~/CM"
-    return absolute("CM_REPOS", home) / "resnet50-store"
+def default_store(process: Mapping[str, str] = os.environ, home: str = "CM_REPOS") -> Path:
+    """Return the store where none is named: in the home of an engine, outside what it scans.
+
+    All engines and the command share one: where the store of another engine is the only one that
+    exists, it is that.
+
+    Parameters
+    ----------
+    process : mapping
+        The process's environment.
+    home : str
+        The variable, one of `HOMES`, whose engine asks.
+    """
+    names = sorted(HOMES, key=lambda name: name != home)
+    stores = [
+        absolute(name, process.get(name, "").strip() or HOMES[name]) / "resnet50-store"
+        for name in names
+    ]
+    return next((store for store in stores if store.is_dir()), stores[0])
 
 
 def own_stores(process: Mapping[str, str] = os.environ) -> tuple[Path, ...]:

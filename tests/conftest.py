@@ -9,6 +9,8 @@
     A fresh local internet, which answers for every artifact at all its public addresses.
 ``full_size``
     The same with files of about 102 MB, one a framework; half a gigabyte on disk.
+``mlc``
+    A fresh user of ``ours`` under MLC, behind ``origin``.
 ``cm``, ``old_cm``
     A fresh user of ``ours`` and of ``upstream``, each with a home and a cache, behind
     ``origin``. ``new_cm`` makes more of them.
@@ -29,6 +31,7 @@ from hypothesis import HealthCheck, settings
 from tests.harness import artifacts, build, models
 from tests.harness.authority import Authority
 from tests.harness.cm import CM
+from tests.harness.mlc import MLC
 from tests.harness.origin import Origin
 
 # Its deadline and its check for slow generation measure time; the examples of a test may share
@@ -202,6 +205,25 @@ def new_cm(
 def cm(new_cm: Callable[..., CM]) -> CM:
     """Return a user of ours with an empty cache."""
     return new_cm("user")
+
+
+@pytest.fixture
+def mlc(tmp_path: Path, _mlc_repos: Path, ours: build.Installation, origin: Origin) -> MLC:
+    """Return a user of MLC with an empty cache, who registered our script."""
+    user = tmp_path / "mlc-user"
+    return MLC(ours, user / "home", user / "MLC", origin, _mlc_repos)
+
+
+@pytest.fixture(scope="session")
+def _mlc_repos(_shared: Path, ours: build.Installation) -> Path:
+    """Return an MLC_REPOS that knows our script, and has an index of it."""
+
+    def make(folder: Path) -> None:
+        made = MLC(ours, folder / "home", folder / "MLC")
+        done = made.command("cmx-resnet50", "mlc", "add")
+        assert done.ok, done.text
+
+    return Stage.once(_shared, "mlc", make).folder / "MLC"
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from collections.abc import Iterable, Mapping, MutableMapping
 from typing import Any, TextIO
 from zlib import crc32
 
+from cmx_resnet50.cached_run import run_lock
 from cmx_resnet50.cached_run.stat_check import unchanged
 
 OPTION = "RESNET50_"
@@ -35,6 +36,43 @@ _MIRROR = OPTION + "MIRROR"
 _JSON = frozenset({"-j", "--j", "-json", "--json", "-out=json", "--out=json"})
 _READ = os.O_RDONLY | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_NONBLOCK", 0)
 """Follows no link, and does not wait for the other end of a pipe."""
+
+
+def answer_hook(i: Mapping[str, Any], prefix: str) -> dict[str, Any] | None:
+    """Answer the engine's call of the script that ensures hits, if a receipt does; else None.
+
+    Parameters
+    ----------
+    i : mapping
+        What the engine hands a hook.
+    prefix : str
+        The prefix of the engine's keys.
+    """
+    env = i["env"]
+    # The engine has gone into the output folder, which is to hold the model and nothing else.
+    os.chdir(env[f"{prefix}TMP_CURRENT_PATH"])
+    if f"{prefix}{RUN}ENTRY" in env:  # The end of a cold run, not a hit.
+        return None
+    run_lock.end_lookup()
+    if env.get(f"{prefix}OUTDIRNAME") or env.get(f"{prefix}{OPTION}TO"):
+        return None
+    silent: bool | None = False
+    if env.get(prefix + SILENT):
+        from cmx_resnet50.yes_no import yes_no
+
+        silent = yes_no(env[prefix + SILENT])
+    found = answer(env, i["run_script_input"].get("const", {}), prefix)
+    if found is None or silent is None:
+        return None
+    notices, line = found
+    for notice in notices:
+        sys.stderr.write(f"{prefix[:-1]} ResNet-50: {notice}\n")
+    if not silent:
+        stream = result_stream(i)
+        stream.write(f"{line}\n")
+        stream.flush()
+    # Skipped, the engine writes no scripts and no state beside it: a hit changes nothing.
+    return {"return": 0, "skip": True}
 
 
 def result_stream(i: Mapping[str, Any]) -> TextIO:
@@ -165,9 +203,9 @@ def _path(env: Mapping[str, Any], prefix: str) -> str:
 
 def _fingerprint(env: Mapping[str, Any], const: Mapping[str, Any], prefix: str) -> dict[str, str]:
     # A mirror decides nothing about a file that is there, and may hold a password.
-    mine = f"CM_{OPTION}"
-    options = [key for key in sorted(os.environ) if key.startswith(mine)]
-    found = {key: _veiled(os.environ[key]) for key in options if key != f"CM_{_MIRROR}"}
+    beginnings = (f"CM_{OPTION}", prefix + OPTION)
+    options = [key for key in sorted(os.environ) if key.startswith(beginnings)]
+    found = {key: _veiled(os.environ[key]) for key in options if not key.endswith(_MIRROR)}
     found["home"] = os.environ.get(f"{prefix}REPOS", "")
     start = len(prefix)
     for key in sorted(env):

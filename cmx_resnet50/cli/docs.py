@@ -24,6 +24,7 @@ PAGES = (
     "races",
     "containers",
     "gui",
+    "mlc",
     "callers",
     "design",
 )

@@ -5,5 +5,10 @@ from __future__ import annotations
 from cmx_resnet50.engines.dialect import META, Dialect
 from cmx_resnet50.engines.hooks import Hooks
 
-CM = Dialect(name="cm", prefix=META, run="cm run script --tags=get,ml-model,resnet50")
+CM = Dialect(
+    name="cm",
+    prefix=META,
+    run="cm run script --tags=get,ml-model,resnet50",
+    native_step="run-fix-input",
+)
 HOOKS = Hooks(CM)

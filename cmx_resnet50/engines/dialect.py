@@ -29,6 +29,8 @@ class Dialect:
     """Begins every key of the engine, say ``CM_``."""
     run: str
     """The command that runs this script, up to its variations."""
+    native_step: str = ""
+    """The script's native step that makes a batch true in a frozen graph; empty: the library."""
 
     def view(self, env: Env) -> EnvView:
         """Return `env` under names without the engine's prefix; writing to it writes to `env`."""

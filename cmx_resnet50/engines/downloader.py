@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from cmx_resnet50 import shell_values
+from cmx_resnet50.cached_run.receipt import RUN
 from cmx_resnet50.catalog.request import Resolution
 from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.delivery import google_drive
@@ -21,6 +22,8 @@ from cmx_resnet50.shell_values import Place, UnsafeValue
 
 NAME = "model-downloader"
 """The name of the prehook in the meta, by which users choose its tool."""
+DELIVERED = RUN + "DELIVERED"
+"""Set where the library has the file; in MLC, the downloader is then left out."""
 _FURTHER = tuple(f"DOWNLOAD_URL{index}" for index in range(1, 5))
 FETCHED = "DOWNLOAD_DOWNLOADED_PATH"
 """Where the downloader left the file that it fetched."""
@@ -102,6 +105,7 @@ def hand_over(env: EnvView, const: EnvView, file: Path, url: str) -> None:
     for kept, name in ((CHECKSUM, "DOWNLOAD_CHECKSUM"), (URL, "PACKAGE_URL")):
         if name in const:
             const[kept] = const[name]
+    env[DELIVERED] = "yes"
     wiring = {
         "DOWNLOAD_LOCAL_FILE_PATH": str(file),
         "DOWNLOAD_CHECKSUM": "",

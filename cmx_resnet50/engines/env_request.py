@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from fnmatch import fnmatchcase
@@ -11,8 +12,8 @@ from typing import Any
 from cmx_resnet50 import shell_values
 from cmx_resnet50.cached_run.receipt import RUN
 from cmx_resnet50.catalog.request import BATCH, BATCH_FORM, Request, RequestError
-from cmx_resnet50.engines.dialect import OPTION, EnvView
-from cmx_resnet50.options import Options, absolute
+from cmx_resnet50.engines.dialect import META, OPTION, EnvView
+from cmx_resnet50.options import PREFIX, Options, absolute
 from cmx_resnet50.redaction import redact
 from cmx_resnet50.shell_values import Place, UnsafeValue
 
@@ -34,17 +35,17 @@ def check_values(env: EnvView, patterns: Iterable[str]) -> None:
     env : EnvView
         All that the engine would write.
     patterns : iterable of str
-        Which keys to check, with the engine's prefix.
+        Which keys to check, as ``_cm.json`` names them.
 
     Raises
     ------
     UnsafeValue
         For a value that would not stay text, of a key that one of `patterns` matches.
     """
-    patterns = tuple(patterns)
-    for key, value in env.raw.items():
-        if any(fnmatchcase(key, pattern) for pattern in patterns):
-            shell_values.check(key, str(value), Place.QUOTED)
+    ours = tuple(pattern.removeprefix(META) for pattern in patterns)
+    for name, value in env.items():
+        if any(fnmatchcase(name, pattern) for pattern in ours):
+            shell_values.check(env.full(name), str(value), Place.QUOTED)
     batch = str(env.get("ML_MODEL_BATCH_SIZE", "")).strip()
     if batch and not BATCH.fullmatch(batch):
         raise UnsafeValue(f"{env.full('ML_MODEL_BATCH_SIZE')}={batch}: {BATCH_FORM}")
@@ -96,8 +97,18 @@ def _check_env(env: Mapping[str, Any], where: str) -> None:
 
 
 def options_of(env: EnvView, const: EnvView) -> Options:
-    """Read the options of this run; `const` beats `env`, and both the process."""
-    return Options.read({**env, **const}, prefix=OPTION)
+    """Read the options of this run; `const` beats `env`, and both the process.
+
+    In the process, the option of the engine's prefix beats that of ours.
+    """
+    prefix = env.full(OPTION)
+    own = {
+        PREFIX + name.removeprefix(prefix): value
+        for name, value in os.environ.items()
+        if name.startswith(prefix) and value.strip()
+    }
+    process = {**os.environ, **own}
+    return Options.read({**env, **const}, process, prefix=OPTION, home=env.full("REPOS"))
 
 
 def request_of(env: EnvView, const: EnvView, explicit: Sequence[str] | None) -> Request:

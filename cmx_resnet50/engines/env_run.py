@@ -46,7 +46,7 @@ def print_notices(env: EnvView, notices: Iterable[str]) -> None:
     if env.get(SAID) != "yes":
         env[SAID] = "yes"
         for notice in notices:
-            print(f"CM ResNet-50: {notice}", file=sys.stderr)
+            print(f"{env.prefix[:-1]} ResNet-50: {notice}", file=sys.stderr)
 
 
 def equal_variations(resolution: Resolution) -> list[str]:
@@ -157,7 +157,7 @@ def inspected(pipeline: Pipeline, delivery: Delivery, folder: Path) -> Delivery:
     """Return `delivery` with what its file says of itself; a contradiction is printed."""
     inspected, problems = pipeline.inspect(delivery, folder)
     for problem in problems:
-        print(f"CM ResNet-50: {problem}", file=sys.stderr)
+        print(f"ResNet-50: {problem}", file=sys.stderr)
     return inspected
 
 

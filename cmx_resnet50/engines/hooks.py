@@ -76,7 +76,8 @@ class Hooks:
         seen = self.dialect.view({**env.raw, **const.raw})
         if not i["input"].get("recursion"):
             check_input(seen.raw, i["run_script_input"], str(i["input"].get("tags", "")))
-        check_values(seen, i["meta"]["checked_env_keys"])
+        catalog = Catalog.load()
+        check_values(seen, catalog.meta["checked_env_keys"])
         downloader.check_urls(seen, downloader.tools_asked(i["run_script_input"]))
         # The engine has gone into the cache entry since: relative to it, nobody names a file.
         env[LOCAL] = seen[LOCAL] = local_file(seen, env["TMP_CURRENT_PATH"])
@@ -119,9 +120,10 @@ class Hooks:
         delivery = env_run.prepare(env, const, resolution, options, silent=_silent(env))
         lock.acquire()
         i["run_script_input"][_DELIVERY] = delivery
-        if env_run.needs_script(resolution, delivery, options):
+        step = self.dialect.native_step
+        if step and env_run.needs_script(resolution, delivery, options):
             env_run.for_script(env, resolution)
-            i["run_script_input"]["script_name"] = "run-fix-input"
+            i["run_script_input"]["script_name"] = step
         else:
             lock.hold_lookups()
         return {"return": 0}

@@ -26,6 +26,7 @@ RUN_BY = {
     "docs/airgapped.md": ["mirror/test_airgapped.py"],
     "docs/clusters.md": ["site/test_page.py", "mirror/test_page.py"],
     "docs/containers.md": ["container/test_cm_docker.py", "container/test_containerfile.py"],
+    "docs/mlc.md": ["mlc/test_page.py"],
     "docs/callers.md": ["callers/test_page.py", "callers/test_together.py"],
     "docs/design.md": [],
     "CONTRIBUTING.md": [],

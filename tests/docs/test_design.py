@@ -23,7 +23,7 @@ def modules() -> dict[str, Path]:
     found = {}
     for path in PACKAGE.rglob("*.py"):
         parts = path.relative_to(PACKAGE).with_suffix("").parts
-        if parts[0] != "repo":
+        if parts[0] not in ("repo", "mlc_repo"):
             found[".".join(part for part in parts if part != "__init__")] = path
     return found
 

@@ -1,0 +1,9 @@
+"""MLC, the successor of CM: its dialect, and the hooks that it calls."""
+
+from __future__ import annotations
+
+from cmx_resnet50.engines.dialect import Dialect
+from cmx_resnet50.engines.hooks import Hooks
+
+MLC = Dialect(name="mlc", prefix="MLC_", run="mlcr get,ml-model,resnet50")
+HOOKS = Hooks(MLC)

@@ -1,0 +1,1 @@
+../../../../mlc/ensure-ml-model-resnet50/customize.py

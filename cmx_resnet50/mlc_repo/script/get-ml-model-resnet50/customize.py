@@ -1,0 +1,1 @@
+../../../../mlc/get-ml-model-resnet50/customize.py

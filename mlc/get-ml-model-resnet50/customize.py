@@ -1,0 +1,38 @@
+"""MLC's hooks of ``get-ml-model-resnet50``; what they do is in ``cmx_resnet50.engines``.
+
+The engine imports this file on a hit too, before it looks the request up, and calls nothing in
+it: the library is imported by the hooks. Only the lock on look-ups is taken here, because no
+hook is called before one.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from cmx_resnet50.cached_run import run_lock
+
+# As mlcflow finds it.
+HOME = os.environ.get("MLC_REPOS", "").strip() or os.path.expanduser("~/MLC/repos")  # noqa: PTH111
+run_lock.begin_lookup(HOME)
+
+
+def predeps(i: dict[str, Any]) -> dict[str, Any]:
+    """Check values and the request before any shell script is written."""
+    from cmx_resnet50.engines.mlc import HOOKS
+
+    return HOOKS.predeps(i)
+
+
+def preprocess(i: dict[str, Any]) -> dict[str, Any]:
+    """Obtain the file, fill the entry's place, and let the downloader take it from there."""
+    from cmx_resnet50.engines.mlc import HOOKS
+
+    return HOOKS.preprocess(i)
+
+
+def postprocess(i: dict[str, Any]) -> dict[str, Any]:
+    """Check what another tool fetched, make the batch true, and export what the file is."""
+    from cmx_resnet50.engines.mlc import HOOKS
+
+    return HOOKS.postprocess(i)

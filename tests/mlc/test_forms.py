@@ -1,0 +1,82 @@
+"""Every way to reach the script through MLC: the real commands, and its API."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+import pytest
+
+from tests.harness.artifacts import delivered
+from tests.harness.mlc import MLC
+from tests.harness.origin import Origin
+
+TAGS = "get,ml-model,resnet50,_pytorch"
+FORMS = {
+    "mlcr": ("mlcr", TAGS),
+    "mlcr in another order": ("mlcr", "_pytorch,resnet50,ml-model,get"),
+    "mlc run script": ("mlc", "run", "script", f"--tags={TAGS}"),
+    "mlcr json": ("mlcr", TAGS, "-j"),
+    "uid": ("mlcr", "56203e4e998b4bc0", "--tags=_pytorch"),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_form(mlc: MLC, served: dict[str, Path], origin: Origin, form: str) -> None:
+    program, *arguments = FORMS[form]
+    wanted = hashlib.sha256(delivered(served["pytorch-fp32"])).hexdigest()
+    for source in ("fetched", "store"):
+        result = mlc.command(program, *arguments)
+        assert result.ok, result.text
+        shown = result.err if "-j" in arguments else result.out
+        assert (wanted in shown and shown.rstrip().endswith(f"{source})")) or "-j" in arguments
+    assert len(list(mlc.repos.glob("local/cache/get-ml-model-resnet50_*"))) == 1
+
+
+def test_access(mlc: MLC, served: dict[str, Path]) -> None:
+    for _ in range(2):
+        result = mlc.get("pytorch")
+        assert result.ok, result.text
+        assert result.path.read_bytes() == delivered(served["pytorch-fp32"])
+        assert result.env["CM_ML_MODEL_VERIFIED"] == "yes"
+
+
+def test_a_refusal_is_one_text_without_guesses(mlc: MLC, origin: Origin) -> None:
+    result = mlc.command("mlcr", "get,ml-model,resnet50,_ncnn,_int8")
+    assert result.code == 1
+    assert "_ncnn,_int8" in result.err and "_ncnn,_fp32" in result.err
+    assert "Traceback" not in result.text and "network" not in result.text.lower()
+    assert not origin.requests
+
+
+def test_nothing_is_asked_of_the_internet_without_a_file_to_fetch(mlc: MLC, origin: Origin) -> None:
+    result = mlc.command("mlcr", "get,ml-model,resnet50,_pytorch,_dummy-weights")
+    assert result.ok, result.text
+    assert not origin.connects
+
+
+def test_one_run_does_not_leak_into_the_next(mlc: MLC, served: dict[str, Path]) -> None:
+    """What one dependency of a caller asks for is not asked for by the next."""
+    caller = mlc.repos / "local" / "script" / "caller"
+    caller.mkdir(parents=True)
+    deps = "\n".join(
+        f"- tags: get,ml-model,resnet50,{variations}\n  names: [{name}]"
+        for name, variations in (
+            ("first", "_dummy-weights,_pytorch"),
+            ("second", "_onnx,_opset-8"),
+            ("third", "_tflite,_no-argmax"),
+        )
+    )
+    (caller / "meta.yaml").write_text(
+        "alias: caller\nuid: aaaabbbbccccdddd\nautomation_alias: script\n"
+        "automation_uid: 5b4e0237da074764\ncache: false\ntags: [run, caller]\n"
+        f"new_env_keys: ['MLC_ML_MODEL_*']\ndeps:\n{deps}\n"
+    )
+    (caller / "customize.py").write_text("def preprocess(i):\n    return {'return': 0}\n")
+    result = mlc.run("run", "script", "--tags=run,caller")
+    assert result.ok, result.text
+    names = ("onnx-opset-8", "tflite-no-argmax")
+    for name in names:
+        digest = hashlib.sha256(delivered(served[name])).hexdigest()
+        assert digest in result.out, name
+    assert result.env["CM_ML_MODEL_WEIGHTS"] == "pretrained"

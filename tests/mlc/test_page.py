@@ -1,0 +1,39 @@
+"""docs/mlc.md: every command in it is run, and its table of differences by the tests beside."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from tests.docs import pages
+from tests.harness.build import Installation
+from tests.harness.mlc import MLC
+from tests.harness.origin import Origin
+
+PAGE = pages.ROOT / "docs" / "mlc.md"
+
+
+def test_set_up(tmp_path: Path, ours: Installation, origin: Origin) -> None:
+    """A new user: nothing is there, not even a home of MLC."""
+    install, add = pages.under(PAGE, "Set up")[0].splitlines()
+    assert install == "pip install '.[mlc]'"
+    new = MLC(ours, tmp_path / "home", tmp_path / "home/MLC/repos")
+    for _ in range(2):
+        done = new.command(*add.split())
+        assert done.ok, done.text
+        assert "is answered by" in done.out and str(ours.prefix) in done.out
+
+
+def test_run(mlc: MLC) -> None:
+    (block,) = pages.under(PAGE, "Run")
+    for line in block.splitlines():
+        program, *arguments = line.split()
+        done = mlc.command(program, *arguments)
+        assert done.ok, done.text
+    assert (mlc.cwd / "models" / "resnet50-19c8e357.pth").is_file()
+
+
+def test_python(mlc: MLC) -> None:
+    (code,) = pages.blocks(PAGE.read_text(encoding="utf-8"), "python")
+    done = mlc.command("python", "-c", code)
+    assert done.ok, done.text
+    assert Path(done.out.strip().splitlines()[-1]).is_file()

@@ -1,0 +1,86 @@
+"""``python -m tools.mlc_meta``: write the metas that MLC loads, made from those that CM loads.
+
+MLC reads the same declaration under other names. What differs, and why:
+
+- the prefix of keys: ``MLC_`` for ``CM_``;
+- ``const`` of a variation is written as ``env``: MLC lets const of one dependency of a caller reach
+  the next one;
+- the downloader, a script of another repository, is left out of runs in which our library has the
+  file: all but those for which the user names a download tool;
+- what only CM knows is left out, and so is the table of artifacts: the library has it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+SCRIPTS = {"": "get-ml-model-resnet50", "ensure": "ensure-ml-model-resnet50"}
+"""The scripts by their folder of the top level."""
+
+OURS = ("artifacts", "checked_env_keys", "docker", "license", "maintainers")
+"""Keys that only the library or CM reads."""
+DELIVERED = "MLC_RESNET50_RUN_DELIVERED"
+"""Set by the hooks where the library has the file."""
+_PREFIX = re.compile(r"\bCM_")
+
+
+def mlc_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the meta of a script for MLC, made from its ``_cm.json``."""
+    kept: dict[str, Any] = {key: value for key, value in meta.items() if key not in OURS}
+    if "predeps" in kept:
+        kept["predeps"] = kept["predeps"] != "no"
+    for phase in ("prehook_deps", "post_deps"):
+        kept[phase] = [_dependency(dep) for dep in kept.get(phase, ())]
+    kept["variations"] = {
+        name: _variation(variation) for name, variation in kept.get("variations", {}).items()
+    }
+    for run in kept.get("tests", {}).get("run_inputs", ()):
+        run["env"] = run.pop("const")
+    empty = [key for key, value in kept.items() if value in ({}, [])]
+    renamed: dict[str, Any] = _renamed({key: kept[key] for key in kept if key not in empty})
+    return renamed
+
+
+def _variation(variation: Mapping[str, Any]) -> dict[str, Any]:
+    # Its deps bring a Python and TensorFlow for CM's native step; here the library does that.
+    kept = {key: value for key, value in variation.items() if key not in ("const", "deps")}
+    if "const" in variation:
+        kept["env"] = {**variation.get("env", {}), **variation["const"]}
+    if "post_deps" in variation:
+        kept["post_deps"] = [_dependency(dep) for dep in variation["post_deps"]]
+    return kept
+
+
+def _dependency(dep: Mapping[str, Any]) -> dict[str, Any]:
+    unknown = ("add_deps", "force_new_env_keys")
+    kept = {key: value for key, value in dep.items() if key not in unknown}
+    if dep["tags"].startswith("download"):
+        kept["skip_if_env"] = {DELIVERED: ["yes"]}
+    return kept
+
+
+def _renamed(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {_renamed(key): _renamed(content) for key, content in value.items()}
+    if isinstance(value, list):
+        return [_renamed(content) for content in value]
+    if isinstance(value, str):
+        return _PREFIX.sub("MLC_", value).replace("CM's", "MLC's")
+    return value
+
+
+def main() -> None:
+    """Write the meta of each script."""
+    for folder, name in SCRIPTS.items():
+        meta = json.loads((ROOT / folder / "_cm.json").read_text(encoding="utf-8"))
+        text = json.dumps(mlc_meta(meta), indent=1, ensure_ascii=False)
+        (ROOT / "mlc" / name / "meta.json").write_text(f"{text}\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
