@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import command, json_switch
-from cmx_resnet50.cli.output import remark, say, say_json
+from cmx_resnet50.cli.output import print_json, print_line, print_note
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -48,7 +48,7 @@ def _add(parsed: argparse.Namespace) -> int:
     repos = mlc_registry.home()
     changed = mlc_registry.add(repos)
     done = "registered" if changed else "registered already"
-    _say_unless(parsed.json, f"{mlc_registry.REPOSITORY}: {done} in {repos / 'repos.json'}")
+    _print_unless(parsed.json, f"{mlc_registry.REPOSITORY}: {done} in {repos / 'repos.json'}")
     return _report(parsed.json, repos, changed)
 
 
@@ -58,9 +58,9 @@ def _remove(parsed: argparse.Namespace) -> int:
     repos = mlc_registry.home()
     changed = mlc_registry.remove(repos)
     done = "removed from" if changed else "was not in"
-    _say_unless(parsed.json, f"{mlc_registry.REPOSITORY}: {done} {repos / 'repos.json'}")
+    _print_unless(parsed.json, f"{mlc_registry.REPOSITORY}: {done} {repos / 'repos.json'}")
     if parsed.json:
-        say_json({"home": str(repos), "changed": changed})
+        print_json({"home": str(repos), "changed": changed})
     return 0
 
 
@@ -72,7 +72,7 @@ def _report(as_json: bool, repos: Path, changed: bool) -> int:
     first = found[0] if found else None
     ours = first is not None and first.parent.parent == mlc_registry.REPOSITORY
     if as_json:
-        say_json(
+        print_json(
             {
                 "home": str(repos),
                 "repository": str(mlc_registry.REPOSITORY),
@@ -82,13 +82,13 @@ def _report(as_json: bool, repos: Path, changed: bool) -> int:
             }
         )
     else:
-        say(f"{TAGS} is answered by {first or 'no script'}")
+        print_line(f"{TAGS} is answered by {first or 'no script'}")
     if not ours:
-        remark("That is not this script. Run `mlc reindex`, then `cmx-resnet50 mlc add` again.")
+        print_note("That is not this script. Run `mlc reindex`, then `cmx-resnet50 mlc add` again.")
     return 0 if ours else 1
 
 
-def _say_unless(as_json: bool, line: str) -> None:
+def _print_unless(as_json: bool, line: str) -> None:
     """Print a line, unless JSON was asked for."""
     if not as_json:
-        say(line)
+        print_line(line)
