@@ -145,6 +145,15 @@ cmx-resnet50 get _onnx,_opset-8 --to models
 ### Python
 
 ```python
+from cmx_resnet50 import get
+
+model = get("onnx")
+print(model.path, model.sha256)
+```
+
+Functions, fields and errors are in [docs/python.md](docs/python.md). The same through CM:
+
+```python
 import cmind
 
 result = cmind.access(
