@@ -67,7 +67,7 @@ def test_other_data_is_refused(tmp_path: Path) -> None:
 
 def test_a_bomb_ends_at_the_bound(tmp_path: Path) -> None:
     bomb = gzip.compress(bytes(200 << 20), 9)
-    with pytest.raises(UnpackError, match=r"more than the allowed 1,000 bytes that are allowed"):
+    with pytest.raises(UnpackError, match=r"more than the allowed 1,000 bytes"):
         unpack(tmp_path, bomb, 1000)
     assert not (tmp_path / "model").exists()
     assert unpack(tmp_path, gzip.compress(TEXT), len(TEXT)) == TEXT

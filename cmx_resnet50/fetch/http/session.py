@@ -15,6 +15,7 @@ from requests.adapters import HTTPAdapter
 
 import cmx_resnet50
 from cmx_resnet50.fetch.http import proxies, trust
+from cmx_resnet50.fetch.http.connections import POOLS
 from cmx_resnet50.fetch.http.credentials import Credentials
 from cmx_resnet50.fetch.http.hosts import is_loopback
 from cmx_resnet50.fetch.verdicts import SourceFailed
@@ -122,12 +123,16 @@ class _Adapter(HTTPAdapter):
         self, connections: int, maxsize: int, block: bool = False, **keywords: Any
     ) -> None:
         super().init_poolmanager(connections, maxsize, block, **keywords, **self._tls())
+        self.poolmanager.pool_classes_by_scheme = POOLS
 
     def proxy_manager_for(self, proxy: str, **keywords: Any) -> Any:
         if proxy.lower().startswith("https://"):
             self._context = self._context or trust.context(self._ca_bundle)
             keywords["proxy_ssl_context"] = self._context
-        return super().proxy_manager_for(proxy, **keywords, **self._tls())
+        manager = super().proxy_manager_for(proxy, **keywords, **self._tls())
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = POOLS
+        return manager
 
     def _tls(self) -> dict[str, Any]:
         return {} if self._context is None else {"ssl_context": self._context}

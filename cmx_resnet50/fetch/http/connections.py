@@ -1,0 +1,185 @@
+"""How a connection is opened: all addresses of a host race, so that a dead one costs little.
+
+"Happy Eyeballs" of RFC 8305, for two kinds of half-broken networks: an IPv6 address that swallows
+packets, and one of several hosts behind a name that is down. The address that answered is tried
+first the next time.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import selectors
+import socket
+import sys
+import time
+from collections.abc import Iterable, Sequence
+from itertools import zip_longest
+from typing import Any
+
+from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.connectionpool import HTTPConnectionPool, HTTPSConnectionPool
+from urllib3.exceptions import (
+    ConnectTimeoutError,
+    LocationParseError,
+    NameResolutionError,
+    NewConnectionError,
+)
+
+HEAD_START = 0.25
+"""Seconds after which the next address is tried as well (RFC 8305, section 5)."""
+
+Address = tuple[int, int, int, Any]
+"""Family, type, protocol and address, as a socket takes them."""
+
+_UNUSABLE = frozenset({errno.ENETUNREACH, errno.EADDRNOTAVAIL, errno.EAFNOSUPPORT})
+"""What an address of a family is answered by that this machine has no network for."""
+
+_answered: dict[tuple[str, int], Any] = {}
+"""The address that answered last, of each host and port that this process connected to."""
+
+
+def connect(
+    host: str,
+    port: int,
+    timeout: float | None,
+    options: Iterable[tuple[int, int, int | bytes]] = (),
+) -> socket.socket:
+    """Return a connection to the first address of `host` that answers.
+
+    Parameters
+    ----------
+    host : str
+        A name or an address, without brackets.
+    port : int
+    timeout : float, optional
+        Seconds for all addresses together, and for each operation on the connection afterwards.
+    options : iterable of tuple
+        What ``setsockopt`` is called with.
+
+    Raises
+    ------
+    socket.gaierror
+        If the name cannot be resolved.
+    OSError
+        What the first address was answered by that this machine has a network for.
+    """
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    addresses = _ordered(
+        [(family, kind, protocol, address) for family, kind, protocol, _, address in found],
+        _answered.get((host, port)),
+    )
+    winner, address = _race(addresses, timeout, tuple(options))
+    _answered[host, port] = address
+    winner.settimeout(timeout)
+    return winner
+
+
+def _ordered(addresses: Sequence[Address], first: Any) -> list[Address]:
+    """Return `addresses` with the families in turn, but the one that answered last in front."""
+    families = dict.fromkeys(address[0] for address in addresses)
+    rows = [[address for address in addresses if address[0] == family] for family in families]
+    mixed = [address for turn in zip_longest(*rows) for address in turn if address is not None]
+    return sorted(mixed, key=lambda address: address[3] != first)
+
+
+def _race(
+    addresses: list[Address], timeout: float | None, options: tuple[Any, ...]
+) -> tuple[socket.socket, Any]:
+    deadline = time.monotonic() + (timeout if timeout is not None else 86_400.0)
+    failure: OSError | None = None
+    waiting = list(addresses)
+    due = 0.0
+    with selectors.DefaultSelector() as selector:
+        try:
+            while waiting or selector.get_map():
+                now = time.monotonic()
+                if waiting and (now >= due or not selector.get_map()):
+                    address = waiting.pop(0)
+                    due = now + HEAD_START
+                    try:
+                        _start(selector, address, options)
+                    except OSError as error:
+                        failure, due = _better(failure, error), now
+                    continue
+                until = min(deadline, due) if waiting else deadline
+                for key, _ in selector.select(max(0.0, until - now)):
+                    sock: Any = key.fileobj
+                    selector.unregister(sock)
+                    number = sock.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
+                    if not number:
+                        return sock, key.data
+                    sock.close()
+                    failure, due = _better(failure, OSError(number, os.strerror(number))), now
+                if time.monotonic() >= deadline:
+                    raise TimeoutError("timed out")
+        finally:
+            for key in list((selector.get_map() or {}).values()):
+                key.fileobj.close()  # type: ignore[union-attr]
+    raise failure or OSError("the name has no address")
+
+
+def _start(selector: selectors.BaseSelector, address: Address, options: tuple[Any, ...]) -> None:
+    family, kind, protocol, where = address
+    sock = socket.socket(family, kind, protocol)
+    try:
+        for option in options:
+            sock.setsockopt(*option)
+        sock.setblocking(False)
+        number = sock.connect_ex(where)
+        if number not in (0, errno.EINPROGRESS, errno.EWOULDBLOCK, errno.EINTR):
+            raise OSError(number, os.strerror(number))
+        selector.register(sock, selectors.EVENT_WRITE, where)
+    except BaseException:
+        sock.close()
+        raise
+
+
+def _better(before: OSError | None, now: OSError) -> OSError:
+    """Return the one of two failures that says more."""
+    return now if before is None or before.errno in _UNUSABLE else before
+
+
+class _Racing:
+    """Opens the connection of urllib3's classes by `connect`."""
+
+    host: str
+    port: int
+    timeout: float | None
+    socket_options: Any
+    _dns_host: str
+
+    def _new_conn(self) -> socket.socket:
+        host = self._dns_host.strip("[]")
+        try:
+            sock = connect(host, self.port, self.timeout, self.socket_options or ())
+        except UnicodeError:
+            raise LocationParseError(f"'{host}', label empty or too long") from None
+        except socket.gaierror as error:
+            raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
+        except TimeoutError as error:
+            raise ConnectTimeoutError(self, "timed out") from error
+        except OSError as error:
+            raise NewConnectionError(self, str(error)) from error  # type: ignore[arg-type]
+        sys.audit("http.client.connect", self, self.host, self.port)
+        return sock
+
+
+class _Connection(_Racing, HTTPConnection):
+    pass
+
+
+class _SecureConnection(_Racing, HTTPSConnection):
+    pass
+
+
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+POOLS = {"http": _Pool, "https": _SecurePool}
+"""For urllib3's pool managers, by scheme."""
