@@ -115,7 +115,8 @@ def test_what_is_written_has_a_file(name: str, variations: tuple[str, ...]) -> N
 
 @pytest.mark.parametrize("variations", ADDED, ids=",".join)
 def test_what_is_added_by_name_has_a_file(variations: tuple[str, ...]) -> None:
-    answer(variations)
+    # The engine puts the caller's own value for the mark.
+    answer(tuple(name.replace("#", "8") for name in variations))
 
 
 @pytest.mark.parametrize("precision", ["fp32", "int8", "uint8"])

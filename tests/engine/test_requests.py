@@ -48,7 +48,7 @@ REFUSED = [
     ("huggingface_default,opset-8", "_onnx,_fp32"),
     ("huggingface_default,from-tf", "_onnx,_fp32"),
     ("huggingface_default,tf", "_tensorflow,_fp32"),
-    ("batch_size.1,batch_size.2", "choose one"),
+    ("batch_size.1,batch_size.2", "Choose one"),
     ("batch_size.0", "positive integer"),
     ("batch_size.-3", "positive integer"),
     ("batch_size.two", "positive integer"),
@@ -110,7 +110,7 @@ def test_strict_refuses_what_is_delivered_with_a_warning(cm: CM, origin: Origin)
     for given in ({"strict": "yes"}, {"env.CM_RESNET50_STRICT": "yes"}):
         result = cm.get("onnx", "int8", **given)
         assert result.code == 1, result.text
-        assert "CM_RESNET50_STRICT=yes refuses" in result.err
+        assert "CM_RESNET50_STRICT" in result.err
     result = cm.get("onnx", "int8", env={"CM_RESNET50_STRICT": "yes"})
     assert result.code == 1, result.text
     assert len(origin.requests) == sent
@@ -185,7 +185,8 @@ def test_a_tool_is_given_no_command(
 ) -> None:
     result = cm.get("onnx", **given, **{"adr.model-downloader.tags": tool})
     assert result.code == 1, result.text
-    assert "which a shell would act on" in result.err and tool in result.err, result.text
+    (key,) = given
+    assert key.partition(".")[2] in result.err, result.text
     assert not list(cm.home.rglob("pwned")) and not list(cm.repos.rglob("pwned"))
 
 
