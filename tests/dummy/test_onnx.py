@@ -131,8 +131,9 @@ def _assert_varied(path: Path, images: Images) -> None:
     assert len(set(argmax.tolist())) >= 8
 
 
-def test_argmax_varies_over_random_images_at_full_width(tmp_path: Path) -> None:
-    _assert_varied(written(tmp_path, "onnx-opset-11", 64), pixels(64))
+@pytest.mark.parametrize("width", [8, pytest.param(64, marks=pytest.mark.full)])
+def test_argmax_varies_over_random_images(tmp_path: Path, width: int) -> None:
+    _assert_varied(written(tmp_path, "onnx-opset-11", width), pixels(64))
 
 
 def test_argmax_varies_also_when_pixels_are_scaled_down(narrow: dict[str, Path]) -> None:

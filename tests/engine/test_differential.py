@@ -118,7 +118,7 @@ NAMED = [  # every combination that a verdict names
     "pytorch,fp32", "pytorch,int8", "tflite,int8,no-argmax", "tflite,int8,argmax",
     "tensorflow,huggingface_default", "onnx,from-tf,opset-8", "onnx,from-tf,fp32",
     "pytorch,opset-8", "tensorflow,from-tf", "tflite,uint8,no-argmax", "onnx,batch_size.8",
-    "tflite,fp32", "tflite,no-argmax", "onnx,no-argmax",
+    "tflite,fp32", "tflite,no-argmax", "onnx,no-argmax", "onnx,huggingface_default,opset-8",
 ]  # fmt: skip
 REFUSED_BY_US = [  # delivered by the old script as what they are not
     has("pytorch", "uint8"),  # here and in the next row: without a cache, no file at all
@@ -131,9 +131,11 @@ REFUSED_BY_US = [  # delivered by the old script as what they are not
 
 
 def everything() -> list[Asked]:
-    """All combinations but those of batch sizes, which change one key and no file."""
+    """All combinations; of those with batch sizes, which change one key and no file, a few."""
     factors = [values for name, values in FACTORS.items() if name != "batch"]
-    return [frozenset(filter(None, values)) for values in product(*factors)]
+    batched = list(product(*FACTORS.values()))
+    rows = [*product(*factors), *batched[:: len(batched) // 40]]
+    return [frozenset(filter(None, row)) for row in rows]
 
 
 def pairwise() -> list[Asked]:
@@ -151,8 +153,6 @@ def pairwise() -> list[Asked]:
         best = max(rows, key=lambda row: len(pairs(row) & left))
         chosen.append(best)
         left -= pairs(best)
-    for row in rows[:: len(rows) // 40]:
-        chosen.append(row)
     return [frozenset(filter(None, row)) for row in chosen]
 
 
@@ -206,7 +206,7 @@ def compare(sample: Iterable[Asked], ours: CM, theirs: CM) -> None:
 
 def test_pairwise_sample_and_every_named_combination(cm: CM, old_cm: CM) -> None:
     sample = [*pairwise(), *(frozenset(text.split(",")) for text in NAMED)]
-    assert len(set(sample)) >= 60
+    assert len(set(sample)) >= 40
     compare(sample, cm, old_cm)
 
 

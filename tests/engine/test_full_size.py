@@ -13,6 +13,7 @@ from tests.harness.cm import CM
 from tests.harness.origin import Origin
 
 
+@pytest.mark.full
 @pytest.mark.parametrize(
     "names", [("onnx",), ("tensorflow",), ("pytorch",), ("tflite", "no-argmax"), ("ncnn",)]
 )

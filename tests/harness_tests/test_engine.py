@@ -74,6 +74,7 @@ def test_a_failure_gives_code_and_text(old_cm: CM) -> None:
 
 
 @pytest.mark.full
+@pytest.mark.full
 def test_full_size_files_are_of_full_size(full_size: FullSize, new_cm: Callable[..., CM]) -> None:
     for name in FULL_SIZE:
         assert full_size.served[name].stat().st_size > 100_000_000
