@@ -123,6 +123,8 @@ def _show(row: dict[str, Any], facts: ModelFacts) -> None:
         rows.append(("parameters", f"{facts.parameter_count:,}{size}"))
     rows.append(("bytes", f"{row['size']:,}"))
     rows += [("metadata", f"{key}: {value}") for key, value in facts.metadata.items()]
+    rows += [("requires", need) for need in facts.requires]
+    rows += [("warning", warning) for warning in facts.warnings]
     rows += [("check", row["check"])] if "check" in row else []
     print_table(rows, indent="  ")
 

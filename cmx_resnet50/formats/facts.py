@@ -72,6 +72,10 @@ class ModelFacts:
     parameter_bytes: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     """Free text in the file (ONNX metadata_props, TFLite description and the like)."""
+    requires: tuple[str, ...] = ()
+    """What it needs apart from a runtime of its format: other files, operators of other makers."""
+    warnings: tuple[str, ...] = ()
+    """What was not checked or is not known, and why."""
 
     @property
     def opset(self) -> int | None:

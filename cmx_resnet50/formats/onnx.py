@@ -9,13 +9,21 @@ from __future__ import annotations
 
 import math
 from collections import Counter, deque
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from stat import S_ISREG
 from typing import NamedTuple
 
 from cmx_resnet50.formats.facts import Damaged, ModelFacts, TensorInfo
 from cmx_resnet50.formats.protobuf import FIXED32, LENGTH, VARINT, Document, Field, map_file, peek
-from cmx_resnet50.formats.tensors import Shape, classes_of, layout_of, precision_of
+from cmx_resnet50.formats.tensors import (
+    Shape,
+    classes_of,
+    layout_of,
+    precision_of,
+    printable,
+)
 
 _MODEL_FIELDS = {
     1: VARINT,  # ir_version
@@ -67,9 +75,28 @@ DTYPES: dict[int, tuple[str, int | None]] = {
 _EXTERNAL = 1
 _MAX_RANK = 64
 
+_BODIES = frozenset({"If", "Loop", "Scan", "SequenceMap"})
+"""Operators whose attributes are graphs."""
+
+_MAX_DEPTH = 16
+"""Graphs inside graphs."""
+
+_STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx.preview.training"})
+"""The domains of operators that ONNX defines."""
+
+_SHOWN = 5
+
 # The first constant of this rank that is met on the way back from the scores is the last layer's:
 # its length along this axis is the number of classes.
 _LAST_LAYERS = {"Add": (1, 0), "Gemm": (1, 0), "MatMul": (2, 1), "Conv": (4, 0)}
+
+
+class External(NamedTuple):
+    """The place of a tensor's data in another file."""
+
+    location: str
+    offset: int
+    length: int | None
 
 
 class Tensor(NamedTuple):
@@ -78,7 +105,7 @@ class Tensor(NamedTuple):
     name: str
     dtype: int
     dims: tuple[int, ...]
-    external: bool
+    external: External | None = None
 
     @property
     def elements(self) -> int:
@@ -104,6 +131,10 @@ class _Graph:
     inputs: list[TensorInfo] = field(default_factory=list)
     outputs: list[TensorInfo] = field(default_factory=list)
     makers: dict[str, _Node] = field(default_factory=dict)
+    inner: list[Tensor] = field(default_factory=list)
+    """The constants of graphs inside this one, and of the model's functions."""
+    operators: dict[str, set[str]] = field(default_factory=dict)
+    """The operators in it and inside it, by domain."""
 
 
 def sniff(head: bytes) -> bool:
@@ -135,7 +166,7 @@ def read_facts(path: Path) -> ModelFacts:
         If the file cannot be read.
     """
     with map_file(path) as document:
-        return _read_model(document)
+        return _read_model(document, path.parent)
 
 
 def read_tensor(document: Document, record: Field) -> Tensor:
@@ -150,6 +181,7 @@ def read_tensor(document: Document, record: Field) -> Tensor:
     dtype = 0
     dims: list[int] = []
     external = False
+    entries: dict[str, str] = {}
     raw: int | None = None
     floats = doubles = others = 0
     for item in document.fields(record):
@@ -167,6 +199,9 @@ def read_tensor(document: Document, record: Field) -> Tensor:
             doubles += item.end - item.value
         elif item.number in (5, 6, 7, 11):
             others += 1
+        elif item.number == 13:
+            key, value = _read_pair(document, item)
+            entries[key] = value
         elif item.number == 14:
             external = document.integer(item) == _EXTERNAL
     where = f"the tensor {name!r}"
@@ -174,10 +209,10 @@ def read_tensor(document: Document, record: Field) -> Tensor:
         raise Damaged(f"{where} has the unknown type {dtype}", record.at)
     if len(dims) > _MAX_RANK or min(dims, default=0) < 0 or math.prod(dims) >> 63:
         raise Damaged(f"{where} has an impossible shape", record.at)
-    tensor = Tensor(name, dtype, tuple(dims), external)
+    tensor = Tensor(name, dtype, tuple(dims))
     numpy_name, bits = DTYPES[dtype]
     if external:
-        return tensor
+        return tensor._replace(external=_read_external(where, entries, record))
     if raw is not None:
         if bits is not None and raw != tensor.size:
             raise Damaged(
@@ -195,6 +230,16 @@ def read_tensor(document: Document, record: Field) -> Tensor:
     elif tensor.elements and not (floats or doubles or others):
         raise Damaged(f"{where} has no data", record.at)
     return tensor
+
+
+def _read_external(where: str, entries: Mapping[str, str], record: Field) -> External:
+    numbers = [entries.get(key, "") for key in ("offset", "length")]
+    if not entries.get("location") or any(
+        text and not (text.isascii() and text.isdigit() and len(text) < 20) for text in numbers
+    ):
+        raise Damaged(f"{where} is in another file, but its place there is not valid", record.at)
+    offset, length = numbers
+    return External(entries["location"], int(offset or 0), int(length) if length else None)
 
 
 def check_onnx(path: Path) -> None:
@@ -215,11 +260,13 @@ def check_onnx(path: Path) -> None:
         raise Damaged(f"rejected by the checker of the onnx package: {reason}") from None
 
 
-def _read_model(document: Document) -> ModelFacts:
+def _read_model(document: Document, folder: Path) -> ModelFacts:
     version: dict[str, int | str] = {}
     metadata: dict[str, str] = {}
     producer = ["", ""]
     graph: _Graph | None = None
+    functions = _Graph()
+    defined: set[tuple[str, str]] = set()
     opsets = 0
     for item in document.fields():
         if item.number == 1:
@@ -230,6 +277,8 @@ def _read_model(document: Document) -> ModelFacts:
             if graph is not None:
                 raise Damaged("contains two graphs", item.at)
             graph = _read_graph(document, item)
+        elif item.number == 25:
+            defined.add(_read_function(document, item, functions))
         elif item.number == 8:
             opsets += 1
             domain, number = _read_opset(document, item)
@@ -248,8 +297,10 @@ def _read_model(document: Document) -> ModelFacts:
             "ends without the version of its operator set: the file is cut", document.size
         )
 
+    tensors = [*graph.parameters.values(), *graph.inner, *functions.inner]
+    files, missing = _external_files(tensors, folder)
     sizes: Counter[str] = Counter()
-    for tensor in graph.parameters.values():
+    for tensor in tensors:
         sizes[DTYPES[tensor.dtype][0]] += tensor.size
     inputs = [info for info in graph.inputs if info.name not in graph.initializers]
     return ModelFacts(
@@ -259,19 +310,72 @@ def _read_model(document: Document) -> ModelFacts:
         inputs=tuple(inputs),
         outputs=tuple(graph.outputs),
         layout=layout_of([info.shape for info in inputs]),
-        precision=precision_of(sizes),
+        precision=None if missing else precision_of(sizes),
         classes=_count_classes(graph),
-        parameter_count=sum(tensor.elements for tensor in graph.parameters.values()),
-        parameter_bytes=sum(tensor.size for tensor in graph.parameters.values()),
+        parameter_count=None if missing else sum(tensor.elements for tensor in tensors),
+        parameter_bytes=None if missing else sum(tensor.size for tensor in tensors),
         metadata=metadata,
+        requires=(*_foreign_operators((graph, functions), defined), *files),
+        warnings=missing,
     )
 
 
-def _read_graph(document: Document, record: Field) -> _Graph:
+def _external_files(
+    tensors: Iterable[Tensor], folder: Path
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the files with weights that a model needs, and what is wrong with them."""
+    ends: dict[str, int] = {}
+    for tensor in tensors:
+        place = tensor.external
+        if place is not None:
+            length = tensor.size if place.length is None else max(place.length, tensor.size)
+            ends[place.location] = max(ends.get(place.location, 0), place.offset + length)
+    missing = []
+    for location, end in ends.items():
+        size = _size_of(folder, location)
+        if size is None or size < end:
+            state = "not next to it" if size is None else "cut"
+            missing.append(
+                f"weights are in the file {location[:200]!r}, which is {state}: precision and"
+                " parameters are not known"
+            )
+    return tuple(f"the file {location[:200]!r}" for location in ends), tuple(missing)
+
+
+def _size_of(folder: Path, location: str) -> int | None:
+    """Return the size of a file below `folder`, None if there is none or it would be elsewhere."""
+    pure = PurePosixPath(location)
+    if pure.is_absolute() or ".." in pure.parts or not location.isprintable():
+        return None
+    try:
+        found = (folder / pure).stat()
+    except OSError:
+        return None
+    return found.st_size if S_ISREG(found.st_mode) else None
+
+
+def _foreign_operators(graphs: Iterable[_Graph], defined: set[tuple[str, str]]) -> Iterator[str]:
+    """Describe the operators that neither ONNX nor the model itself defines."""
+    foreign: dict[str, set[str]] = {}
+    for graph in graphs:
+        for domain, operators in graph.operators.items():
+            if domain not in _STANDARD:
+                left = {op for op in operators if (domain, op) not in defined}
+                foreign.setdefault(domain, set()).update(left)
+    for domain, operators in sorted(foreign.items()):
+        if operators:
+            shown = ", ".join(printable(name) for name in sorted(operators)[:_SHOWN])
+            more = f" and {len(operators) - _SHOWN} more" if len(operators) > _SHOWN else ""
+            yield f"operators of {printable(domain)}: {shown}{more}"
+
+
+def _read_graph(document: Document, record: Field, depth: int = 0) -> _Graph:
+    if depth > _MAX_DEPTH:
+        raise Damaged(f"nests graphs deeper than {_MAX_DEPTH}", record.at)
     graph = _Graph()
     for item in document.fields(record):
         if item.number == 1:
-            _read_node(document, item, graph)
+            _read_node(document, item, graph, depth)
         elif item.number == 5:
             tensor = read_tensor(document, item)
             graph.parameters[tensor.name] = tensor
@@ -289,11 +393,32 @@ def _read_graph(document: Document, record: Field) -> _Graph:
     return graph
 
 
-def _read_node(document: Document, record: Field, graph: _Graph) -> None:
+def _read_function(document: Document, record: Field, functions: _Graph) -> tuple[str, str]:
+    """Add the nodes of a FunctionProto to `functions`; return its domain and name."""
+    name = domain = ""
+    for item in document.fields(record):
+        if item.number == 1:
+            name = document.text(item)
+        elif item.number == 7:
+            function = _Graph()
+            _read_node(document, item, function, 1)
+            _add_inner(functions, function)
+        elif item.number == 10:
+            domain = document.text(item)
+    return domain, name
+
+
+def _add_inner(graph: _Graph, inner: _Graph) -> None:
+    graph.inner += [*inner.parameters.values(), *inner.inner]
+    for domain, operators in inner.operators.items():
+        graph.operators.setdefault(domain, set()).update(operators)
+
+
+def _read_node(document: Document, record: Field, graph: _Graph, depth: int) -> None:
     inputs = []
     outputs = []
     attributes = []
-    op = ""
+    op = domain = ""
     for item in document.fields(record):
         if item.number == 1:
             inputs.append(document.text(item))
@@ -303,6 +428,14 @@ def _read_node(document: Document, record: Field, graph: _Graph) -> None:
             op = document.text(item)
         elif item.number == 5:
             attributes.append(item)
+        elif item.number == 7:
+            domain = document.text(item)
+    graph.operators.setdefault(domain, set()).add(op)
+    if op in _BODIES or domain not in _STANDARD:
+        for attribute in attributes:
+            for item in document.fields(attribute):
+                if item.number in (6, 11):
+                    _add_inner(graph, _read_graph(document, item, depth + 1))
     if op == "Constant" and len(outputs) == 1:
         for attribute in attributes:
             value = document.only(attribute, 5)

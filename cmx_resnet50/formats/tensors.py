@@ -8,6 +8,13 @@ Shape = tuple[int | str | None, ...]
 
 _PRECISIONS = {"float32": "fp32", "float16": "fp16", "float64": "fp64", "bfloat16": "bf16"}
 _CHANNELS = (1, 3, 4)
+_NAME = 80
+
+
+def printable(name: str) -> str:
+    """Return a name from a file as it may be printed: short, and without control characters."""
+    shown = name[:_NAME]
+    return shown if shown.isprintable() else ascii(shown)
 
 
 def layout_of(shapes: Sequence[Shape | None]) -> str | None:

@@ -47,17 +47,25 @@ IMAGE = onnx_value(11, "image", ("N", 3, 224, 224))
 SCORES = onnx_value(12, "scores", ("N", 1000))
 
 
+def weights(graph: onnx.GraphProto | onnx.FunctionProto) -> list[onnx.TensorProto]:
+    """Return the constants of a graph, and of those inside it."""
+    found = []
+    if isinstance(graph, onnx.GraphProto):
+        found = [*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)]
+    for node in graph.node:
+        for attribute in node.attribute:
+            if node.op_type == "Constant" and attribute.HasField("t"):
+                found.append(attribute.t)
+            for inner in (*attribute.graphs, *([attribute.g] if attribute.HasField("g") else ())):
+                found += weights(inner)
+    return found
+
+
 def reported(model: onnx.ModelProto) -> dict[str, object]:
     """Say of a parsed model what the reader says of its file."""
     graph = model.graph
-    constants = [
-        attribute.t
-        for node in graph.node
-        if node.op_type == "Constant"
-        for attribute in node.attribute
-        if attribute.HasField("t")
-    ]
     initializers = [*graph.initializer, *(sparse.values for sparse in graph.sparse_initializer)]
+    constants = weights(graph) + [w for function in model.functions for w in weights(function)]
     names = {tensor.name for tensor in initializers}
     opsets = {entry.domain: entry.version for entry in model.opset_import}
     default = opsets.get("", opsets.get("ai.onnx"))
@@ -66,7 +74,7 @@ def reported(model: onnx.ModelProto) -> dict[str, object]:
         "producer": " ".join(filter(None, [model.producer_name, model.producer_version])) or None,
         "inputs": tuple(info(value) for value in graph.input if value.name not in names),
         "outputs": tuple(info(value) for value in graph.output),
-        "parameter_count": sum(math.prod(tensor.dims) for tensor in [*initializers, *constants]),
+        "parameter_count": sum(math.prod(tensor.dims) for tensor in constants),
         "metadata": {entry.key: entry.value for entry in model.metadata_props},
     }
 
@@ -335,6 +343,124 @@ def test_noise_in_a_model_ends_in_facts_or_a_refusal(
     path.write_bytes(onnx_model(graph) + after)
     with contextlib.suppress(FormatError):
         read_facts(path)
+
+
+def branch(name: str, size: int, *, nested: int = 0) -> onnx.GraphProto:
+    """Return a graph without inputs that holds a weight, and a graph that does, and so on."""
+    weight = numpy_helper.from_array(np.zeros(size, np.float32), f"w_{name}")
+    nodes = [helper.make_node("Identity", [f"w_{name}"], [f"out_{name}"])]
+    if nested:
+        inner = branch(f"{name}i", size, nested=nested - 1)
+        nodes.append(helper.make_node("If", ["c"], ["z"], then_branch=inner, else_branch=inner))
+    value = helper.make_tensor_value_info(f"out_{name}", TensorProto.FLOAT, [size])
+    return helper.make_graph(nodes, name, [], [value], [weight])
+
+
+def chosen(*, nested: int = 0) -> onnx.ModelProto:
+    node = helper.make_node(
+        "If",
+        ["c"],
+        ["y"],
+        then_branch=branch("a", 100, nested=nested),
+        else_branch=branch("b", 100, nested=nested),
+    )
+    condition = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
+    output = helper.make_tensor_value_info("y", TensorProto.FLOAT, [100])
+    axis = numpy_helper.from_array(np.array([1], np.int64), "axis")
+    return helper.make_model(helper.make_graph([node], "g", [condition], [output], [axis]))
+
+
+def test_weights_in_branches_count(tmp_path: Path) -> None:
+    facts = facts_of(chosen().SerializeToString(), tmp_path)
+    assert (facts.precision, facts.parameter_count) == ("fp32", 201)
+    # Each of the two branches holds another graph twice.
+    facts = facts_of(chosen(nested=1).SerializeToString(), tmp_path)
+    assert facts.parameter_count == 601
+
+
+def test_graphs_nested_without_end(tmp_path: Path) -> None:
+    with pytest.raises(Damaged, match="nests graphs deeper than 16"):
+        content = encode_bytes(7, IMAGE)
+        for _ in range(20):
+            node = encode_bytes(4, "Loop") + encode_bytes(5, encode_bytes(6, content))
+            content = encode_bytes(1, node)
+        facts_of(onnx_model(content), tmp_path)
+
+
+def test_weights_in_functions_count(tmp_path: Path) -> None:
+    weight = numpy_helper.from_array(np.zeros(7, np.float32))
+    constant = helper.make_node("Constant", [], ["w"], value=weight)
+    add = helper.make_node("Add", ["x", "w"], ["y"])
+    opsets = [helper.make_opsetid("", 13), helper.make_opsetid("mine", 1)]
+    function = helper.make_function("mine", "Plus", ["x"], ["y"], [constant, add], opsets)
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [7]) for name in "xy"]
+    graph = helper.make_graph(
+        [helper.make_node("Plus", ["x"], ["y"], domain="mine")], "g", value[:1], value[1:]
+    )
+    model = helper.make_model(graph, functions=[function], opset_imports=opsets)
+    facts = facts_of(model.SerializeToString(), tmp_path)
+    assert (facts.precision, facts.parameter_count) == ("fp32", 7)
+    assert facts.requires == ()
+
+
+def test_operators_of_others_are_named(tmp_path: Path) -> None:
+    nodes = [
+        helper.make_node("QLinearAdd", ["x"], ["a"], domain="com.microsoft"),
+        helper.make_node("Normalizer", ["a"], ["b"], domain="ai.onnx.ml"),
+        helper.make_node("Odd\x1b[31m", ["b"], ["y"], domain="somewhere"),
+    ]
+    value = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [7]) for name in "xy"]
+    model = helper.make_model(helper.make_graph(nodes, "g", value[:1], value[1:]))
+    assert facts_of(model.SerializeToString(), tmp_path).requires == (
+        "operators of com.microsoft: QLinearAdd",
+        r"operators of somewhere: 'Odd\x1b[31m'",
+    )
+
+
+def test_external_weights_count_only_if_they_are_there(tmp_path: Path) -> None:
+    weight = numpy_helper.from_array(np.zeros((10, 3, 2, 2), np.float32), "w")
+    axis = numpy_helper.from_array(np.array([1], np.int64), "axis")
+    graph = helper.make_graph(
+        [helper.make_node("Conv", ["x", "w"], ["y"])],
+        "g",
+        [helper.make_tensor_value_info("x", TensorProto.FLOAT, ["N", 3, 8, 8])],
+        [helper.make_tensor_value_info("y", TensorProto.FLOAT, ["N", 10, 7, 7])],
+        [weight, axis],
+    )
+    path = tmp_path / "model.onnx"
+    onnx.save(
+        helper.make_model(graph),
+        str(path),
+        save_as_external_data=True,
+        location="weights.data",
+        size_threshold=64,
+    )
+    facts = read_facts(path)
+    assert (facts.precision, facts.parameter_count, facts.parameter_bytes) == ("fp32", 121, 488)
+    assert facts.requires == ("the file 'weights.data'",)
+    assert facts.warnings == ()
+    data = tmp_path / "weights.data"
+    data.write_bytes(data.read_bytes()[:-1])
+    facts = read_facts(path)
+    assert (facts.precision, facts.parameter_count, facts.parameter_bytes) == (None, None, None)
+    assert "'weights.data', which is cut" in facts.warnings[0]
+    data.unlink()
+    facts = read_facts(path)
+    assert (facts.precision, facts.parameter_count) == (None, None)
+    assert "'weights.data', which is not next to it" in facts.warnings[0]
+
+
+@pytest.mark.parametrize("location", ["/etc/passwd", "../outside", "a/../../outside", "a\nb"])
+def test_external_weights_elsewhere_are_not_looked_at(location: str, tmp_path: Path) -> None:
+    (tmp_path / "outside").write_bytes(bytes(100))
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    place = encode_bytes(13, encode_bytes(1, "location") + encode_bytes(2, location))
+    record = encode_varint_field(1, 1) + encode_varint_field(2, 1) + encode_bytes(8, "w") + place
+    weight = encode_bytes(5, record + encode_varint_field(14, 1))
+    facts = facts_of(onnx_model(IMAGE + SCORES + weight), folder)
+    assert facts.parameter_count is None
+    assert "which is not next to it" in facts.warnings[0]
 
 
 MIB = 1 << 20
