@@ -19,7 +19,7 @@ from cmx_resnet50.fetch.partial_file.file import PartialFile
 from cmx_resnet50.fetch.partial_file.journal import VERSION, Header
 from cmx_resnet50.fetch.retry import RetryBudget, RetryPolicy
 from cmx_resnet50.fetch.transfer import Transfer, TransferTask
-from cmx_resnet50.fetch.verdicts import RestartDownload, SourceFailed
+from cmx_resnet50.fetch.verdicts import NetworkDown, ProxyDown, RestartDownload, SourceFailed
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.redaction import host_of
 
@@ -28,6 +28,10 @@ PLAIN_LIMIT = 4 << 30
 
 RESTARTS = 3
 """Times that one source may start again from byte 0."""
+
+
+CUT_OFF = 2
+"""Hosts that fail for lack of a name server or a route until the network as a whole is to blame."""
 
 
 class Run:
@@ -56,6 +60,8 @@ class Run:
         self._previous: Header | None = None
         self._attempts: list[Attempt] = []
         self._unreachable_hosts: set[str] = set()
+        self._unreachable_proxies: set[str] = set()
+        self._unresolved_hosts: set[str] = set()
         self._space_error: SpaceError | None = None
         self._transferred = self._resumed = 0
 
@@ -68,7 +74,7 @@ class Run:
         try:
             done = self._continue_previous_run()
             for index, source in enumerate(self._sources):
-                if done is None:
+                if done is None and not self._is_out_of_reach(source):
                     done = self._ask(source, last=index == len(self._sources) - 1)
         finally:
             self._partial.close()
@@ -79,8 +85,10 @@ class Run:
             return done
         if self._space_error is not None:
             raise self._space_error
-        fail = errors.offline if self._options.offline else errors.all_failed
-        raise fail(self._name, self._expected, self._sources, self._attempts, self._hint)
+        told = (self._name, self._expected, self._sources, self._attempts, self._hint)
+        if self._options.offline:
+            raise errors.offline(*told)
+        raise errors.all_failed(*told, cut_off=self._is_cut_off)
 
     def _continue_previous_run(self) -> Download | None:
         """Return the file if an earlier run completed it; else load what that run left."""
@@ -107,6 +115,18 @@ class Run:
         self._discard()
         return None
 
+    @property
+    def _is_cut_off(self) -> bool:
+        """Whether this machine has no network: two hosts failed for that reason, or the only one.
+
+        One alone may have name servers of its own that are down.
+        """
+        return len(self._unresolved_hosts) >= CUT_OFF
+
+    def _is_out_of_reach(self, source: Source) -> bool:
+        """Whether `source` is not worth asking, as this machine has no network."""
+        return self._is_cut_off and not sources.is_local(source)
+
     def _ask(self, source: Source, *, last: bool) -> Download | None:
         """Try one source; return None when it failed and the attempt was recorded."""
         began = time.monotonic()
@@ -123,8 +143,12 @@ class Run:
         status, proxy = failure.status, None
         if transfers:
             status, proxy = status or transfers[-1].status, transfers[-1].proxy
+            if isinstance(failure.cause, ProxyDown) and proxy is not None:
+                self._unreachable_proxies.add(proxy)
             if not transfers[-1].reached:
                 self._unreachable_hosts.add(host_of(source.url))
+            if isinstance(failure.cause, NetworkDown):
+                self._unresolved_hosts.add(host_of(source.url))
         attempt = Attempt(
             source.printable,
             failure.reason,
@@ -147,6 +171,12 @@ class Run:
         kind = sources.admit(source, offline=self._options.offline)
         if not kind.local and host_of(source.url) in self._unreachable_hosts:
             raise SourceFailed("skipped: its host was unreachable before")
+        if not kind.local and self._unreachable_proxies:
+            from cmx_resnet50.fetch.http.proxies import proxy_of
+
+            proxy = proxy_of(source.url)
+            if proxy is not None and str(proxy) in self._unreachable_proxies:
+                raise SourceFailed(f"skipped: {proxy} was unreachable before")
         plain, restarts = False, 0
         while True:
             foreign = self._keep_or_discard(source)

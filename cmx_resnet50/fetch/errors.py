@@ -16,6 +16,13 @@ NO_PROXY = (
 """What requests understands of that variable."""
 
 
+NO_NETWORK = (
+    "No name server answers, or there is no route: no other host was asked. Is this machine "
+    "connected? Behind a proxy, set HTTPS_PROXY."
+)
+"""What to check where two hosts failed for that reason."""
+
+
 class FetchError(Resnet50Error):
     """No source gave the right bytes; `attempts` has what each of them did."""
 
@@ -53,8 +60,13 @@ def all_failed(
     sources: Sequence[Source],
     attempts: Sequence[Attempt],
     place_hint: str,
+    *,
+    cut_off: bool,
 ) -> FetchError:
-    """Return the error that lists each source, its failure, and what to do next."""
+    """Return the error that lists each source, its failure, and what to do next.
+
+    `cut_off` says that this machine has no network.
+    """
     lines = [f"{name} could not be fetched{_facts(expected)}. Sources asked:"]
     for number, attempt in enumerate(attempts, 1):
         lines.append(f"  {number}. {attempt.url}")
@@ -62,6 +74,8 @@ def all_failed(
         if attempt.expected is not None:
             lines.append(f"     expected {attempt.expected}")
             lines.append(f"     actual   {attempt.actual}")
+    if cut_off:
+        lines.append(NO_NETWORK)
     proxies = dict.fromkeys(attempt.proxy for attempt in attempts if attempt.proxy)
     if proxies:
         lines.append(f"Asked through {' and '.join(proxies)}. {NO_PROXY}")

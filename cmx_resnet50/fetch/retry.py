@@ -7,7 +7,7 @@ import time
 
 from cmx_resnet50.fetch.http.concurrency import ConcurrencyController
 from cmx_resnet50.fetch.model import FetchOptions
-from cmx_resnet50.fetch.verdicts import RateLimited, SourceFailed, TransientError
+from cmx_resnet50.fetch.verdicts import NetworkDown, RateLimited, SourceFailed, TransientError
 
 LONGEST_PAUSE = 30.0
 """Seconds; longer pauses are made only where the host asks for them and no source is left."""
@@ -16,11 +16,21 @@ NOTED_PAUSE = 1.0
 """Seconds from which a pause is reported, lest it looks like a hang."""
 
 
+NETWORK_RETRIES = 2
+"""Consecutive retries where no name server answers or there is no route; none for a second host."""
+
+
+SLOW_LOOKUP = 3.0
+"""Seconds of a look-up of a name from which it is not repeated."""
+
+
 class RetryBudget:
     """Seconds that the retries of one file may cost in all."""
 
     def __init__(self, seconds: float) -> None:
         self.left = seconds
+        self.network_down = False
+        """Whether one host was given up because this machine seems to have no network."""
 
 
 class RetryPolicy:
@@ -81,9 +91,10 @@ class RetryPolicy:
             self._failures, lost = self._failures + 1, now - self._failed_at
         self._most = max(self._most, count)
         self._failed_at = now
-        if self._failures > self._options.retries:
+        if self._failures > self._allowed(error, lost):
             if not others:
-                return SourceFailed(error.reason, status=error.status)
+                self._budget.network_down |= isinstance(error, NetworkDown)
+                return SourceFailed(error.reason, status=error.status, cause=error)
             # The host serves our other connections: continue with those.
             concurrency.back_off()
             self._failures = 1
@@ -99,6 +110,14 @@ class RetryPolicy:
         if pause >= NOTED_PAUSE:
             self.note = f"{error.reason}; retrying in {pause:.0f} s"
         return None
+
+    def _allowed(self, error: TransientError, lost: float) -> int:
+        """Return the consecutive retries that `error` is worth, which cost `lost` seconds."""
+        if not isinstance(error, NetworkDown):
+            return self._options.retries
+        # A name server that is silent was asked several times by the system already.
+        once = self._budget.network_down or lost > SLOW_LOOKUP
+        return 0 if once else min(NETWORK_RETRIES, self._options.retries)
 
     def stalled(self, transferred: int) -> bool:
         """Whether the source was too slow for too long, and is worth another try.

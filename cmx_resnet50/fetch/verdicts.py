@@ -22,6 +22,14 @@ class TransientError(AttemptError):
         self.wait = wait
 
 
+class NetworkDown(TransientError):
+    """No name server answers, or there is no route: probably this machine has no network."""
+
+
+class ProxyDown(TransientError):
+    """The proxy cannot be reached, and so no source that is asked through it."""
+
+
 class RateLimited(TransientError):
     """The host asks for fewer requests (429, 503)."""
 
@@ -29,7 +37,8 @@ class RateLimited(TransientError):
 class SourceFailed(AttemptError):
     """The source cannot give this file; the next one is asked.
 
-    `discard` says that the bytes which came from it are of no use.
+    `discard` says that the bytes which came from it are of no use, `cause` which failure was
+    repeated too often.
     """
 
     def __init__(
@@ -41,9 +50,11 @@ class SourceFailed(AttemptError):
         actual: str | None = None,
         tls_issuer: str | None = None,
         discard: bool = False,
+        cause: TransientError | None = None,
     ) -> None:
         super().__init__(reason, status=status)
         self.discard = discard
+        self.cause = cause
         self.expected = expected
         self.actual = actual
         self.tls_issuer = tls_issuer

@@ -19,9 +19,16 @@ import urllib3.exceptions as wire
 from cmx_resnet50.fetch.http import trust
 from cmx_resnet50.fetch.http.proxies import Proxy, proxy_of
 from cmx_resnet50.fetch.http.session import MAX_REDIRECTS
-from cmx_resnet50.fetch.verdicts import AttemptError, SourceFailed, TransientError
+from cmx_resnet50.fetch.verdicts import (
+    AttemptError,
+    NetworkDown,
+    ProxyDown,
+    SourceFailed,
+    TransientError,
+)
 from cmx_resnet50.redaction import host_of
 
+_NO_ROUTE = frozenset({errno.ENETUNREACH, errno.ENETDOWN})
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 """What http.client says where a proxy refuses CONNECT."""
 
@@ -72,7 +79,7 @@ def translate_exception(
         if isinstance(cause, ssl.SSLError):
             return SourceFailed(f"TLS with {host} failed: {cause.reason or 'no reason given'}")
         if isinstance(cause, socket.gaierror | wire.NameResolutionError):
-            return TransientError(f"the name of {host} cannot be resolved")
+            return _unresolved(causes, host)
         if isinstance(cause, wire.ConnectTimeoutError) and not isinstance(
             cause, wire.NewConnectionError
         ):
@@ -82,13 +89,21 @@ def translate_exception(
         if isinstance(cause, wire.IncompleteRead):
             return closed_early(received)
         if isinstance(cause, OSError) and cause.errno:
-            return TransientError(f"connection to {host}: {_system(cause)}")
+            kind = NetworkDown if cause.errno in _NO_ROUTE else TransientError
+            return kind(f"connection to {host}: {_system(cause)}")
     return TransientError(f"{host} closed or broke the connection")
 
 
 def closed_early(received: str) -> TransientError:
     """Return the error for a body that ended before all announced bytes had come."""
     return TransientError(f"connection closed early: {received}".rstrip(": "))
+
+
+def _unresolved(causes: list[BaseException], name: str) -> TransientError:
+    """Return the error for a name that cannot be resolved."""
+    numbers = {cause.errno for cause in causes if isinstance(cause, socket.gaierror)}
+    kind = NetworkDown if socket.EAI_AGAIN in numbers else TransientError
+    return kind(f"the name of {name} cannot be resolved")
 
 
 def _system(error: OSError) -> str:
@@ -128,9 +143,9 @@ def _proxy_failure(
             f"{proxy} asks for a user name and a password, or refuses those that are named"
         )
     if socks:
-        reached = "ProxyConnectionError" not in socks
-        does = f"does not reach {host}" if reached else "cannot be reached"
-        return TransientError(f"{proxy} {does}")
+        if "ProxyConnectionError" in socks:
+            return ProxyDown(f"{proxy} cannot be reached")
+        return TransientError(f"{proxy} does not reach {host}")
     if not at_proxy:
         return None
     tunnel = _TUNNEL.search(" ".join(str(cause) for cause in causes))
@@ -149,6 +164,6 @@ def _proxy_failure(
         if isinstance(cause, ssl.SSLError) and "WRONG_VERSION_NUMBER" in str(cause.reason):
             return SourceFailed(f"{proxy} speaks no TLS: name it with http:// in place of https://")
         if isinstance(cause, socket.gaierror | wire.NameResolutionError):
-            return TransientError(f"the name of {proxy} cannot be resolved")
+            return _unresolved(causes, str(proxy))
     reasons = [_system(cause) for cause in causes if isinstance(cause, OSError) and cause.errno]
-    return TransientError(f"{proxy} cannot be reached" + (f": {reasons[0]}" if reasons else ""))
+    return ProxyDown(f"{proxy} cannot be reached" + (f": {reasons[0]}" if reasons else ""))

@@ -61,6 +61,12 @@ def require(source: Source) -> None:
     extras.require(source.url)
 
 
+def is_local(source: Source) -> bool:
+    """Whether no socket is opened for `source`."""
+    kind = _kind(source.url.partition("://")[0].lower())
+    return kind is not None and kind.local
+
+
 def admit(source: Source, *, offline: bool) -> Kind:
     """Return the kind of `source`, if it may be asked.
 
