@@ -99,10 +99,10 @@ def _import(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.delivery.confirm import unconfirmed
     from cmx_resnet50.mirror.bundle import import_
     from cmx_resnet50.options import Options, own_stores
-    from cmx_resnet50.store import Store
+    from cmx_resnet50.store import open_store
 
     options = Options.read({})
-    store = Store.open(options.store, own_stores())
+    store = open_store(options.store, own_stores())
     there = {stored.sha256 for stored in store.objects() if store.check(stored)}
     imported = import_(store, parsed.source, unconfirmed)
     objects = [one.stored for one in imported]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import command, json_switch, path
@@ -11,7 +12,7 @@ from cmx_resnet50.cli.output import print_json, print_line, print_note, print_ta
 
 if TYPE_CHECKING:
     from cmx_resnet50.catalog.table import Artifact
-    from cmx_resnet50.store import Store, StoredObject
+    from cmx_resnet50.store import Pruned, Store, StoredObject
 
 
 def add(commands: Any) -> None:
@@ -58,8 +59,14 @@ def add(commands: Any) -> None:
         "The folder must be empty or missing, or hold what a store holds and nothing\n"
         "else: a store of an earlier version, or one that lost its mark. Nothing in it is\n"
         "changed.",
-        examples="cmx-resnet50 store init /mnt/models/store",
+        examples="cmx-resnet50 store init /mnt/models/store\n"
+        "cmx-resnet50 store init --shared /mnt/models/store",
         page="clusters",
+    )
+    init.add_argument(
+        "--shared",
+        action="store_true",
+        help="let the members of the folder's group write it: they trust one another",
     )
     init.add_argument("folder", type=path, metavar="DIR", help="the folder")
 
@@ -69,17 +76,27 @@ def add(commands: Any) -> None:
 
 def _store() -> Store:
     from cmx_resnet50.options import Options, own_stores
-    from cmx_resnet50.store import Store
+    from cmx_resnet50.store import open_store
 
     options = Options.read({})
-    return Store.open(options.store, own_stores())
+    return open_store(options.store, own_stores())
 
 
 def _init(parsed: argparse.Namespace) -> None:
-    from cmx_resnet50.store import Store
+    from cmx_resnet50.store import init_store
 
-    store = Store.init(parsed.folder)
-    print_line(f"{store.root} is a store")
+    store = init_store(parsed.folder, shared=parsed.shared)
+    if store.layout.shared:
+        print_line(f"{store.root} is a store that the group {_group(store.root)} writes")
+    else:
+        print_line(f"{store.root} is a store that you alone write")
+
+
+def _group(folder: Path) -> str:
+    try:
+        return folder.group()
+    except KeyError:  # a group without a name here
+        return str(folder.stat().st_gid)
 
 
 def _verify(parsed: argparse.Namespace) -> int:
@@ -136,13 +153,15 @@ def _fix(stored: StoredObject) -> str:
 
 
 def _prune(parsed: argparse.Namespace) -> None:
-    store = _store()
-    usage = store.usage()
-    gone = store.prune(lambda stored: bool(usage.of(stored)), dry_run=not parsed.apply)
-    removed = {item.stored.sha256 for item in gone if item.stored is not None}
-    kept = [
-        (stored, usage.of(stored)) for stored in store.objects() if stored.sha256 not in removed
-    ]
+    stores = _store().writable()
+    gone: list[Pruned] = []
+    kept: list[tuple[StoredObject, list[str]]] = []
+    for store in stores:
+        usage = store.usage()
+        here = store.prune(usage.is_used, dry_run=not parsed.apply)
+        removed = {item.stored.sha256 for item in here if item.stored is not None}
+        kept += [(one, usage.of(one)) for one in usage.objects if one.sha256 not in removed]
+        gone += here
     if parsed.json:
         print_json(
             {
@@ -189,7 +208,8 @@ def _prune(parsed: argparse.Namespace) -> None:
         ]
     )
     size = sum(item.size for item in gone)
+    roots = " and ".join(str(store.root) for store in stores)
     stay = "1 file stays" if len(kept) == 1 else f"{len(kept)} files stay"
-    print_line(f"{len(gone)} {word} in {store.root}, {size:,} bytes; {stay}")
+    print_line(f"{len(gone)} {word} in {roots}, {size:,} bytes; {stay}")
     if gone and not parsed.apply:
         print_note("Nothing was removed. To remove it: cmx-resnet50 prune --apply")

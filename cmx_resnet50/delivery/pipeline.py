@@ -14,7 +14,7 @@ from cmx_resnet50.errors import DigestError, Resnet50Error, see
 from cmx_resnet50.options import Options, own_stores
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.redaction import redact
-from cmx_resnet50.store import ObjectMissing, Placement, Store, StoredObject
+from cmx_resnet50.store import ObjectMissing, Placement, StoredObject, open_store
 
 if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
     from cmx_resnet50.digests import Digests
@@ -77,7 +77,7 @@ class Pipeline:
     ) -> None:
         self.catalog = catalog
         self.options = options
-        self.store = Store.open(options.store, own_stores(), notify=notify)
+        self.store = open_store(options.store, own_stores(), notify=notify)
         self._acquirer = Acquirer(self.store, options, progress or Progress())
 
     def obtain(self, resolution: Resolution, extra_sources: Sequence[str] = ()) -> Delivery:

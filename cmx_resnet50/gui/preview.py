@@ -10,7 +10,7 @@ from cmx_resnet50.catalog.variations import compose
 from cmx_resnet50.engines.cm import CM
 from cmx_resnet50.engines.env_request import check_values, options_of, request_of
 from cmx_resnet50.options import own_stores
-from cmx_resnet50.store import Store
+from cmx_resnet50.store import Store, open_store
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def describe(variations: Sequence[str], inputs: Mapping[str, str]) -> Preview:
     none = CM.view({})
     options = options_of(env, none)
     resolution = catalog.resolve(request_of(env, none, variations), strict=options.strict)
-    store = Store.open(options.store, own_stores())
+    store = open_store(options.store, own_stores())
     dummy = resolution.request.weights == "dummy"
     missing = "no; a run generates it" if dummy else "no; a run downloads it"
     if options.offline and not dummy and resolution.request.local is None:

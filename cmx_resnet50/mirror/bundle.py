@@ -75,9 +75,7 @@ def export(
     MirrorError, StoreError
         If an object is damaged, there is no room, or `target` cannot be written.
     """
-    objects = list(chosen)
-    for stored in objects:
-        store.require(stored)
+    objects = [store.require(stored) for stored in chosen]
     target = plain(target)
     check_target(target)
     entries = manifest.entries_of(store, objects)

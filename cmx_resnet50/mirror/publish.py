@@ -48,10 +48,9 @@ def publish(
     MirrorError, StoreError
         If an object is damaged, the target refuses, or its manifest is not one.
     """
-    for stored in objects:
-        store.require(stored)
+    valid = [store.require(stored) for stored in objects]
     manifest.check(target)
-    for stored in objects:
+    for stored in valid:
         first, second = f"sha256/{stored.sha256}", f"md5/{stored.md5}"
         missing = not target.holds(first, stored)
         if missing:
@@ -63,4 +62,4 @@ def publish(
         if missing or not target.holds(second, stored):
             target.duplicate(first, second, stored)
         yield stored, missing
-    manifest.update(target, manifest.entries_of(store, objects))
+    manifest.update(target, manifest.entries_of(store, valid))

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from cmx_resnet50.store.link_or_copy import require_space
     from cmx_resnet50.store.model import ObjectMissing, Placement, Pruned, StoredObject, StoreError
+    from cmx_resnet50.store.opening import init_store, open_store
     from cmx_resnet50.store.store import Store
 
 __all__ = [
@@ -20,10 +21,17 @@ __all__ = [
     "Store",
     "StoreError",
     "StoredObject",
+    "init_store",
+    "open_store",
     "require_space",
 ]
 
-_HOMES = {"require_space": "link_or_copy", "Store": "store"}
+_HOMES = {
+    "require_space": "link_or_copy",
+    "init_store": "opening",
+    "open_store": "opening",
+    "Store": "store",
+}
 
 
 def __getattr__(name: str) -> Any:

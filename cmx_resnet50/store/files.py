@@ -62,6 +62,22 @@ def regular(path: Path) -> os.stat_result | None:
     return status if stat.S_ISREG(status.st_mode) else None
 
 
+def visible(path: Path) -> os.stat_result | None:
+    """Do as `regular`; None also where this user may not look."""
+    try:
+        return regular(path)
+    except OSError:
+        return None
+
+
+def may_exist(path: Path) -> bool:
+    """Whether a regular file is at `path`, or this user may not look."""
+    try:
+        return regular(path) is not None
+    except OSError:
+        return True
+
+
 def is_folder(path: Path) -> bool:
     """Whether `path` is a folder itself, not a link to one."""
     try:

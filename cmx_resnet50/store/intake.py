@@ -8,9 +8,9 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.store.files import regular, remove
+from cmx_resnet50.store.files import children, is_mine, regular, remove
 from cmx_resnet50.store.layout import contradiction, drop_empty
-from cmx_resnet50.store.link_or_copy import clone
+from cmx_resnet50.store.link_or_copy import FULL, clone
 from cmx_resnet50.store.locks import Locks
 from cmx_resnet50.store.model import Make, StoredObject, StoreError, WrongFile
 from cmx_resnet50.store.objects import Objects
@@ -40,6 +40,7 @@ class Intake:
         """Let `make` make the object of `keys`; with the lock on obtaining them held."""
         partial = self._layout.partial(keys[0])
         self._layout.make_folder(partial.parent)
+        self._take_over(partial.parent)
         try:
             digests, record = make(partial)
         except BaseException:
@@ -76,13 +77,62 @@ class Intake:
                     os.link(source, temporary)
                     temporary.unlink()
                     return self._publish(source, digests, record, keys)
-            clone(source, temporary, digests.size)
-            measured = measure(temporary)
-            if measured is None or measured[0] != digests:
-                raise StoreError(f"{source} changed while it was taken into the store. Run again.")
-            return self._publish(temporary, digests, record, keys)
+            taken = self._copy(source, temporary, digests, record, keys)
         finally:
             temporary.unlink(missing_ok=True)
+        if taken is None:
+            raise StoreError(f"{source} changed while it was taken into the store. Run again.")
+        return taken
+
+    def copy(
+        self, source: Path, digests: Digests, record: Mapping[str, Any], keys: Iterable[str]
+    ) -> StoredObject | None:
+        """Copy the file `source` of another store; None where the copy has other digests."""
+        temporary = self._layout.temporary()
+        try:
+            return self._copy(source, temporary, digests, record, keys)
+        except OSError as error:
+            if error.errno in FULL:
+                raise
+            return None
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    def _copy(
+        self,
+        source: Path,
+        temporary: Path,
+        digests: Digests,
+        record: Mapping[str, Any],
+        keys: Iterable[str],
+    ) -> StoredObject | None:
+        clone(source, temporary, digests.size)
+        measured = measure(temporary)
+        if measured is None or measured[0] != digests:
+            return None
+        return self._publish(temporary, digests, record, keys)
+
+    def _take_over(self, folder: Path) -> None:
+        """Make what an earlier attempt left this user's own, or remove it.
+
+        In a shared store it may be another member's: it is copied, so that nobody writes in
+        a file of somebody else, and begun anew where it cannot be read. A file with another
+        name elsewhere is nobody's to write in.
+        """
+        for path in children(folder):
+            status = regular(path)
+            if status is not None and is_mine(status) and status.st_nlink == 1:
+                continue
+            temporary = self._layout.temporary()
+            try:
+                if status is not None and self._layout.shared:
+                    with suppress(OSError):
+                        clone(path, temporary, status.st_size)
+                        temporary.replace(path)
+                        continue
+                remove(path)
+            finally:
+                temporary.unlink(missing_ok=True)
 
     def _publish(
         self, source: Path, digests: Digests, record: Mapping[str, Any], keys: Iterable[str]

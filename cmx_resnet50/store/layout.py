@@ -19,10 +19,19 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from cmx_resnet50.store.access import (
+    Access,
+    access,
+    folder_mode,
+    foreign_error,
+    require_own,
+    withdraw_write,
+)
 from cmx_resnet50.store.files import children, is_folder, read_small, remove
 from cmx_resnet50.store.mark import VERSION_FILE, Mark, read_mark, write_mark
 from cmx_resnet50.store.model import StoreError
@@ -94,6 +103,21 @@ class Layout:
         self.root = plain(root)
         self._mark: Mark | None = None
 
+    @property
+    def shared(self) -> bool:
+        """Whether a group writes the store."""
+        return self._mark is not None and self._mark.shared
+
+    def access(self) -> Access:
+        """Return whose store this is.
+
+        Raises
+        ------
+        NotAStore
+            If the folder holds something else.
+        """
+        return access(self.root, self.require())
+
     def require(self) -> Mark | None:
         """Return the mark of the store, or None where there is nothing yet.
 
@@ -107,16 +131,23 @@ class Layout:
         return self._mark
 
     def prepare(self) -> None:
-        """Make sure that the folder is a store, before anything is written to it.
+        """Make sure that the folder is a store that this user writes, before anything is written.
 
         Raises
         ------
         NotAStore
             If the folder holds something else.
+        StoreReadOnly
+            If it is another user's.
         """
-        if self.require() is None or not os.path.lexists(self.root / VERSION_FILE):
-            self._mark = Mark()
+        whose = self.access()
+        if whose is Access.FOREIGN:
+            raise foreign_error(self.root)
+        if self._mark is None or not os.path.lexists(self.root / VERSION_FILE):
+            self._mark = self._mark or Mark()
             write_mark(self.root, self._mark)
+        if whose is Access.OWN:
+            withdraw_write(self.root)
 
     def models(self, name: str) -> Path:
         """Folder for what is delivered where the user names none."""
@@ -154,6 +185,8 @@ class Layout:
         try:
             # "x": nothing that is there already is written to.
             with open(temporary, "xb") as file:
+                if self.shared and sys.platform != "win32":  # whatever the umask
+                    os.fchmod(file.fileno(), 0o644)
                 file.write(text.encode())
             self.move(temporary, path)
         finally:
@@ -177,14 +210,27 @@ class Layout:
         path = self.root
         for part in folder.relative_to(self.root).parts:
             path /= part
-            with suppress(FileExistsError):
-                path.mkdir(mode=0o755)
-            if is_folder(path):
+            if self._make_one(path):
                 continue
             if path.parent == self.root:
                 raise StoreError(f"{path} is not a folder, as it is in a store. Move it away.")
             path.unlink(missing_ok=True)
-            path.mkdir(mode=0o755, exist_ok=True)
+            self._make_one(path)
+
+    def _make_one(self, path: Path) -> bool:
+        """Make the folder `path` if nothing is there; whether a folder of ours is there then."""
+        mode = folder_mode(path.relative_to(self.root).parts[0], shared=self.shared)
+        try:
+            path.mkdir(mode=mode)
+        except FileExistsError:
+            if not is_folder(path):
+                return False
+            if path.parent == self.root and not self.shared:
+                require_own(path)
+        else:
+            if self.shared:  # whatever the umask
+                path.chmod(mode)
+        return True
 
     def clear(self, path: Path) -> None:
         """Remove a file or a whole folder of the store, from its name in one step."""

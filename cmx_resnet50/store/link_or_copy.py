@@ -15,7 +15,8 @@ from cmx_resnet50.store.model import StoreError, StoreFull
 
 _FICLONE = 0x40049409
 """ioctl number of FICLONE, linux/fs.h: ``_IOW(0x94, 9, int)``."""
-_FULL = (errno.ENOSPC, errno.EDQUOT)
+FULL = (errno.ENOSPC, errno.EDQUOT)
+"""Errors of a disk that is full, or of a quota that is used up."""
 
 
 def require_space(folder: Path, need: int, what: str) -> None:
@@ -40,7 +41,7 @@ def require_space(folder: Path, need: int, what: str) -> None:
 
 def disk_full_error(error: OSError, folder: Path, need: int | None, what: str) -> StoreFull | None:
     """Return the error to raise where `error` says that the disk is full, else None."""
-    if error.errno not in _FULL:
+    if error.errno not in FULL:
         return None
     from shutil import disk_usage
 

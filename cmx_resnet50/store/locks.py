@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmx_resnet50.errors import see
+from cmx_resnet50.store.access import lock_mode
 from cmx_resnet50.store.files import read_json
 from cmx_resnet50.store.layout import Layout
 from cmx_resnet50.store.model import StoreError, StoreReadOnly
@@ -42,9 +43,12 @@ class Locks:
         Whose locks.
     timeout : float
         Seconds to wait for a lock that another process holds.
-    say : callable
-        Takes the line that says on whom we wait.
+    notify : callable
+        Takes the line that says which process is waited for.
     """
+
+    advise_after = 60.0
+    """Seconds of waiting after which a line says how to go on without the holder."""
 
     def __init__(self, layout: Layout, timeout: float, notify: Callable[[str], None]) -> None:
         self._layout = layout
@@ -67,18 +71,16 @@ class Locks:
         StoreError
             If another process holds the lock for too long.
         """
-        from filelock import FileLock
-
         path = self._layout.lock(name)
         holder = path.with_suffix(".holder")
-        lock = FileLock(path)
         try:
             self._layout.make_folder(path.parent)
+            lock = self._lock(path)
             waited = self._acquire(lock, holder)
         except OSError as error:
             raise read_only_error(self._layout.root, error) from error
         try:
-            with suppress(OSError):
+            with suppress(OSError, StoreError):
                 from socket import gethostname
 
                 who = {"pid": os.getpid(), "host": gethostname(), "purpose": purpose}
@@ -92,11 +94,11 @@ class Locks:
     @contextmanager
     def free(self, name: str) -> Iterator[bool]:
         """Hold the lock `name` if nobody else does; yields whether it is held."""
-        from filelock import FileLock, Timeout
+        from filelock import Timeout
 
-        lock = FileLock(self._layout.lock(name))
         try:
             self._layout.make_folder(self._layout.lock(name).parent)
+            lock = self._lock(self._layout.lock(name))
             lock.acquire(timeout=0)
         except Timeout:
             yield False
@@ -108,11 +110,19 @@ class Locks:
         finally:
             lock.release()
 
+    def _lock(self, path: Path) -> BaseFileLock:
+        from filelock import FileLock
+
+        # Whoever can open the file can hold the lock.
+        return FileLock(path, mode=lock_mode(shared=self._layout.shared))
+
     def _acquire(self, lock: BaseFileLock, holder: Path) -> str | None:
         from filelock import Timeout
 
-        deadline = time.monotonic() + self._timeout
+        begun = time.monotonic()
+        deadline = begun + self._timeout
         waited: str | None = None
+        advised: str | None = None
         # The first wait is short, and long enough for a holder to write its side file.
         wait = 0.2
         while True:
@@ -129,6 +139,13 @@ class Locks:
                 if other != waited:
                     self._notify(f"waiting for {other}")
                     waited = other
+                if time.monotonic() - begun > self.advise_after and other != advised:
+                    self._notify(
+                        f"still waiting for {other}: a slow transfer, or a process that hangs. "
+                        "To go on without it, end it on its host, or name another store with "
+                        f"CM_RESNET50_STORE. It holds {lock.lock_file}"
+                    )
+                    advised = other
                 wait = LOOK_AGAIN
             else:
                 return waited

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import sys
 import time
 from contextlib import suppress
 from dataclasses import dataclass
@@ -36,14 +37,15 @@ _OF_BEFORE = {*FOLDERS, "views", "places"}
 
 @dataclass(frozen=True)
 class Mark:
-    """What the version file says."""
+    """What the version file says; `shared` is whether the folder's group writes the store."""
 
     version: int = VERSION
+    shared: bool = False
 
     @property
     def text(self) -> str:
         """The version file."""
-        return to_json({"format": FORMAT, "version": self.version})
+        return to_json({"format": FORMAT, "version": self.version, "shared": self.shared})
 
 
 def read_mark(root: Path) -> Mark | None:
@@ -130,7 +132,7 @@ def _parse(root: Path) -> Mark | None:
             f"The store {root} has version {version}, and this cmx-resnet50 knows {VERSION}. "
             "Update cmx-resnet50, or name another folder with CM_RESNET50_STORE."
         )
-    return Mark(version)
+    return Mark(version, content.get("shared") is True)
 
 
 def _is_of_mark(name: str) -> bool:
@@ -145,6 +147,8 @@ def _put(root: Path, name: str, text: str) -> None:
     temporary = root / f".cmx-resnet50-store-{os.getpid()}-{os.urandom(6).hex()}"
     try:
         with open(temporary, "xb") as file:
+            if sys.platform != "win32":
+                os.fchmod(file.fileno(), 0o644)
             file.write(text.encode())
             file.flush()
             os.fsync(file.fileno())

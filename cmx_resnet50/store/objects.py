@@ -9,7 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.store.files import read_json, read_small, regular, to_json
+from cmx_resnet50.store.files import read_json, read_small, regular, to_json, visible
 from cmx_resnet50.store.layout import Layout, contradiction, is_digest
 from cmx_resnet50.store.link_or_copy import clone, sync_folder
 from cmx_resnet50.store.model import StoredObject, StoreError
@@ -44,6 +44,13 @@ class Objects:
         if record is None:
             return None
         return StoredObject(sha256, record["md5"], record["bytes"], folder / "data", record)
+
+    def all(self) -> Iterator[StoredObject]:
+        """Every object that the store has a record of, valid or not."""
+        for sha256 in self.layout.digests():
+            stored = self.load(sha256)
+            if stored is not None:
+                yield stored
 
     def find(self, keys: Sequence[str]) -> StoredObject | None:
         """Return the first object of `keys` that no digest among them contradicts."""
@@ -98,8 +105,21 @@ class Objects:
     def stamp(self, stored: StoredObject, status: os.stat_result) -> None:
         """Record that the digests are right in this state of the inode, if the store lets us."""
         text = f"{Stamp.of(status).text} {stored.md5}\n"
-        with suppress(OSError):
+        with suppress(OSError, StoreError):
             self.layout.write(stored.path.with_name("stamp"), text)
+
+    def distrust(self, keys: Sequence[str]) -> None:
+        """Forget when the objects of `keys` were compared: one was found to be damaged since."""
+        for sha256 in self.named(keys):
+            with suppress(OSError, StoreError):
+                self.layout.data(sha256).with_name("stamp").unlink(missing_ok=True)
+
+    def claimed(self, stored: StoredObject) -> bool:
+        """Whether the object is as whoever wrote its stamp found it: a claim, not a proof."""
+        status = regular(stored.path)
+        return status is not None and (
+            self._stamped(stored, status, mine=False) or self.status(stored) is not None
+        )
 
     def restamp_after_link(self, stored: StoredObject, before: os.stat_result) -> None:
         """Take the stamp again after a link of ours moved the ctime and nothing else did."""
@@ -166,7 +186,7 @@ class Objects:
         record = dict(known.record) if known else {"source": "rebuilt from a place"}
         recorded = [(view.path, view.method) for _, view in self.records.of(sha256)]
         for path, method in [*recorded, *((path, "unknown") for path in candidates)]:
-            status = regular(path)
+            status = visible(path)
             if status is None or (known and status.st_size != known.size):
                 continue
             try:
@@ -190,7 +210,7 @@ class Objects:
         # A link that we made to the old object, still read-only, is that object's inode. Any
         # other file is somebody's own and must stay free to change.
         if method == "hardlink" and not status.st_mode & 0o222:
-            with suppress(OSError):
+            with suppress(OSError, StoreError):
                 os.link(path, temporary)
         if not temporary.exists():
             clone(path, temporary, status.st_size)
@@ -200,15 +220,15 @@ class Objects:
         temporary.unlink()
         return None
 
-    def _stamped(self, stored: StoredObject, status: os.stat_result) -> bool:
-        # What another user writes there is only his word.
-        text = read_small(stored.path.with_name("stamp"), mine=True) or ""
+    def _stamped(self, stored: StoredObject, status: os.stat_result, *, mine: bool = True) -> bool:
+        # What another user writes there is only a claim.
+        text = read_small(stored.path.with_name("stamp"), mine=mine) or ""
         stamp, _, md5 = text.strip().rpartition(" ")
         return md5 == stored.md5 and Stamp.parse(stamp) == Stamp.of(status)
 
     def _correct(self, stored: StoredObject, digests: Digests) -> None:
         """Write the record anew whose md5 is not that of the bytes."""
-        with suppress(OSError):
+        with suppress(OSError, StoreError):
             text = _record_text(digests, stored.record)
             self.layout.write(stored.path.with_name("record.json"), text)
 
@@ -219,7 +239,7 @@ class Objects:
         if measured is None or measured[0].sha256 != sha256:
             return None
         text = _record_text(measured[0], {"source": "unknown, the record was lost"})
-        with suppress(OSError):
+        with suppress(OSError, StoreError):
             self.layout.write(data.with_name("record.json"), text)
         record: dict[str, Any] = json.loads(text)
         return record

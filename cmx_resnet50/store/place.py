@@ -12,7 +12,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from cmx_resnet50.store.files import regular
+from cmx_resnet50.store.files import regular, visible
 from cmx_resnet50.store.layout import plain
 from cmx_resnet50.store.link_or_copy import (
     clone,
@@ -117,7 +117,7 @@ class Placer:
         """Give the places that still link to the damaged inode `old` the new object."""
         filled = []
         for _, view in list(self._records.of(stored.sha256)):
-            there = regular(view.path)
+            there = visible(view.path)
             status = regular(stored.path)
             if there is None or status is None or not os.path.samestat(there, old):
                 continue
@@ -139,7 +139,7 @@ class Placer:
         return method
 
     def _record(self, stored: StoredObject, view: PlacementRecord) -> None:
-        with suppress(OSError):
+        with suppress(OSError, StoreError):
             self._records.record(stored.sha256, view)
 
     @staticmethod

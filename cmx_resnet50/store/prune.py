@@ -8,10 +8,11 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from cmx_resnet50.store.files import children, is_folder, read_json, regular, remove
+from cmx_resnet50.store.access import Access
+from cmx_resnet50.store.files import children, is_folder, may_exist, read_json, regular, remove
 from cmx_resnet50.store.layout import Layout, is_key, is_sha256
 from cmx_resnet50.store.locks import PRUNING, Locks
 from cmx_resnet50.store.model import Pruned, StoredObject
@@ -30,13 +31,12 @@ def prune(
     layout: Layout,
     objects: Objects,
     locks: Locks,
-    stored: Iterable[StoredObject],
     used: Callable[[StoredObject], bool],
     dry_run: bool,
 ) -> list[Pruned]:
     """See `Store.prune`. Nothing is removed of which a process holds the lock."""
     gone = []
-    candidates = list(stored)
+    candidates = list(objects.all())
     # An archive comes after what was unpacked from it, and stays where that stays.
     archives = {candidate.archive for candidate in candidates} - {None}
     needed = set()
@@ -104,11 +104,13 @@ def _orphans(
             yield from _removed("alias", path, dry_run)
     for folder in children(layout.root / "placements"):
         for path in children(folder) if is_sha256(folder.name) else ():
-            if _RECORD.fullmatch(path.name) and not _may_exist(path):
+            if _RECORD.fullmatch(path.name) and not _leads_somewhere(path):
                 yield from _removed("placement", path, dry_run)
 
 
 def _locks(layout: Layout, locks: Locks, dry_run: bool) -> Iterator[Pruned]:
+    if layout.access() is Access.FOREIGN:  # Its locks are not for others to see.
+        return
     for path in children(layout.root / "locks"):
         if path.suffix != ".lock" or regular(path) is None or not _old(path):
             continue
@@ -147,13 +149,10 @@ def _remove_folder(folder: Path, names: re.Pattern[str]) -> bool:
     return True
 
 
-def _may_exist(record: Path) -> bool:
+def _leads_somewhere(record: Path) -> bool:
     """Whether a file is at the path that `record` names, as far as this user can see."""
     place = (read_json(record) or {}).get("path")
-    try:
-        return isinstance(place, str) and "\0" not in place and regular(Path(place)) is not None
-    except OSError:
-        return True
+    return isinstance(place, str) and "\0" not in place and may_exist(Path(place))
 
 
 def _old(*paths: Path) -> bool:

@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.store.files import regular
+from cmx_resnet50.store.files import may_exist
 from cmx_resnet50.store.layout import Layout, checked_key, contradiction
 from cmx_resnet50.store.link_or_copy import disk_full_error
 from cmx_resnet50.store.locks import PRUNING, Locks, read_only_error
 from cmx_resnet50.store.model import (
     Make,
-    NotAStore,
     Placement,
     Pruned,
     StoredObject,
@@ -34,7 +33,8 @@ LOCK_TIMEOUT = 4 * 3600.0
 """Seconds to wait for another process that makes the same object; it has limits of its own."""
 
 
-def _to_stderr(line: str) -> None:
+def to_stderr(line: str) -> None:
+    """Print one line of ours to stderr."""
     sys.stderr.write(f"cmx-resnet50: {line}\n")
     sys.stderr.flush()
 
@@ -62,49 +62,16 @@ class Store:
         root: Path,
         *,
         lock_timeout: float = LOCK_TIMEOUT,
-        notify: Callable[[str], None] = _to_stderr,
+        notify: Callable[[str], None] = to_stderr,
     ) -> None:
         self.layout = Layout(root)
         self.root = self.layout.root
-        self._notify = notify
+        self.notify = notify
         self._locks = Locks(self.layout, lock_timeout, notify)
         self._records = PlacementRecords(self.layout)
         self._objects = Objects(self.layout, self._records)
         self._placer = Placer(self._objects)
         self._repairer = Repairer(self._objects, self._placer, self._locks, notify)
-
-    @classmethod
-    def open(
-        cls,
-        root: Path,
-        own: Sequence[Path] = (),
-        *,
-        notify: Callable[[str], None] | None = None,
-    ) -> Store:
-        """Return the store to use where the user names `root`."""
-        return cls(root, notify=notify or _to_stderr)
-
-    @classmethod
-    def init(cls, root: Path) -> Store:
-        """Make the folder `root` a store, if it is empty or holds what a store holds.
-
-        Raises
-        ------
-        NotAStore
-            If it holds anything else.
-        StoreError
-            If it cannot be written.
-        """
-        from cmx_resnet50.store.mark import Mark, require_store_content, write_mark
-
-        store = cls(root)
-        with store.writing(str(root), None):
-            try:
-                store.layout.require()
-            except NotAStore:
-                require_store_content(store.root)
-            write_mark(store.root, Mark())
-        return store
 
     def models(self, name: str) -> Path:
         """Return the folder for what is delivered where the user names none."""
@@ -141,12 +108,14 @@ class Store:
         """
         wanted = tuple(checked_key(key) for key in keys)
         found = self._objects.find(wanted)
-        if found is None or self.check(found):
+        if found is not None and self.check(found):
             return found
+        if found is None:
+            return self._elsewhere(wanted, keys[0])
         repaired = self.repair_from_placement(found.sha256)
         if repaired and contradiction(wanted, repaired.sha256, repaired.md5) is None:
             return repaired
-        return None
+        return self._elsewhere(wanted, found.name)
 
     def obtain(self, keys: Sequence[str], make: Make, *, name: str) -> tuple[StoredObject, bool]:
         """Return the object of `keys`; if the store has no valid one, let `make` make it.
@@ -181,12 +150,12 @@ class Store:
             found = self._valid(wanted)
             if found is None:
                 if waited:
-                    self._notify(f"{name}: {waited}, ended without it; taking over")
-                found = self._repaired(wanted, name)
+                    self.notify(f"{name}: {waited}, ended without it; taking over")
+                found = self._repaired(wanted, name) or self._elsewhere(wanted, name)
             if found is not None:
                 self._bind(found, wanted)
                 return found, False
-            return self._intake.make(wanted, make, name), True
+            return self._make(wanted, make, name)
 
     def import_file(
         self,
@@ -289,7 +258,7 @@ class Store:
     def placements(self, stored: StoredObject) -> list[Path]:
         """Return the paths at which the object was placed and a file still is."""
         paths = (record.path for _, record in self._records.of(stored.sha256))
-        return sorted(path for path in paths if regular(path) is not None)
+        return sorted(path for path in paths if may_exist(path))
 
     def repair_from_placement(self, sha256: str) -> StoredObject | None:
         """Return the object, rebuilt from a placement if it is damaged; None if none has its bytes.
@@ -305,18 +274,15 @@ class Store:
 
     def archive(self, stored: StoredObject) -> StoredObject | None:
         """Return the archive that the object was unpacked from, if the store has a valid one."""
-        return self._valid([f"sha256-{stored.archive}"]) if stored.archive else None
+        return self.find_valid(f"sha256-{stored.archive}") if stored.archive else None
 
     def objects(self) -> Iterator[StoredObject]:
         """Every object that the store has a record of, valid or not."""
-        for sha256 in self.layout.digests():
-            stored = self._objects.load(sha256)
-            if stored is not None:
-                yield stored
+        return self._objects.all()
 
     def verify(self) -> Iterator[tuple[StoredObject, bool]]:
         """Read every object, and yield it with whether both digests are those of its bytes."""
-        for stored in self.objects():
+        for stored in self._objects.all():
             yield stored, self._objects.status(stored, read=True) is not None
 
     def prune(self, used: Callable[[StoredObject], bool], *, dry_run: bool) -> list[Pruned]:
@@ -332,13 +298,17 @@ class Store:
         """
         from cmx_resnet50.store.prune import prune
 
-        return prune(self.layout, self._objects, self._locks, self.objects(), used, dry_run)
+        return prune(self.layout, self._objects, self._locks, used, dry_run)
+
+    def writable(self) -> list[Store]:
+        """Return the stores behind this one that this user prunes: only itself."""
+        return [self]
 
     def usage(self) -> Usage:
         """Return who uses which object: what `prune` goes by."""
         from cmx_resnet50.store.usage import Usage
 
-        return Usage(self.objects(), self.placements)
+        return Usage(self._objects.all(), self.placements)
 
     @contextmanager
     def without_pruning(self, name: str) -> Iterator[None]:
@@ -346,8 +316,8 @@ class Store:
         with self._locks.hold(PRUNING, f"prepares {name}"):
             yield
 
-    def require(self, stored: StoredObject) -> None:
-        """Make sure that the object is valid.
+    def require(self, stored: StoredObject) -> StoredObject:
+        """Return the object, compared with both digests.
 
         Raises
         ------
@@ -356,6 +326,7 @@ class Store:
         """
         if not self.check(stored):
             raise self._repairer.missing(stored)
+        return stored
 
     @contextmanager
     def writing(self, name: str, size: int | None) -> Iterator[None]:
@@ -387,6 +358,14 @@ class Store:
     def _valid(self, keys: Sequence[str]) -> StoredObject | None:
         found = self._objects.find(keys)
         return found if found is not None and self.check(found) else None
+
+    def _elsewhere(self, keys: Sequence[str], name: str) -> StoredObject | None:
+        """Return the object of `keys` from another place than this store; here there is none."""
+        return None
+
+    def _make(self, keys: list[str], make: Make, name: str) -> tuple[StoredObject, bool]:
+        """Have the object of `keys` made, with the lock on obtaining them held."""
+        return self._intake.make(keys, make, name), True
 
     def _repaired(self, keys: Sequence[str], name: str) -> StoredObject | None:
         """Return the damaged or missing object of `keys`, rebuilt from a placement, or None."""

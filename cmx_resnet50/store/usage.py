@@ -25,12 +25,12 @@ class Usage:
         objects: Iterable[StoredObject],
         placements: Callable[[StoredObject], list[Path]],
     ) -> None:
-        known = list(objects)
+        self.objects = list(objects)
         self._placements = placements
-        self._unpacked = [stored for stored in known if stored.archive is not None]
+        self._unpacked = [stored for stored in self.objects if stored.archive is not None]
         self._owners = {
             (status.st_dev, status.st_ino): stored.sha256
-            for stored in known
+            for stored in self.objects
             if (status := _status(stored.path)) is not None
         }
 
@@ -45,6 +45,10 @@ class Usage:
             for other in self._unpacked
             if other.archive == stored.sha256 and self.of(other)
         ]
+
+    def is_used(self, stored: StoredObject) -> bool:
+        """Whether an object has a user now."""
+        return bool(self.of(stored))
 
     def _holds(self, path: Path, stored: StoredObject) -> bool:
         """Whether the file at `path` may still be that object.

@@ -232,3 +232,26 @@ def test_a_store_that_lost_its_mark_is_marked_again(cm: CM) -> None:
     newer = cm.command(TOOL, "get", "_pytorch", "--offline", "--to", "out")
     assert newer.code == 1
     assert "version 2" in newer.err
+
+
+def test_a_store_for_a_group(cm: CM, served: dict[str, Path]) -> None:
+    """Whoever makes it is a member, too: it is read through a store of one's own."""
+    group = cm.cwd / "group"
+    made = cm.command(TOOL, "store", "init", "--shared", "group")
+    assert made.ok, made.text
+    assert f"{group} is a store that the group " in made.out
+    assert group.stat().st_mode & 0o7777 == 0o2775
+    env = {"CM_RESNET50_STORE": str(group)}
+    got = cm.command(TOOL, "get", "_pytorch", env=env)
+    assert got.ok, got.text
+    content = delivered(served["pytorch-fp32"])
+    copies = [p for p in cm.cwd.parent.parent.rglob("data") if p.read_bytes() == content]
+    assert sorted(p.is_relative_to(group) for p in copies) == [False, True]
+    again = cm.get("pytorch", env=env, offline=True)
+    assert again.ok, again.text
+    assert again.env["CM_ML_MODEL_VERIFIED"] == "yes"
+    listed = json.loads(cm.command(TOOL, "verify", "--json", env=env).out)
+    assert [row["state"] for row in listed] == ["valid", "valid"]
+    used = json.loads(cm.command(TOOL, "prune", "--json", env=env).out)
+    assert used["unused"] == []
+    assert len(used["used"]) == 2

@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmx_resnet50.digests import Digests, digest_file
-from cmx_resnet50.store import Store, StoreError
+from cmx_resnet50.store import Store, StoreError, init_store
 from tests.store.helpers import DATA, bytes_read, flip, maker, md5, never, put, sha256
 
 OTHER = b"other" * 1000
@@ -245,7 +245,7 @@ def test_a_broken_alias_or_stamp_costs_no_more_than_a_look(store: Store, text: s
 
 @pytest.mark.parametrize("wrong", ["objects/{0:.2}", "objects/{0:.2}/{0}", "incoming/url-a"])
 def test_a_file_where_a_folder_of_the_store_belongs_is_cleared(store: Store, wrong: str) -> None:
-    Store.init(store.root)
+    init_store(store.root)
     path = store.root / wrong.format(sha256(DATA))
     path.parent.mkdir(parents=True)
     path.write_text("not mine")
@@ -259,7 +259,7 @@ def test_a_root_that_is_no_store_is_not_cleared(store: Store, wrong: str) -> Non
     with pytest.raises(StoreError, match=wrong):
         put(store)
     with pytest.raises(StoreError, match=wrong):
-        Store.init(store.root)
+        init_store(store.root)
     assert (store.root / wrong).read_text() == "mine"
     assert [path.name for path in store.root.iterdir()] == [wrong]
 

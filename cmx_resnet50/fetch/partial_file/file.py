@@ -79,9 +79,10 @@ class PartialFile:
         with self._disk():
             if self._file is None:
                 # Not "w+": existing bytes are kept.
-                descriptor = os.open(
-                    self.path, os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o600
-                )
+                flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0)
+                # Never through a link; and others of a group may continue it, as a copy.
+                flags |= getattr(os, "O_NOFOLLOW", 0)
+                descriptor = os.open(self.path, flags, 0o644)
                 self._file = os.fdopen(descriptor, "r+b", buffering=0)
             if total is not None:
                 self._make_room(self._file, total, reserve=reserve)
