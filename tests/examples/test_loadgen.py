@@ -31,7 +31,7 @@ def _run(folder: Path, *arguments: str | Path) -> subprocess.CompletedProcess[st
     return subprocess.run(
         [sys.executable, ROOT / "examples" / "loadgen.py", *arguments],
         cwd=folder,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])},
         capture_output=True,
         text=True,
         timeout=120,
