@@ -54,8 +54,9 @@ def preprocess(i: CmDict) -> None:
     settings = server.Settings.read({**i["env"], **i["run_script_input"].get("const", {})})
     if not settings.is_private:
         sys.stderr.write(
-            f"CM GUI: anyone who can reach {settings.address} can run scripts here as you. "
-            "Omit --address to accept connections from this machine only.\n"
+            f"CM GUI: {settings.address} accepts connections from other machines, which are not "
+            "encrypted: whoever learns the URL can run scripts here as you. Omit --address to "
+            "accept connections from this machine only.\n"
         )
     page = Path(i["run_script_input"]["path"]) / "page.py"
     code = server.serve(settings, page, i["env"]["CM_TMP_CURRENT_PATH"])

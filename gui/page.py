@@ -14,7 +14,7 @@ import streamlit as st
 from cmx_resnet50.catalog.table import RequestError
 from cmx_resnet50.catalog.variations import Group, Variation
 from cmx_resnet50.errors import Resnet50Error
-from cmx_resnet50.gui import form, labels, preview, process, scripts
+from cmx_resnet50.gui import access, form, labels, preview, process, scripts
 from cmx_resnet50.gui.command import Command
 from cmx_resnet50.gui.server import Settings
 
@@ -49,6 +49,12 @@ def main() -> None:
     settings = Settings.from_argument(sys.argv[1])
     st.set_page_config(page_title=settings.title or "CM scripts", layout="wide")
     st.html(STYLE)
+    token, host = st.query_params.get("token", ""), st.context.headers.get("Host", "")
+    if problem := access.problem(token, host or "", settings.address):
+        st.error(labels.escaped(problem))
+        return
+    reach = "this machine only" if settings.is_private else "reachable from other machines"
+    st.caption(labels.escaped(f"Listening on {settings.endpoint}, {reach}."))
     tags, variations = scripts.split(settings.script)
     found = target(tags)
     if found is None:

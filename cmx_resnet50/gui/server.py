@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
+import html
+import http.client
 import ipaddress
 import json
+import os
 import re
 import shlex
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import threading
+import time
+import webbrowser
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -20,6 +29,7 @@ from types import FrameType
 from typing import Any
 
 from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.gui import access
 from cmx_resnet50.options import flag
 from cmx_resnet50.shell_values import Place
 from cmx_resnet50.shell_values import check as check_value
@@ -27,9 +37,20 @@ from cmx_resnet50.shell_values import check as check_value
 STREAMLIT = (1, 67)
 """The oldest Streamlit that has every option used here."""
 LOOPBACK = "127.0.0.1"
+FIRST_PORT = 8501
+"""Where the search for a free port begins; Streamlit's own default."""
 _PREFIX = "CM_GUI_"
 _HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 _COLOUR = "#1668b8"
+_LOCAL = {"0.0.0.0": LOOPBACK, "::": "::1"}  # noqa: S104 - only where a user asks for it
+"""How this machine reaches a page that listens on all addresses."""
+_REDIRECT = """<!doctype html>
+<meta charset="utf-8">
+<meta name="referrer" content="no-referrer">
+<meta http-equiv="refresh" content="0;url={url}">
+<title>CM GUI</title>
+<a href="{url}">Open the page</a>
+"""
 
 
 class CannotStart(Resnet50Error):
@@ -96,6 +117,11 @@ class Settings:
         return json.dumps(dataclasses.asdict(self))
 
     @property
+    def endpoint(self) -> str:
+        """Address and port, as in a URL."""
+        return f"{_in_url(self.address)}:{self.port}"
+
+    @property
     def is_private(self) -> bool:
         """Whether only this machine can reach the page."""
         return self.address == "localhost" or (
@@ -134,7 +160,9 @@ def command(settings: Settings, page: Path) -> list[str]:
     """
     options: dict[str, str] = {
         "server.address": settings.address,
-        "server.headless": _word(settings.no_browser),
+        # The URL that Streamlit would print and open lacks the token.
+        "server.headless": "true",
+        "logger.hideWelcomeMessage": "true",
         "server.showEmailPrompt": "false",
         "server.enableCORS": "true",
         "server.enableXsrfProtection": "true",
@@ -167,6 +195,8 @@ def command(settings: Settings, page: Path) -> list[str]:
 def serve(settings: Settings, page: Path, cwd: str) -> int:
     """Serve `page` until it is interrupted, and return Streamlit's exit code.
 
+    Once the page answers, its URL is printed, and opened unless the settings say otherwise.
+
     Raises
     ------
     CannotStart
@@ -178,15 +208,83 @@ def serve(settings: Settings, page: Path, cwd: str) -> int:
             f"{sys.executable} has no Streamlit {wanted} or newer. Install it there:\n"
             f'  {sys.executable} -m pip install "streamlit>={wanted}"'
         )
-    process = subprocess.Popen(command(settings, page), cwd=cwd)  # noqa: S603 - no shell
+    settings = dataclasses.replace(settings, port=settings.port or _free_port(settings.address))
+    token = access.new_token()
+    process = subprocess.Popen(  # noqa: S603 - no shell
+        command(settings, page), cwd=cwd, env={**os.environ, access.VARIABLE: token}
+    )
     try:
-        with _sigterm_raises():
+        with _sigterm_raises(), ExitStack() as stack:
+            if _answers(process, settings):
+                _announce(settings, token, stack)
             return process.wait()
     except KeyboardInterrupt:
         # Streamlit got the same signal from the terminal.
         return 0
     finally:
         _end(process)
+
+
+def _free_port(address: str) -> int:
+    """Return the first port from `FIRST_PORT` on that nobody listens on at `address`."""
+    family, _, _, _, place = socket.getaddrinfo(address, FIRST_PORT, type=socket.SOCK_STREAM)[0]
+    for port in range(FIRST_PORT, FIRST_PORT + 1000):
+        with socket.socket(family, socket.SOCK_STREAM) as one:
+            # A port where a connection of the last page is fading out is free all the same.
+            one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                one.bind((place[0], port, *place[2:]))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise CannotStart(f"--address={address}: {error.strerror}.") from error
+                continue
+            return port
+    raise CannotStart(f"No port from {FIRST_PORT} on is free; choose one with --port.")
+
+
+def _answers(process: subprocess.Popen[bytes], settings: Settings) -> bool:
+    """Wait until the page answers; return whether it does, or else has ended."""
+    host = _LOCAL.get(settings.address, settings.address)
+    while process.poll() is None:
+        connection = http.client.HTTPConnection(host, settings.port, timeout=5)
+        try:
+            connection.request("GET", "/_stcore/health")
+            if connection.getresponse().status == 200:
+                return True
+        except (OSError, http.client.HTTPException):
+            time.sleep(0.1)
+        finally:
+            connection.close()
+    return False
+
+
+def _announce(settings: Settings, token: str, stack: ExitStack) -> None:
+    """Print the page's URL, and open it; `stack` removes what that leaves behind."""
+    names = [settings.address]
+    if settings.address in _LOCAL:
+        names = [_LOCAL[settings.address], socket.gethostname()]
+    urls = [f"http://{_in_url(name)}:{settings.port}/?token={token}" for name in names]
+    reach = "this machine only" if settings.is_private else "reachable from other machines"
+    lines = [f"CM GUI: listening on {settings.endpoint}, {reach}.", *urls]
+    sys.stdout.write("\n".join(lines) + "\n")
+    sys.stdout.flush()
+    if not settings.no_browser:
+        # Arguments of a browser can be read by other users: it gets a file that only this user
+        # can read, and which leads to the URL.
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="cm-gui-")))
+        file = folder / "open.html"
+        target = html.escape(urls[0], quote=True)
+        file.write_text(_REDIRECT.format(url=target), encoding="utf-8")
+        _open(file.as_uri())
+
+
+def _open(url: str) -> None:
+    if sys.platform != "linux":
+        webbrowser.open(url)
+    elif program := shutil.which("xdg-open"):
+        subprocess.Popen(  # noqa: S603 - a list, and no shell reads it
+            [program, url], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        )
 
 
 @contextmanager
@@ -240,5 +338,5 @@ def _is_ip(text: str) -> bool:
     return True
 
 
-def _word(value: bool) -> str:
-    return "true" if value else "false"
+def _in_url(host: str) -> str:
+    return f"[{host}]" if ":" in host else host

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Locator, Page
+    from playwright.sync_api import Locator, Page, Route
 
 FLAGS = (
     "--no-sandbox",
@@ -17,7 +18,9 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--no-proxy-server",
+    "--host-resolver-rules=MAP *.example 127.0.0.1",
 )
+_ELSEWHERE = re.compile(r"(?<=//)[a-z.]+\.example(?=:)")
 _LABELS = "all => all.map(one => one.closest('label').innerText)"
 _DRAWN = 7
 """So many lines of a list are in the page at least; more come when it is scrolled."""
@@ -41,7 +44,7 @@ class Shown:
         page.on("websocket", lambda socket: self.asked.append(socket.url))
         # Chromium drops what it is loading, also from loopback, when an interface comes or goes,
         # as those of containers and namespaces do. Playwright's own client does not.
-        page.route("**/static/**", lambda route: route.fulfill(response=route.fetch()))
+        page.route("**/static/**", _fulfil)
         page.goto(url)
         page.get_by_test_id("stApp").wait_for()
 
@@ -150,3 +153,8 @@ class Shown:
                 ".map(place => place.scrollWidth - place.clientWidth))"
             )
         )
+
+
+def _fulfil(route: Route) -> None:
+    # Playwright's own client does not know the browser's names.
+    route.fulfill(response=route.fetch(url=_ELSEWHERE.sub("127.0.0.1", route.request.url)))

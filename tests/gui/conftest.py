@@ -6,8 +6,8 @@ the reason for the skip.
 
 from __future__ import annotations
 
-import http.client
 import importlib.util
+import re
 import socket
 import sysconfig
 from collections.abc import Callable, Iterator, Mapping
@@ -24,7 +24,7 @@ from tests.gui.browser import FLAGS, Shown
 from tests.harness import artifacts, build
 from tests.harness.cm import CM
 from tests.harness.origin import Origin
-from tests.harness.waiting import HANGS, until
+from tests.harness.waiting import until
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
@@ -92,7 +92,8 @@ def open_page(browser: Browser, user: CM) -> Iterator[Open]:
             arguments = ["cm gui", f"--port={port}", "--no_browser=yes", "--quiet", *inputs]
             arguments += [f"--script={script}"] if script else []
             server = stack.enter_context(user.start(*arguments, program="cmr", env=env))
-            wait_for(port, lambda: server.process.poll() is None, lambda: server.out + server.err)
+            alive, said = lambda: server.process.poll() is None, lambda: server.out + server.err
+            url = wait_for_url(port, alive, said)
             context = browser.new_context(viewport={"width": size[0], "height": size[1]})
             stack.callback(context.close)
 
@@ -103,7 +104,7 @@ def open_page(browser: Browser, user: CM) -> Iterator[Open]:
             page = context.new_page()
             # What is still on its way when a test ends shall not disturb the next.
             stack.callback(page.unroute_all, behavior="ignoreErrors")
-            return Shown(page, f"http://127.0.0.1:{port}", interrupt)
+            return Shown(page, url, interrupt)
 
         yield start
 
@@ -116,19 +117,16 @@ def free_port() -> int:
     return port
 
 
-def wait_for(port: int, alive: Callable[[], bool], said: Callable[[], str]) -> None:
-    """Wait until Streamlit answers at `port`."""
+def wait_for_url(port: int, alive: Callable[[], bool], said: Callable[[], str]) -> str:
+    """Wait until the page at `port` answers, and return its URL as it is printed."""
+    url = re.compile(rf"^http://127\.0\.0\.1:{port}/\?token=\S+$", re.MULTILINE)
 
-    def answers() -> bool:
+    def printed() -> bool:
         assert alive(), said()
-        try:
-            connection = http.client.HTTPConnection("127.0.0.1", port, timeout=HANGS)
-            connection.request("GET", "/_stcore/health")
-            return connection.getresponse().status == 200
-        except OSError:
-            return False
+        return url.search(said()) is not None
 
-    until(answers, said)
+    until(printed, said)
+    return url.findall(said())[0]
 
 
 def processes_with(text: str) -> list[str]:

@@ -10,6 +10,7 @@ import shlex
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 import pytest
 
@@ -309,7 +310,14 @@ def test_a_browser_opens_by_itself(open_page: Open, user: CM) -> None:
     path = {"PATH": f"{programs}{os.pathsep}{user.environment()['PATH']}"}
     page = open_page("--no_browser=no", script="detect,os", env=path)
     page.heading("detect-os").wait_for()
-    assert (programs / "opened").read_text().strip().rstrip("/") == page.url
+    # A file that only this user can read: what a program is given, everybody can.
+    opened = Path(url2pathname(urlsplit((programs / "opened").read_text().strip()).path))
+    assert f'"0;url={page.url}"' in opened.read_text()
+    assert opened.parent.stat().st_mode & 0o077 == 0
+    assert not processes_with(page.url.partition("=")[2])
+    page.page.unroute_all(behavior="ignoreErrors")
+    assert page.interrupt() == 0
+    assert not opened.parent.exists()
     (programs / "opened").unlink()
     open_page(script="detect,os", env=path).heading("detect-os").wait_for()
     assert not (programs / "opened").exists()
@@ -405,6 +413,27 @@ def test_a_stranger_gets_no_connection(open_page: Open) -> None:
     assert connect(own, f"http://{own}") == 101
     assert connect(own, "http://elsewhere.example") == 403
     assert connect(f"elsewhere.example:{port}", f"http://elsewhere.example:{port}") == 403
+
+
+@pytest.mark.parametrize("query", ["", "?token=", "?token=wrong"])
+def test_without_the_token_there_is_no_page(open_page: Open, query: str) -> None:
+    page = open_page()
+    page.run_button.wait_for()
+    page.see(f"Listening on {urlsplit(page.url).netloc}, this machine only.")
+    stranger = Shown(page.page.context.new_page(), page.url.partition("?")[0] + query)
+    stranger.see("The token is missing or wrong.")
+    assert "resnet50" not in stranger.text()
+    assert stranger.page.get_by_role("button").count() == 0
+
+
+def test_an_open_page_answers_as_no_other_host(open_page: Open) -> None:
+    """A web site whose name was made to lead here, even if it knew the token."""
+    page = open_page("--address=0.0.0.0", "--no_run")
+    page.see("reachable from other machines")
+    elsewhere = page.url.replace("127.0.0.1", "elsewhere.example")
+    stranger = Shown(page.page.context.new_page(), elsewhere)
+    stranger.see("This page does not answer as elsewhere.example.")
+    assert "resnet50" not in stranger.text()
 
 
 def test_only_this_machine_can_connect(open_page: Open) -> None:
