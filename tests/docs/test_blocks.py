@@ -107,8 +107,9 @@ def test_no_commands_hide_in_blocks_of_another_language() -> None:
 @pytest.mark.parametrize(("page", "heading"), ELSEWHERE)
 def test_what_is_run_elsewhere_is_the_same_there(page: str, heading: str) -> None:
     where = ELSEWHERE[page, heading]
-    first, *_ = blocks = pages.under(pages.ROOT / page, heading)
+    blocks = pages.under(pages.ROOT / page, heading)
     if where == CI:
+        first = blocks[-1]
         steps = (pages.ROOT / ".ci" / "run").read_text(encoding="utf-8").splitlines()
         # Which runs the same tests, and measures what they reach.
         steps += ["make test"] if "make coverage" in steps else []

@@ -39,11 +39,13 @@ def newcomer(tmp_path: Path, wheel: Path, origin: Origin) -> CM:
 
 def test_installation(newcomer: CM, served: dict[str, Path]) -> None:
     """``pip install .`` for real; the files that are then served are small ones."""
-    (block,) = pages.under(pages.README, "get-ml-model-resnet50")[1:]
+    block, shell, _ = pages.under(pages.README, "get-ml-model-resnet50")
     install, run = block.splitlines()
     follow(newcomer, [install], env=FROM_HERE)
     artifacts.patch(newcomer.installation, served)
     assert "ResNet-50: " in follow(newcomer, [run])
+    follow(newcomer, [shell])
+    assert (newcomer.cwd / "models" / "resnet50_v1.onnx").is_file()
     follow(newcomer, pages.under(pages.README, "Install"), env=FROM_HERE)
 
 

@@ -41,12 +41,17 @@ def test_fresh(meta: dict[str, Any], text: str) -> None:
     assert text == render(meta), "README.md is stale: run `make docs`"
 
 
-def test_starts_with_two_commands(text: str) -> None:
-    assert pages.blocks(text, "bash")[:2] == [
-        "make run\nmake test\n",
+def test_the_first_screen_has_each_way_in(text: str) -> None:
+    screen = text[: text.index("## Summary")]
+    assert pages.blocks(screen, "bash") == [
         "pip install .\ncm run script --tags=get,ml-model,resnet50\n",
+        "cmx-resnet50 get _onnx --to models\n",
+        "make run\nmake test\n",
     ]
-    assert text.index("cm reindex repo") < text.index("## Summary")
+    assert len(pages.blocks(screen, "python")) == 1
+    for words in ("mlcr get,ml-model,resnet50", "cmx-resnet50 mlc add", "cm reindex repo"):
+        assert words in screen
+    assert len(screen.splitlines()) < 60
 
 
 def test_summary(meta: dict[str, Any], text: str) -> None:

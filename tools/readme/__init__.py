@@ -1,7 +1,7 @@
 """Writes README.md and docs/choose.md from ``_cm.json``: nothing is stated here a second time.
 
-Options come from the field docstrings of ``options``, exported keys from ``exports``, files
-from ``catalog``. Only the words around them, and what each exported key says, stand here.
+Options come from the field docstrings of ``options``, exported keys from ``engines.outputs``,
+files from ``catalog``. Only the words around them, and the meaning of each key, are here.
 """
 
 from __future__ import annotations
@@ -29,4 +29,5 @@ def render(meta: Mapping[str, Any]) -> str:
         usage.PICTURE,
         usage.FIGURES,
     )
-    return "\n\n".join(section.strip() for section in sections) + "\n"
+    text = "\n\n".join(section.strip() for section in sections)
+    return f"{text}\n\n<!-- Generated from _cm.json: change the source, then `make docs`. -->\n"

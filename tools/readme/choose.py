@@ -66,8 +66,6 @@ def render(meta: Mapping[str, Any]) -> str:
     dummies = ", ".join(plain[model.url] for model in models if model.dummy)
     head = ("request", "take it for", "top-1 %", "classes", "preprocessing")
     return f"""\
-<!-- Generated from _cm.json by `cmx-resnet50 docs choose`: change the source, then `make docs`. -->
-
 # Choose a file
 
 There are {len(models)} files, and no others. Take the one that your framework reads; in doubt the
@@ -177,6 +175,8 @@ Name its URL, `--const.CM_PACKAGE_URL=URL`, and its md5 or sha256,
 `CM_ML_MODEL_VERIFIED=no`. What it says of itself decides what is exported; a file of another format
 is refused. For a file that you have already see the
 [notes](../README-extra.md#a-file-that-you-have-already).
+
+<!-- Generated from _cm.json: change the source, then `make docs`. -->
 """
 
 

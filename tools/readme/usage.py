@@ -19,10 +19,10 @@ flowchart LR
     catalog -->|no such file| refusal["refusal<br>with the nearest requests"]
     catalog -->|one artifact| store["store<br>objects by digest"]
     mirrors["mirrors<br>in order"] --> fetch["fetch<br>and compare"] --> store
-    store --> reshape["reshape<br>where a batch is asked for"]
+    store --> reshape["rewrite<br>where a batch is asked for"]
     reshape --> place["place<br>cache entry, output folder"]
-    place --> inspect["inspect<br>facts of the file"] --> keys["CM_ML_MODEL_* keys"]
-    hit["cache hit"] --> ensure["ensure<br>whole? in place?"]
+    place --> inspect["fact check<br>what the file says"] --> keys["CM_ML_MODEL_* keys"]
+    hit["cache hit"] --> ensure["ensure<br>valid? in place?"]
     ensure -->|check, repair| store
 ```
 """
@@ -31,47 +31,63 @@ FIGURES = """
 ## How fast
 
 Measured against named peers, each in the same run as ours, on one machine with two cores. Beyond
-the line a goal was missed.
+the line, a goal was missed.
 
 ![Each figure as a share of its goal](benchmarks/results/goals.svg)
 
 [benchmarks/README.md](benchmarks/README.md) says how, and what limits us where a goal is missed;
-all values stand in [its results](benchmarks/results/README.md). They are in a checkout only.
+all values are in [its results](benchmarks/results/README.md). They are in a checkout only.
 """
 
 
 def start(meta: Mapping[str, Any]) -> str:
-    """Return the title and how to run, in two commands."""
+    """Return the first screen: what this is, and the first command of each way in."""
     return f"""
-<!-- Generated from _cm.json by `cmx-resnet50 docs`: change the source, then `make docs`. -->
-
 # {meta["alias"]}
 
-The ResNet-50 files of MLPerf for [CM](https://github.com/mlcommons/ck): say by tags which one,
-get that one, whole and checked.
+The ResNet-50 model files of MLPerf: pick a file by tags, get exactly that file, verified. Under
+[CM](https://github.com/mlcommons/ck), under its successor [MLC](docs/mlc.md), from Python, or from
+the command line.
 
-From a fresh clone, with Python 3.10 or newer and make:
-
-```bash
-make run
-make test
-```
-
-`make run` fetches no weights: it asks for `_dummy-weights`, the true graph with random weights.
-For real ones say which, as in `make run VARIATIONS=_onnx,_opset-8`.
-
-In an environment of your own:
+Install it with Python 3.10 or newer, and run it under CM:
 
 ```bash
 pip install .
 {RUN}
 ```
 
-Where CM was used before, its index must learn of the new script once: `cm reindex repo`.
+From Python:
 
-[Which file do I need?]({CHOOSING}) ·
-[All pages]({PAGES}) ·
-[How it differs from the old script, and troubleshooting]({NOTES})
+```python
+from cmx_resnet50 import get
+
+model = get("onnx")
+print(model.path, model.sha256)
+```
+
+From a shell, without an engine:
+
+```bash
+cmx-resnet50 get _onnx --to models
+```
+
+Under MLC: `pip install '.[mlc]'`, once `cmx-resnet50 mlc add`, then `mlcr {_TAGS}`.
+Where CM was used before, rebuild its index once: `cm reindex repo`.
+
+Where to go on: [which file do I need?]({CHOOSING}) · [Python](docs/python.md) ·
+[company networks](docs/networks.md) · [machines without internet](docs/airgapped.md) ·
+[all pages]({PAGES}) ·
+[how it differs from the script that it replaces, and troubleshooting]({NOTES})
+
+To try and test a clone, with make:
+
+```bash
+make run
+make test
+```
+
+`make run` fetches nothing: it asks for `_dummy-weights`, the same network with random weights. For
+a published file: `make run VARIATIONS=_onnx,_opset-8`.
 """
 
 
@@ -88,9 +104,9 @@ def summary(meta: Mapping[str, Any]) -> str:
     return f"""
 ## Summary
 
-A request (tags) resolves to exactly one known file, or is refused before any network use. The
-file is fetched once into a store, compared with its published digest, placed in CM's cache and
-where you ask, and described by `CM_ML_MODEL_*` keys that say what the file is.
+A request (tags) means exactly one known file, or is refused before any network use. The file is
+fetched once into a store, compared with its published digest, placed in the engine's cache and in
+the folder that you name, and described by `CM_ML_MODEL_*` keys that say what the file is.
 
 {table(("", ""), rows)}
 """
@@ -111,12 +127,12 @@ cm reindex repo
 ```
 
 The second line is needed only where CM has an index already. CM and its scripts (`cmind`,
-`cmx4mlops`) come along as dependencies.
+`cmx4mlops`) are installed as dependencies.
 
 ### Pull
 
-Nothing is to be pulled. CM finds the installed package by itself, before the copy of this script
-in `cmx4mlops`. For development: `pip install -e .`
+No `cm pull` needed: CM finds the installed package by itself, before the copy of this script in
+`cmx4mlops`. For development: `pip install -e .`
 
 ### Help
 
@@ -144,14 +160,8 @@ cmx-resnet50 get _onnx,_opset-8 --to models
 
 ### Python
 
-```python
-from cmx_resnet50 import get
-
-model = get("onnx")
-print(model.path, model.sha256)
-```
-
-Functions, fields and errors are in [docs/python.md](docs/python.md). The same through CM:
+`from cmx_resnet50 import get` is shown above; functions, fields and errors are in
+[docs/python.md](docs/python.md). Through CM:
 
 ```python
 import cmind
@@ -174,7 +184,7 @@ cmr "cm gui" --script="{_TAGS}"
 
 ### Docker
 
-From a clone, as the image shall hold the same package:
+From a clone, so that the image gets the same package:
 
 ```bash
 pip wheel --no-deps --wheel-dir dist .
@@ -188,7 +198,7 @@ cm docker script "{words} _dummy-weights" --quiet --to=models \\
   --docker_copy_files,=$PWD/dist:/wheels
 ```
 
-[docs/containers.md](docs/containers.md) has the rest, also for people without CM.
+[docs/containers.md](docs/containers.md) has the details, also for people without CM.
 """
 
 
@@ -202,6 +212,6 @@ def people(meta: Mapping[str, Any]) -> str:
 ## Notes
 
 [{NOTES}]({NOTES}): how this script differs from the one it replaces, how to add a file,
-what is trusted, where files lie, troubleshooting. [{PAGES}]({PAGES}) leads to all pages. They are
+what is trusted, where files are, troubleshooting. [{PAGES}]({PAGES}) links to all pages. They are
 in the package too: `cmx-resnet50 docs start`.
 """
