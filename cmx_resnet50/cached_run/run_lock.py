@@ -38,10 +38,27 @@ STALE = 10.0
 """Seconds after which a look-up counts as one that was never reported as ended."""
 REPORT = 1.0
 """Seconds after which a line says whom we wait for."""
-_OPEN = os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
+_OPEN = os.O_RDWR | getattr(os, "O_CLOEXEC", 0) | getattr(os, "O_NOFOLLOW", 0)
 _KEY = "cmx_resnet50_run_lock"
 _GRACE = 0.1
 """Seconds that a new holder has to write who it is."""
+
+
+def _open(path: str) -> int:
+    """Open a lock file; a new one only for those who can write in its folder anyway.
+
+    Whoever can open it, even to read, can hold the lock.
+    """
+    try:
+        return os.open(path, _OPEN)
+    except FileNotFoundError:
+        writers = os.stat(os.path.dirname(path)).st_mode & 0o022  # noqa: PTH116, PTH120
+    mode = 0o600 | writers | writers << 1
+    file = os.open(path, _OPEN | os.O_CREAT, mode)
+    if sys.platform != "win32":  # whatever the umask
+        with suppress(OSError):
+            os.fchmod(file, mode)
+    return file
 
 
 class FileLock:
@@ -73,7 +90,7 @@ class FileLock:
         if self.held or sys.platform == "win32":
             return ""
         try:
-            file = os.open(self._path, _OPEN, 0o666)
+            file = _open(self._path)
         except OSError as error:
             return f"{self._path}: {error.strerror}"
         try:

@@ -50,6 +50,15 @@ def assert_good(result: Result, served: dict[str, Path]) -> None:
     assert result.path.read_bytes() == delivered(served[NAME])
 
 
+@pytest.mark.parametrize("group", [False, True])
+def test_a_stranger_cannot_hold_a_lock(cm: CM, group: bool) -> None:
+    """Whoever can open the file can; so only those who can write in the folder may."""
+    cm.repos.chmod(0o775 if group else 0o755)
+    assert cm.get(*REQUEST).ok
+    for path in cm.repos.glob("cmx-resnet50-*.lock"):
+        assert path.stat().st_mode & 0o777 == (0o660 if group else 0o600)
+
+
 def test_waits_for_the_turn_and_says_for_whom(
     cm: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
