@@ -66,7 +66,6 @@ LASTING: dict[str, tuple[tuple[Behaviour, ...], str, int | None]] = {
     "no answer": ((Stall(),), "sent nothing", None),
     "stall without ranges": ((IgnoreRanges(), Stall(HALF)), "sent nothing", None),
     "short without ranges": ((IgnoreRanges(), Short(HALF)), "closed early", None),
-    "long length": ((LongLength(),), "closed early", None),
     "chunked and too short": ((IgnoreRanges(), Chunked(HALF)), "wrong bytes", 1),
     "chunked and cut": ((IgnoreRanges(), Chunked(HALF, terminated=False)), "", None),
     "cut without a length": ((IgnoreRanges(), NoLength(HALF)), "wrong bytes", 1),
@@ -85,7 +84,7 @@ LASTING: dict[str, tuple[tuple[Behaviour, ...], str, int | None]] = {
     ("behaviours", "words", "requests"),
     sweep(
         LASTING,
-        "404, 429 for long, 500, reset at the headers, long length, bit flip, a page, nothing, "
+        "404, 429 for long, 500, reset at the headers, bit flip, a page, nothing, "
         "chunked and too short, redirect loop, redirect to http, redirect to a file",
     ),
 )
@@ -185,6 +184,7 @@ WELL_MEANT: dict[str, tuple[Behaviour, ...]] = {
     "no length whole": (IgnoreRanges(), NoLength()),
     "gzip": (Gzipped(),),
     "no validators": (NoValidators(),),
+    "long length": (LongLength(),),
     "one redirect": (Redirect(f"{URL}&again=1"),),
 }
 
@@ -193,7 +193,7 @@ WELL_MEANT: dict[str, tuple[Behaviour, ...]] = {
     "behaviours",
     sweep(
         {k: (v,) for k, v in WELL_MEANT.items()},
-        "ranges ignored, ranges refused, wrong range, gzip",
+        "ranges ignored, ranges refused, wrong range, gzip, long length",
     ),
 )
 def test_odd_server_that_has_the_file(
@@ -213,7 +213,6 @@ LIARS: dict[str, tuple[Behaviour, ...]] = {
     "no answer": (Stall(),),
     "trickle": (Trickle(1024),),
     "cut for ever": (IgnoreRanges(), Chunked(HALF)),
-    "wrong length": (LongLength(),),
 }
 
 

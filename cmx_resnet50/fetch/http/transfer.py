@@ -48,6 +48,12 @@ EXPIRED_CODES = frozenset({401, 403, 404, 410})
 SMALLEST_SPLIT = 64 * 1024
 """Bytes that an active range must still have for a second connection to help it."""
 
+LENGTH_SLACK = 64 * 1024
+"""Bytes by which a server may overstate the size of a file whose size and digest are known."""
+
+QUIET = 1.0
+"""Seconds without a byte after which the digest of what is there is compared."""
+
 JOINING = 2.0
 """Seconds to wait for a connection to end that was told to."""
 
@@ -77,6 +83,8 @@ class HttpTransfer(Transfer):
         """Bytes that were there when the last body began, until the progress shows it."""
         self._resolved: tuple[str, str | None] | None = None
         self._outcome: BaseException | None = None
+        self._complete = False
+        """Whether the digest is right, whatever is still to come."""
         self._over = False
         self._began = time.monotonic()
         self._threads: list[threading.Thread] = []
@@ -88,12 +96,13 @@ class HttpTransfer(Transfer):
         changed = self._partial.changed
         name = self._partial.name
         shown, running = 0, True
+        quiet_since, before = time.monotonic(), 0
         try:
             with changed:
                 self._start_threads()
             while running:
                 with changed:
-                    running = self._outcome is None and not self._queue.finished
+                    running = not self._is_over
                     if running:
                         changed.wait(0.01 if self._may_add_connections() else 0.1)
                         self._adapt()
@@ -102,7 +111,12 @@ class HttpTransfer(Transfer):
                     resumed, self._resumed = self._resumed, None
                     note, self._retry.note = self._retry.note, None
                     count, total = self._partial.ranges.count, self._partial.total
-                # Not under the condition: a terminal may be slow.
+                # Not under the condition: digests and a terminal may be slow.
+                if count != before:
+                    quiet_since, before = time.monotonic(), count
+                elif running and time.monotonic() - quiet_since > QUIET:
+                    self._finish_if_complete()
+                    quiet_since = time.monotonic()
                 if note is not None:
                     progress.note(f"{name}: {note}.")
                 if resumed is not None:
@@ -111,10 +125,24 @@ class HttpTransfer(Transfer):
                 if self._opened:
                     progress.advance(max(0, count - shown))
                     shown = max(count, shown)
-            if self._outcome is not None:
+            if self._outcome is not None and not self._complete:
                 raise self._outcome
         finally:
             self._end()
+
+    @property
+    def _is_over(self) -> bool:
+        return self._complete or self._outcome is not None or self._queue.finished
+
+    def _finish_if_complete(self) -> bool:
+        """Whether all bytes are there, although the source announced more or does not end."""
+        if self._opened and not self.encoded:
+            size = self._partial.complete_size(self.task.expected)
+            with self._partial.changed:
+                if size is not None and size == self._partial.ranges.count and not self._over:
+                    self._partial.end_at(size)
+                    self._complete = True
+        return self._complete
 
     # What the calling thread does; it holds the condition.
 
@@ -182,7 +210,7 @@ class HttpTransfer(Transfer):
 
     def _next(self, number: int) -> ByteRange | None:
         """Wait for work; None when all is done, or this connection is one too many."""
-        while not self._over and self._outcome is None and not self._queue.finished:
+        while not self._over and not self._is_over:
             wait = self._retry.until - time.monotonic()
             if wait <= 0 and number < self._concurrency.connections:
                 part = self._pick()
@@ -226,6 +254,8 @@ class HttpTransfer(Transfer):
                 failure = translate_exception(
                     error, url, received=self._received(), ca_bundle=session.ca_bundle
                 )
+        if failure is not None and not self._over and self._finish_if_complete():
+            failure, kept = None, False
         with self._partial.changed:
             if failure is not None or not kept:
                 self._stats.pop(threading.current_thread(), None)
@@ -271,7 +301,7 @@ class HttpTransfer(Transfer):
                 body = read_chunks(response.raw)
                 data = next(body, b"")
                 with self._partial.changed:
-                    if self._over:
+                    if self._over or self._complete:
                         raise _Dropped
                     self._accept(answer, response, part, data)
                 self._receive(answer, body, part, data)
@@ -291,6 +321,9 @@ class HttpTransfer(Transfer):
         if total == 0:
             raise SourceFailed("the answer is empty", status=self.status)
         size = self.task.expected.size
+        if self._overstates(answer):
+            answer = replace(answer, total=size)
+            total = size
         if None not in (size, total) and size != total and not answer.encoded:
             raise SourceFailed(
                 f"the file there has {total:,} bytes, not {size:,}", status=self.status
@@ -317,6 +350,13 @@ class HttpTransfer(Transfer):
             self._queue.assign_all(part, ENDLESS if total is None else total)
         if not self._opened or partial.total is None:
             self._open(answer, response)
+
+    def _overstates(self, answer: Answer) -> bool:
+        """Whether the size that the server announces is a little too large; the digest decides."""
+        size, total = self.task.expected.size, answer.total
+        if size is None or total is None or answer.encoded or not self.task.expected.verifiable:
+            return False
+        return size < total <= size + LENGTH_SLACK
 
     def _open(self, answer: Answer, response: requests.Response) -> None:
         self._opened = True
@@ -348,7 +388,7 @@ class HttpTransfer(Transfer):
         stats = self._stats[threading.current_thread()]
         while data:
             with partial.changed:
-                if self._over or stats.slowed:
+                if self._over or self._complete or stats.slowed:
                     raise _Dropped
                 self.transferred += len(data)
                 stats.count += len(data)

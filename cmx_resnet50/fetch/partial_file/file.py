@@ -11,6 +11,7 @@ import errno
 import os
 import shutil
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import IO
@@ -27,6 +28,9 @@ ENDLESS = 1 << 62
 
 NOTIFY = 1 << 20
 """Bytes by which the prefix grows before the digests are woken: waking costs time, too."""
+
+DIGESTING = 10.0
+"""Seconds to wait for the digests of bytes that are there."""
 
 
 class PartialFile:
@@ -154,6 +158,31 @@ class PartialFile:
         """Record in the journal that these bytes are written; the caller holds the condition."""
         with self._disk():
             self.journal.add(start, end)
+
+    def complete_size(self, expected: Expected) -> int | None:
+        """Return how many bytes are there, if they have the right digest; waits for the digests.
+
+        That may be fewer than a source announced.
+        """
+        deadline = time.monotonic() + DIGESTING
+        while expected.verifiable and time.monotonic() < deadline:
+            with self.changed:
+                size = self.ranges.prefix
+                if self._digester is None or not size or size != self.ranges.count:
+                    return None
+                digests = self._digester.so_far(size)
+                if digests is not None:
+                    return size if expected.mismatch(digests) is None else None
+                self.changed.notify_all()
+            time.sleep(0.002)
+        return None
+
+    def end_at(self, size: int) -> None:
+        """Let the file end after `size` bytes; the caller holds the condition."""
+        self.total = size
+        if self._file is not None:
+            with self._disk():
+                self._file.truncate(size)
 
     def clear(self) -> None:
         """Discard everything: the file starts again from byte 0."""

@@ -46,9 +46,11 @@ class Digester:
         self._kept = 0
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
+        self._positions = [0, 0]
+        """How many bytes each digest has taken."""
         self._threads = [
-            threading.Thread(target=self._follow, args=(digest,), daemon=True)
-            for digest in (self._md5, self._sha256)
+            threading.Thread(target=self._follow, args=(number, digest), daemon=True)
+            for number, digest in enumerate((self._md5, self._sha256))
         ]
         for thread in self._threads:
             thread.start()
@@ -84,7 +86,13 @@ class Digester:
             raise self._error
         return Digests(self._md5.hexdigest(), self._sha256.hexdigest(), size)
 
-    def _follow(self, digest: hashlib._Hash) -> None:
+    def so_far(self, size: int) -> Digests | None:
+        """Return the digests of the first `size` bytes, None where there are more or fewer yet."""
+        if self._positions != [size, size]:
+            return None
+        return Digests(self._md5.hexdigest(), self._sha256.hexdigest(), size)
+
+    def _follow(self, number: int, digest: hashlib._Hash) -> None:
         position = 0
         buffer = memoryview(bytearray(BLOCK))
         try:
@@ -109,6 +117,7 @@ class Digester:
                         block = buffer[:count]
                     digest.update(block)
                     position += len(block)
+                    self._positions[number] = position
         except OSError as error:
             self._error = error
 
