@@ -101,7 +101,7 @@ def get(
     **settings
         ``store``, ``mirror``, ``offline``, ``strict``, ``accept_any``, ``connections``,
         ``connect_timeout``, ``read_timeout``, ``retry_budget``, ``stall_seconds``. By default
-        from the environment: `Options` says what each is.
+        from the environment (``CM_RESNET50_*``); `cmx-resnet50 docs python` describes each.
 
     Raises
     ------
@@ -221,7 +221,7 @@ def models() -> tuple[KnownModel, ...]:
 
 
 def inspect(path: StrPath) -> ModelFacts:
-    """Return what a model file says of itself.
+    """Return the facts that a model file states.
 
     Nothing in the file is executed, and no weight is loaded.
 
