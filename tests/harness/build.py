@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -37,6 +38,7 @@ MEASURED = "COVERAGE_PROCESS_CONFIG"
 
 _LAUNCHER = """#!{python}
 import sys
+import sysconfig
 from {module} import {name}
 sys.exit({attribute}())
 """
@@ -145,6 +147,15 @@ def link(made: Installation, *requirements: str) -> None:
     for distribution in _closure(requirements):
         if canonicalize_name(distribution.name) not in present:
             _link(distribution, site)
+
+
+def link_everything(made: Installation) -> None:
+    """Let an environment see all packages of the one that runs the tests, but CM and pip."""
+    for package in Path(sysconfig.get_path("purelib")).iterdir():
+        target = made.site_packages / package.name
+        apart = package.name.startswith(("cm", "pip")) or package.suffix == ".pth"
+        if not apart and not target.exists():
+            target.symlink_to(package)
 
 
 def _site_packages(prefix: Path) -> Path:

@@ -6,13 +6,11 @@ store answers, or a function that alters that. It may change the request on its 
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from tests.harness.reply import Reply, Request, page, plain
-from tests.mirror.store_replies import problem
+from tests.mirror.store_replies import forward, problem
 
 Gateway = Callable[[Request], "Reply | Callable[[Reply], Reply] | None"]
 
@@ -32,19 +30,6 @@ def between(endpoint: str, gateway: Gateway) -> Callable[[Request], Reply]:
         return given if answer is None else answer(given)
 
     return answer
-
-
-def forward(endpoint: str, request: Request) -> Reply:
-    """Ask the store."""
-    upstream = http.client.HTTPConnection(urlsplit(endpoint).netloc)
-    headers = {k: v for k, v in request.headers.items() if k not in ("expect", "content-length")}
-    upstream.request(request.method, request.path, request.body, headers)
-    given = upstream.getresponse()
-    content = given.read()
-    upstream.close()
-    dropped = ("server", "date", "connection", "transfer-encoding")
-    kept = {name: value for name, value in given.getheaders() if name.lower() not in dropped}
-    return Reply(given.status, kept, memoryview(content))
 
 
 def is_upload(request: Request) -> bool:
