@@ -86,6 +86,8 @@ class Connection:
 
     def send(self, method: str, reply: Reply, count: Callable[[int], None]) -> bool:
         """Send `reply`; `count` hears of each piece of body. Say whether the stream goes on."""
+        if reply.before:
+            self.write(reply.before)
         if reply.head:
             self.write(_head(reply))
             if method != "HEAD":

@@ -107,6 +107,8 @@ class Reply:
         Bytes a second; None stands for as fast as it goes.
     terminated
         Whether the last, empty chunk of a chunked body is sent.
+    before
+        What is sent before anything else, say an informational answer.
     endless
         What follows the body again and again, until the client has gone.
     """
@@ -122,6 +124,7 @@ class Reply:
     rate: float | None = None
     terminated: bool = True
     endless: bytes = b""
+    before: bytes = b""
 
 
 def answer(request: Request, resource: Resource) -> Reply:
