@@ -500,6 +500,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_refused_cheaply(name: str, tmp_path: Path) -> None:
     path = tmp_path / "model"
@@ -507,6 +508,7 @@ def test_a_hostile_file_is_refused_cheaply(name: str, tmp_path: Path) -> None:
     assert read_cheaply(path) in ("Damaged", "NotAModel")
 
 
+@pytest.mark.unmeasured
 def test_weights_are_not_read(tmp_path: Path) -> None:
     """Step over 4 GB of weights in 40,000 tensors, which are a hole in the file."""
     path = tmp_path / "model"

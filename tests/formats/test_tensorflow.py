@@ -303,6 +303,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_refused_cheaply(name: str, tmp_path: Path) -> None:
     path = tmp_path / "model"

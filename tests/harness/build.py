@@ -35,6 +35,8 @@ TOOLS = ("gdown", "mlcflow", "pip")
 gdown by itself for Google Drive, and cannot without a network. MLC is the other engine."""
 MEASURED = "COVERAGE_PROCESS_CONFIG"
 """Set by coverage for the processes that it is to measure too."""
+_MEASURE = f"""import os; {MEASURED!r} in os.environ and __import__("coverage").process_startup()
+"""
 
 _LAUNCHER = """#!{python}
 import sys
@@ -136,7 +138,7 @@ def install(prefix: Path, wheel: Path | None, tools: Sequence[str] = TOOLS) -> I
     made = Installation(prefix, "cmx_resnet50")
     if MEASURED in os.environ:
         link(made, "coverage")
-        (site / "coverage.pth").write_text("import coverage; coverage.process_startup()\n")
+        (site / "coverage.pth").write_text(_MEASURE)
     return made
 
 
