@@ -106,7 +106,7 @@ class S3Target:
                 lambda: self._difference(stored, name), _ABSENT, "nothing is there"
             )
         except BaseException:
-            # Its metadata claims that it is right, and nobody knows that.
+            # Its metadata claims that it is right, which nobody has checked.
             self._remove(name)
             raise
         if problem:
@@ -124,7 +124,7 @@ class S3Target:
         return True
 
     def _difference(self, stored: StoredObject, name: str) -> str:
-        """Read the object and say how it differs from what was sent; nothing if it does not."""
+        """Read the object; return how it differs from what was sent, or an empty text."""
         import hashlib
 
         hasher, size, head = hashlib.sha256(), 0, b""
