@@ -42,6 +42,8 @@ class Settings(TypedDict, total=False):
     """Treat deviations from the request as errors."""
     accept_any: bool
     """Accept a given file whose digest is not known."""
+    force: bool
+    """Replace files of the user's in the folder `to`."""
     connections: int
     """How many connections one file may use."""
     connect_timeout: float
@@ -99,7 +101,8 @@ def get(
         ends the transfer; the next call resumes it. Unless it is True, what the store waits
         for or repairs goes to the logger ``cmx_resnet50``, level INFO.
     **settings
-        ``store``, ``mirror``, ``offline``, ``strict``, ``accept_any``, ``connections``,
+        ``store``, ``mirror``, ``offline``, ``strict``, ``accept_any``, ``force``,
+        ``connections``,
         ``connect_timeout``, ``read_timeout``, ``retry_budget``, ``stall_seconds``. By default
         from the environment (``CM_RESNET50_*``); `cmx-resnet50 docs python` describes each.
 
@@ -116,7 +119,8 @@ def get(
     DiskFullError
         If there is no room for it.
     StoreError
-        If the store or the folder cannot be written.
+        If the store or the folder cannot be written, or the folder has another file of that
+        name, which stays as it is unless ``force=True``.
     OptionError
         If a setting has no meaning.
     Resnet50Error
@@ -249,7 +253,7 @@ def inspect(path: StrPath) -> ModelFacts:
     return read_facts(Path(path))
 
 
-def reshape(path: StrPath, out: StrPath, *, batch: int) -> Path:
+def reshape(path: StrPath, out: StrPath, *, batch: int, force: bool = False) -> Path:
     """Write a copy of a model with its batch size fixed; weights and opset stay as they are.
 
     Parameters
@@ -260,6 +264,8 @@ def reshape(path: StrPath, out: StrPath, *, batch: int) -> Path:
         The file to write. One that is there already stays: it is an error unless it is the same.
     batch : int
         The number of images that each run then takes.
+    force : bool
+        Replace a file that is at `out`.
 
     Returns
     -------
@@ -285,10 +291,10 @@ def reshape(path: StrPath, out: StrPath, *, batch: int) -> Path:
     from cmx_resnet50.rewrite import reshape as write
     from cmx_resnet50.rewrite.new_file import write_new
 
-    return write_new(Path(out), lambda made: write(Path(path), made, batch=batch))
+    return write_new(Path(out), lambda made: write(Path(path), made, batch=batch), force=force)
 
 
-def convert(path: StrPath, out: StrPath) -> Path:
+def convert(path: StrPath, out: StrPath, *, force: bool = False) -> Path:
     """Write PyTorch weights in the container that today's ``torch.load`` reads; the same tensors.
 
     Parameters
@@ -297,6 +303,8 @@ def convert(path: StrPath, out: StrPath) -> Path:
         A state_dict in the tar or legacy pickle container, as published.
     out : path
         The file to write. One that is there already stays: it is an error unless it is the same.
+    force : bool
+        Replace a file that is at `out`.
 
     Returns
     -------
@@ -322,7 +330,7 @@ def convert(path: StrPath, out: StrPath) -> Path:
     from cmx_resnet50.rewrite.new_file import write_new
     from cmx_resnet50.rewrite.pytorch_zip import convert as write
 
-    return write_new(Path(out), lambda made: write(Path(path), made))
+    return write_new(Path(out), lambda made: write(Path(path), made), force=force)
 
 
 def deliver(
@@ -356,6 +364,8 @@ def deliver(
     notify = None if progress is True else _log
     pipeline = Pipeline(catalog, options, progress_for(progress), notify=notify)
     folder = None if to is None else _absolute("to", to)
+    if folder is not None:
+        pipeline.require_free(resolution, folder)
     model, delivery = placed(pipeline, pipeline.obtain(resolution), folder)
     for contradiction in model.deviations[len(resolution.deviations) :]:
         warn(contradiction)

@@ -32,6 +32,8 @@ class Options:
     """Work offline."""
     accept_any: bool = False
     """Accept a given file whose digest is not known."""
+    force: bool = False
+    """Replace files of the user's in the folder that they name for the model."""
     skip_tensorflow: bool = False
     """Do not install the TensorFlow package that `_tensorflow,_fix-input-shape` declares."""
     mirror: tuple[str, ...] = ()
@@ -98,6 +100,7 @@ class Options:
             strict=flag(PREFIX + "STRICT", text("STRICT")),
             offline=flag(PREFIX + "OFFLINE", text("OFFLINE")),
             accept_any=flag(PREFIX + "ACCEPT_ANY", text("ACCEPT_ANY")),
+            force=flag(PREFIX + "FORCE", text("FORCE")),
             skip_tensorflow=flag(PREFIX + "SKIP_TENSORFLOW", text("SKIP_TENSORFLOW")),
             mirror=tuple(text("MIRROR").split()),
             connections=max(1, int(number("CONNECTIONS", cls.connections))),

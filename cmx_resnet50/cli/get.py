@@ -67,6 +67,9 @@ def add(commands: Any) -> None:
         help="place the model in this folder; created if missing",
     )
     get.add_argument(
+        "--force", action="store_true", help="replace a file of yours in the folder --to"
+    )
+    get.add_argument(
         "--offline", action="store_true", help="work offline: take it from the store, or fail"
     )
     get.add_argument(
@@ -109,7 +112,6 @@ def prefetched(
     """
     from cmx_resnet50.api import names_in
     from cmx_resnet50.errors import Resnet50Error
-    from cmx_resnet50.wording import COMMAND
 
     catalog, strict = pipeline.catalog, pipeline.options.strict
     wanted = list(wanted)
@@ -122,7 +124,7 @@ def prefetched(
             resolution = catalog.resolve(catalog.request(names_in(text)), strict=strict)
             for line in resolution.messages:
                 if line not in shown:
-                    print_warning(COMMAND.apply(line))
+                    print_warning(line)
                 shown.add(line)
             done.append((text, pipeline.obtain(resolution)))
         except Resnet50Error as error:
@@ -204,6 +206,8 @@ def _get(parsed: argparse.Namespace) -> None:
         show_log()
     names = names_in(" ".join(parsed.variations))
     settings: Settings = {"offline": True} if parsed.offline else {}
+    if parsed.force:
+        settings["force"] = True
     model, delivery = deliver(
         names,
         settings,

@@ -48,6 +48,7 @@ def add(commands: Any) -> None:
     reshape.add_argument("source", type=path, metavar="IN", help="model file to read")
     reshape.add_argument("target", type=path, metavar="OUT", help=OUT)
     reshape.add_argument("--batch", type=batch, required=True, metavar="N", help="images a run")
+    _force_switch(reshape)
 
     convert = command(
         commands,
@@ -61,6 +62,11 @@ def add(commands: Any) -> None:
     )
     convert.add_argument("source", type=path, metavar="IN", help="model file to read")
     convert.add_argument("target", type=path, metavar="OUT", help=OUT)
+    _force_switch(convert)
+
+
+def _force_switch(to: argparse.ArgumentParser) -> None:
+    to.add_argument("--force", action="store_true", help="replace a file that is at OUT")
 
 
 def _inspect(parsed: argparse.Namespace) -> int:
@@ -140,12 +146,12 @@ def _tensor(tensor: TensorInfo) -> str:
 def _reshape(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.api import reshape
 
-    reshape(parsed.source, parsed.target, batch=parsed.batch)
+    reshape(parsed.source, parsed.target, batch=parsed.batch, force=parsed.force)
     print_line(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes, batch {parsed.batch}")
 
 
 def _convert(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.api import convert
 
-    convert(parsed.source, parsed.target)
+    convert(parsed.source, parsed.target, force=parsed.force)
     print_line(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes")

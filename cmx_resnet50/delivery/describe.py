@@ -11,7 +11,6 @@ from cmx_resnet50.catalog.table import Artifact
 from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
 from cmx_resnet50.formats.facts import FormatError, ModelFacts, TensorInfo
 from cmx_resnet50.model import KnownModel, Model, Preprocessing
-from cmx_resnet50.wording import COMMAND
 
 
 def placed(pipeline: Pipeline, delivery: Delivery, to: Path | None) -> tuple[Model, Delivery]:
@@ -72,7 +71,7 @@ def _place(
     from cmx_resnet50.store import ObjectMissing, StoreError
 
     try:
-        return tuple(path for path, _ in pipeline.place(delivery, folder))
+        return tuple(path for path, _ in pipeline.place(delivery, folder, named=named))
     except StoreError as error:
         if named or isinstance(error, ObjectMissing):
             raise
@@ -129,7 +128,7 @@ def _model(
         url=delivery.url,
         license=artifact.license if artifact.known else None,
         deviations=(*resolution.deviations, *problems),
-        notices=tuple(map(COMMAND.apply, resolution.notices)),
+        notices=resolution.notices,
     )
 
 

@@ -88,7 +88,7 @@ class Pipeline:
         resolution : Resolution
             What to obtain.
         extra_sources : sequence of str
-            The user's own further URLs, asked last.
+            The user's own further URLs (``CM_DOWNLOAD_URL1..4``), asked last.
 
         Raises
         ------
@@ -238,8 +238,39 @@ class Pipeline:
         found = self.store.find(derived_key(original, batch))
         return None if found is None else found.sha256
 
-    def place(self, delivery: Delivery, folder: Path) -> list[tuple[Path, Placement]]:
+    def require_free(self, resolution: Resolution, folder: Path) -> None:
+        """Make sure that the files may be placed in `folder`, which the user named.
+
+        To be called before anything is fetched.
+
+        Raises
+        ------
+        PathTaken
+            If a file of the user's has one of their names.
+        StoreError
+            If the folder cannot be written.
+        """
+        given = resolution.request.local
+        for artifact in (resolution.artifact, *resolution.companions):
+            dummy = resolution.request.weights == "dummy"
+            keys = artifact.dummy_keys if dummy else artifact.store_keys
+            if artifact is resolution.artifact and resolution.batch is not None:
+                original = self.store.find(*keys)
+                keys = [] if original is None else [derived_key(original, resolution.batch)]
+            path = folder / artifact.file
+            if given is not None and _same_file(Path(given), path):
+                continue
+            self.store.require_free(path, keys, force=self.options.force)
+
+    def place(
+        self, delivery: Delivery, folder: Path, *, named: bool = False
+    ) -> list[tuple[Path, Placement]]:
         """Fill `folder` with the model and its companions, under their own names.
+
+        Parameters
+        ----------
+        named : bool
+            Whether the user named `folder`.
 
         Returns
         -------
@@ -247,7 +278,9 @@ class Pipeline:
             Each file, the model first, and what was done.
         """
         placed = [(folder / name, stored) for stored, name in delivery.files()]
-        return [(path, self._filled(delivery, stored, path)) for path, stored in placed]
+        return [
+            (path, self._filled(delivery, stored, path, named=named)) for path, stored in placed
+        ]
 
     def reimport(self, resolution: Resolution, folder: Path, sha256: str) -> Delivery | None:
         """Take what `folder` holds whole into a store that lost it; then as `find_complete`."""
@@ -276,14 +309,17 @@ class Pipeline:
             return None
         return self._filled(delivery, delivery.original, folder / delivery.resolution.artifact.file)
 
-    def _filled(self, delivery: Delivery, stored: StoredObject, path: Path) -> Placement:
+    def _filled(
+        self, delivery: Delivery, stored: StoredObject, path: Path, *, named: bool = False
+    ) -> Placement:
+        force = self.options.force
         try:
-            return self.store.place(stored, path)
+            return self.store.place(stored, path, named=named, force=force)
         except ObjectMissing:
             # Pruned since it was found: until it has a place, nothing says that it is used.
             with self.store.without_pruning(stored.name):
                 self.obtain(delivery.resolution)
-                return self.store.place(stored, path)
+                return self.store.place(stored, path, named=named, force=force)
 
     @staticmethod
     def _is(resolution: Resolution, model: StoredObject) -> bool:
@@ -388,3 +424,11 @@ class Pipeline:
 def derived_key(original: StoredObject, batch: int) -> str:
     """Return the key under which the store holds `original` with a fixed batch."""
     return f"derived-{original.sha256}-batch-{batch}-r{RESHAPE_REVISION}"
+
+
+def _same_file(given: Path, path: Path) -> bool:
+    """Whether the user gives the very file that is to be delivered, or the folder that has it."""
+    try:
+        return any(one.samefile(path) for one in (given, given / path.name) if one.exists())
+    except OSError:
+        return False

@@ -46,8 +46,7 @@ def print_notices(env: EnvView, notices: Iterable[str]) -> None:
     if env.get(SAID) != "yes":
         env[SAID] = "yes"
         for notice in notices:
-            text = env.dialect.wording.apply(notice)
-            print(f"{env.prefix[:-1]} ResNet-50: {text}", file=sys.stderr)
+            print(f"{env.prefix[:-1]} ResNet-50: {notice}", file=sys.stderr)
 
 
 def equal_variations(resolution: Resolution) -> list[str]:
@@ -79,6 +78,12 @@ def equal_variations(resolution: Resolution) -> list[str]:
 def working_folder(env: EnvView, options: Options) -> Path:
     """Return the folder of the cache entry, or one of the store where nothing is cached."""
     return Path(env[ENTRY] or Pipeline(Catalog.load(), options).store.uncached())
+
+
+def require_free_output(env: EnvView, resolution: Resolution, options: Options) -> None:
+    """Make sure that the output folder of this run may be filled, before anything is fetched."""
+    if env.get(OUTPUT):
+        Pipeline(Catalog.load(), options).require_free(resolution, Path(env[OUTPUT]))
 
 
 def prepare(
@@ -206,6 +211,9 @@ def ensure(env: EnvView, const: EnvView, *, silent: bool) -> str:
     pipeline = Pipeline(Catalog.load(), options, progress_for(not silent))
     sha256 = str(env.get(outputs.SHA256, ""))
     place = Path(env[receipt.CACHED]).parent
+    output = str(env.get(OUTPUT, ""))
+    if output:
+        pipeline.require_free(resolution, Path(output))
     delivery = pipeline.find_complete(resolution, sha256) or pipeline.reimport(
         resolution, place, sha256
     )
@@ -221,17 +229,16 @@ def ensure(env: EnvView, const: EnvView, *, silent: bool) -> str:
         finish(env, delivery)
     if not place.parent.is_dir():
         place = pipeline.store.models(delivery.model.sha256) / "model"
-    folders = [place, *(Path(folder) for folder in (env.get(OUTPUT),) if folder)]
-    placed = {path: done for folder in folders for path, done in pipeline.place(delivery, folder)}
+    placed = dict(pipeline.place(delivery, place))
     for path, done in placed.items():
-        own = path.parent == Path(env[receipt.CACHED]).parent
+        own = place == Path(env[receipt.CACHED]).parent
         if done.changed and (own or done.was != "absent"):
             was = _WAS.get(done.was, done.was)
-            if done.was == "other bytes" and not own:
-                was = "another file"  # In a folder of the user's, perhaps another model.
             print(f"cmx-resnet50: {path} was {was}; filled from the store", file=sys.stderr)
+    if output:
+        pipeline.place(delivery, Path(output), named=True)
     located = outputs.locations(
-        delivery.resolution.artifact, folders[-1], delivery.resolution.companions
+        delivery.resolution.artifact, Path(output or place), delivery.resolution.companions
     )
     files = [
         (stored.sha256, str(place / name), placed[place / name].stamp)
@@ -244,7 +251,7 @@ def ensure(env: EnvView, const: EnvView, *, silent: bool) -> str:
         located[outputs.ORIGINAL] = file
         files.append((delivery.original.sha256, file, filled.stamp))
     env.update(located)
-    if len(folders) == 1 and not delivery.private:
+    if not output and not delivery.private:
         receipt.record(
             env.raw,
             const.raw,
@@ -252,7 +259,7 @@ def ensure(env: EnvView, const: EnvView, *, silent: bool) -> str:
             files,
             located=located,
             store=str(pipeline.store.root),
-            notices=map(env.dialect.wording.apply, resolution.messages),
+            notices=resolution.messages,
             summary=summary(env, replace(delivery, origin="store")),
         )
     return summary(env, replace(delivery, origin=str(env.get(ORIGIN) or delivery.origin)))

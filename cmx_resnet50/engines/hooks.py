@@ -66,7 +66,7 @@ class Hooks:
             if isinstance(error, KeyboardInterrupt):
                 return {"return": 130, "error": INTERRUPTED}
             if isinstance(error, Resnet50Error):
-                return {"return": 1, "error": self.dialect.wording.apply(str(error.args[0]))}
+                return {"return": 1, "error": str(error)}
             raise
 
     def _predeps(self, i: Hook) -> Hook:
@@ -96,6 +96,7 @@ class Hooks:
         env, const, options, resolution = self._asked(i)
         env[env_run.OUTPUT] = output_folder(env, env["TMP_CURRENT_PATH"])
         env.pop("OUTDIRNAME", None)
+        env_run.require_free_output(env, resolution, options)
         entry = env_run.working_folder(env, options)
         entry.mkdir(parents=True, exist_ok=True)
         # Engine and downloader leave files of their own in the working folder: not in the

@@ -38,7 +38,7 @@ Entry = dict[str, Any]
 
 
 class InvalidManifest(ValueError):
-    """A manifest that cannot be used; the text is what is wrong with it."""
+    """The text says what is wrong with a manifest."""
 
 
 class Files(Protocol):

@@ -1,4 +1,4 @@
-"""A file that is written without a loss: complete or not there, and nothing is replaced."""
+"""A file that is written without a loss: complete or not there, and nothing else is replaced."""
 
 from __future__ import annotations
 
@@ -11,10 +11,15 @@ from tempfile import TemporaryDirectory
 from cmx_resnet50.errors import Resnet50Error
 
 
-def write_new(out: Path, write: Callable[[Path], None]) -> Path:
+def write_new(out: Path, write: Callable[[Path], None], *, force: bool = False) -> Path:
     """Let `write` write a file to `out`; leave alone what is there, an error unless it is the same.
 
     Nobody loses a file that way, and the same call can be repeated.
+
+    Parameters
+    ----------
+    force : bool
+        Whether the user gives up what is at `out`; a folder stays all the same.
 
     Raises
     ------
@@ -23,9 +28,14 @@ def write_new(out: Path, write: Callable[[Path], None]) -> Path:
     """
     if not out.parent.is_dir():
         raise Resnet50Error(f"{out.parent} is not a folder. Create it, or name another.")
+    if os.path.lexists(out) and not (out.is_file() or (force and not out.is_dir())):
+        raise Resnet50Error(f"{out} exists already, and is not a file. Name another file.")
     with TemporaryDirectory(dir=out.parent, prefix=".cmx-resnet50-") as folder:
         made = Path(folder, out.name)
         write(made)
+        if force:
+            made.replace(out)
+            return out
         try:
             os.link(made, out)
         except OSError as error:
@@ -33,6 +43,7 @@ def write_new(out: Path, write: Callable[[Path], None]) -> Path:
                 made.replace(out)  # a file system without links
             elif not out.is_file() or not filecmp.cmp(made, out, shallow=False):
                 raise Resnet50Error(
-                    f"{out} exists already, with other content. Remove it, or name another file."
+                    f"{out} exists already, with other content. It is left alone. Name another "
+                    "file; or replace it: --force, in Python force=True."
                 ) from error
     return out

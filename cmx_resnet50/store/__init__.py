@@ -10,12 +10,20 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from cmx_resnet50.store.link_or_copy import require_space
-    from cmx_resnet50.store.model import ObjectMissing, Placement, Pruned, StoredObject, StoreError
+    from cmx_resnet50.store.model import (
+        ObjectMissing,
+        PathTaken,
+        Placement,
+        Pruned,
+        StoredObject,
+        StoreError,
+    )
     from cmx_resnet50.store.opening import init_store, open_store
     from cmx_resnet50.store.store import Store
 
 __all__ = [
     "ObjectMissing",
+    "PathTaken",
     "Placement",
     "Pruned",
     "Store",

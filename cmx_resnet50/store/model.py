@@ -36,6 +36,10 @@ class StoreReadOnly(StoreError):
     """The store may be read, but not written."""
 
 
+class PathTaken(StoreError):
+    """Something of the user's is where a file is to be placed; it was left alone."""
+
+
 class ObjectMissing(StoreError):
     """An object that was found is damaged or removed by now, and no placement has its bytes."""
 
@@ -58,6 +62,14 @@ class StoredObject:
     def name(self) -> str:
         """The file name that the record gives, for messages and for bundles."""
         return str(self.record.get("file") or self.record.get("name") or self.sha256)
+
+    @property
+    def label(self) -> str:
+        """What it is, in a few words for messages: artifact, batch and the digest's beginning."""
+        what = str(self.record.get("artifact") or self.name)
+        batch = self.record.get("batch")
+        what += f", batch {batch}" if type(batch) is int else ""
+        return "".join(filter(str.isprintable, f"{what} (sha256 {self.sha256[:12]})"))
 
     @property
     def digests(self) -> Digests:
@@ -85,7 +97,7 @@ class Placement:
     changed : bool
         Whether something was written.
     was : str
-        What stood there before: ``whole``, ``absent``, ``other bytes``, ``link``, ``folder``.
+        What was there before: ``valid``, ``absent``, ``other bytes``, ``link``, ``folder``.
     stamp : str
         Of a reflink or a copy, what its inode said when its bytes were last known to be right.
     """

@@ -1,156 +1,107 @@
-"""Placer: a model file under a name that somebody asked for, with the bytes of an object.
-
-A place is a reflink, a hard link to the read-only object or a copy, tried in that order. It
-is replaced in one step, so nobody ever sees half of it.
-"""
+"""Places objects: looks, repairs, asks whose file is there, and fills; under the object's lock."""
 
 from __future__ import annotations
 
-import os
-import stat
-from contextlib import suppress
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
-from cmx_resnet50.store.files import regular, visible
+from cmx_resnet50.store.fill import Filler
 from cmx_resnet50.store.layout import plain
-from cmx_resnet50.store.link_or_copy import (
-    clone,
-    disk_full_error,
-    reflink,
-    remove_stale,
-    temporary_beside,
-)
+from cmx_resnet50.store.locks import Locks
 from cmx_resnet50.store.mark import FOLDERS
-from cmx_resnet50.store.model import Placement, StoredObject, StoreError
+from cmx_resnet50.store.model import Placement, StoredObject, StoreError, StoreReadOnly
 from cmx_resnet50.store.objects import Objects
-from cmx_resnet50.store.placements import PlacementRecord
-from cmx_resnet50.store.stat_stamp import Stamp, compare
+from cmx_resnet50.store.repair import Repairer
+from cmx_resnet50.store.user_folders import UserFolders, is_replaceable, occupant, taken_error
 
 
 class Placer:
-    """Fills places from the objects of one store."""
+    """Places the objects of one store.
 
-    def __init__(self, objects: Objects) -> None:
+    Parameters
+    ----------
+    objects, filler, locks, repairer
+        Of that store.
+    notify : callable
+        Takes the line that says what replaced what in a folder of the user's.
+    """
+
+    def __init__(
+        self,
+        objects: Objects,
+        filler: Filler,
+        locks: Locks,
+        repairer: Repairer,
+        notify: Callable[[str], None],
+    ) -> None:
         self._objects = objects
-        self._records = objects.records
+        self._filler = filler
+        self._locks = locks
+        self._repairer = repairer
+        self._notify = notify
+        self._root = objects.layout.root
+        self._user_folders = UserFolders(objects)
 
-    def look(self, stored: StoredObject, status: os.stat_result, dest: Path) -> Placement | str:
-        """Say that `dest` is filled, or what stands there.
+    def place(self, stored: StoredObject, dest: Path, *, named: bool, force: bool) -> Placement:
+        """See `Store.place`."""
+        dest = destination(dest, self._root)
+        for last in (False, True):
+            try:
+                return self._place(stored, dest, named=named, force=force)
+            except FileExistsError as error:  # made since we looked
+                if last:
+                    raise StoreError(f"{dest} was made by somebody else meanwhile.") from error
+        raise AssertionError
 
-        Parameters
-        ----------
-        status : os.stat_result
-            The inode of the intact object.
+    def require_free(self, dest: Path, keys: Sequence[str], *, force: bool) -> None:
+        """See `Store.require_free`."""
+        self._user_folders.require_free(destination(dest, self._root), keys, force=force)
+
+    def _place(self, stored: StoredObject, dest: Path, *, named: bool, force: bool) -> Placement:
+        status = self._objects.status(stored)
+        if status is not None:
+            seen = self._filler.look(stored, status, dest, named=named)
+            if isinstance(seen, Placement):
+                return seen
+        writable, replaced = True, ""
+        with ExitStack() as stack:
+            try:
+                lock = self._locks.hold(f"object-{stored.sha256}", f"places {stored.name}")
+                stack.enter_context(lock)
+                status = self._objects.status(stored)
+                if status is None:
+                    self._repairer.repair_locked(stored.sha256, (dest,))
+                    status = self._objects.status(stored)
+            except StoreReadOnly:
+                writable = False
+            if status is None:
+                raise self._repairer.missing(stored)
+            seen = self._filler.look(stored, status, dest, named=named)
+            if isinstance(seen, Placement):
+                return seen
+            if named and seen != "absent":
+                replaced = self._may_replace(dest, force=force)
+            placed = self._filler.fill(stored, status, dest, seen, writable=writable, named=named)
+        if replaced:
+            self._notify(f"{dest}: {replaced} was replaced by {stored.label}")
+        return placed
+
+    def _may_replace(self, dest: Path, *, force: bool) -> str:
+        """Say what is at `dest`, in a folder that the user named, if it may be replaced.
+
+        Raises
+        ------
+        PathTaken
+            If it is the user's own, and they do not give it up.
         """
-        try:
-            there = os.lstat(dest)
-        except FileNotFoundError:
-            return "absent"
-        except NotADirectoryError as error:
-            raise StoreError(
-                f"{dest} cannot be a file: a part of its path is a file itself. "
-                "Name another folder."
-            ) from error
-        if stat.S_ISLNK(there.st_mode):
-            return "link"
-        if stat.S_ISDIR(there.st_mode):
-            return "folder"
-        if not stat.S_ISREG(there.st_mode):
-            raise StoreError(
-                f"{dest} is a device, pipe or socket; it is left alone. Name another folder."
-            )
-        kept = Placement("kept", False, "whole")
-        known = self._records.find(stored.sha256, dest)
-        if os.path.samestat(there, status):
-            if known is None or known.method != "hardlink":
-                self._record(stored, PlacementRecord(dest, "hardlink", None))
-            return kept
-        if known is not None and known.stamp == Stamp.of(there):
-            return replace(kept, stamp=known.stamp.text)
-        right, settled = compare(dest, stored.size, stored.sha256)
-        if not right:
-            return "other bytes"
-        if settled is None:
-            return kept
-        self._record(stored, PlacementRecord(dest, "copy", Stamp.of(settled)))
-        return replace(kept, stamp=Stamp.of(settled).text)
-
-    def fill(
-        self, stored: StoredObject, status: os.stat_result, dest: Path, was: str, *, link: bool
-    ) -> Placement:
-        """Put the object at `dest`; with the object's lock held unless `link` is False.
-
-        Parameters
-        ----------
-        link : bool
-            Whether the store can be written, so that a hard link's new ctime can be recorded
-            and the place remembered.
-        """
-        temporary = temporary_beside(dest)
-        try:
-            dest.parent.mkdir(parents=True, exist_ok=True)
-            remove_stale(dest)
-            if was == "folder":
-                self._remove_empty(dest)
-            method = self._bring(stored, temporary, link=link)
-            temporary.replace(dest)
-        except OSError as error:
-            full = disk_full_error(error, dest.parent, stored.size, stored.name)
-            raise full or StoreError(
-                f"{dest} cannot be written ({error.strerror or error}). Make its folder "
-                "writable, or name another one."
-            ) from error
-        finally:
-            # Also after success: a rename between two links of one inode does nothing.
-            with suppress(OSError):
-                temporary.unlink(missing_ok=True)
-        placed = regular(dest)
-        stamp = None if placed is None or method == "hardlink" else Stamp.of(placed)
-        if link and method == "hardlink":
-            self._objects.restamp_after_link(stored, status)
-        if link and placed is not None:
-            self._record(stored, PlacementRecord(dest, method, stamp))
-        return Placement(method, True, was, stamp.text if stamp else "")
-
-    def refill(self, stored: StoredObject, old: os.stat_result) -> list[Path]:
-        """Give the places that still link to the damaged inode `old` the new object."""
-        filled = []
-        for _, view in list(self._records.of(stored.sha256)):
-            there = visible(view.path)
-            status = regular(stored.path)
-            if there is None or status is None or not os.path.samestat(there, old):
-                continue
-            with suppress(StoreError):
-                self.fill(stored, status, view.path, "other bytes", link=True)
-                filled.append(view.path)
-        return filled
-
-    def _bring(self, stored: StoredObject, temporary: Path, *, link: bool) -> str:
-        if link:
-            if reflink(stored.path, temporary):
-                temporary.chmod(0o444)
-                return "reflink"
-            with suppress(OSError):
-                os.link(stored.path, temporary)
-                return "hardlink"
-        method = clone(stored.path, temporary, stored.size)
-        temporary.chmod(0o444)
-        return method
-
-    def _record(self, stored: StoredObject, view: PlacementRecord) -> None:
-        with suppress(OSError, StoreError):
-            self._records.record(stored.sha256, view)
-
-    @staticmethod
-    def _remove_empty(dest: Path) -> None:
-        try:
-            dest.rmdir()
-        except OSError as error:
-            raise StoreError(
-                f"{dest} is a folder with something in it, where the model file belongs. "
-                "Move or remove that folder, or name another place."
-            ) from error
+        former = self._user_folders.former(dest)
+        if former is not None:
+            return former.label
+        there = occupant(dest)
+        if there is not None and not (force and is_replaceable(dest, there)):
+            raise taken_error(dest, there)
+        return "what was there"
 
 
 def destination(dest: Path, root: Path) -> Path:
@@ -159,12 +110,12 @@ def destination(dest: Path, root: Path) -> Path:
     Raises
     ------
     StoreError
-        If it is no file name, or lies where the store keeps its own files.
+        If it is not a file name, or is where the store keeps its own files.
     """
     path = plain(dest)
     if "\0" in str(path) or not path.name:
-        raise StoreError(f"{str(dest)!r} is no name for a file.")
+        raise StoreError(f"{str(dest)!r} is not a name for a file.")
     for name in FOLDERS:
         if name != "models" and path.is_relative_to(root / name):
-            raise StoreError(f"{path} lies among the store's own files. Name another folder.")
+            raise StoreError(f"{path} is among the store's own files. Name another folder.")
     return path

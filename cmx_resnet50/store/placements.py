@@ -1,4 +1,4 @@
-"""Records of the places that objects fill: one small file each, so that none needs a lock."""
+"""Records of the files that were placed: one small file each, so that none needs a lock."""
 
 from __future__ import annotations
 
@@ -12,12 +12,16 @@ from cmx_resnet50.store.files import children, read_json, to_json
 from cmx_resnet50.store.layout import Layout
 from cmx_resnet50.store.stat_stamp import Stamp
 
+FOUND = "found"
+"""Method of a placement that was the user's own file with the right bytes: not ours to replace."""
+
 
 @dataclass(frozen=True)
 class PlacementRecord:
-    """A place: its absolute path, how it was filled, and its stamp at that time.
+    """A placement: its absolute path, how it was filled, and its stamp at that time.
 
-    A hard link needs no stamp: it is as good as the object whose inode it shares.
+    `method` is ``reflink``, ``hardlink``, ``copy`` or `FOUND`. A hard link needs no stamp: it is
+    as valid as the object whose inode it shares.
     """
 
     path: Path
@@ -26,34 +30,41 @@ class PlacementRecord:
 
 
 class PlacementRecords:
-    """The places of all objects of one store."""
+    """The placements of all objects of one store."""
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
 
-    def record(self, sha256: str, view: PlacementRecord) -> None:
-        """Remember `view`, in place of what was known of its path."""
+    def record(self, sha256: str, record: PlacementRecord) -> None:
+        """Remember `record`, in place of what was known of its path."""
         content = {
-            "path": str(view.path),
-            "method": view.method,
-            "stamp": view.stamp.text if view.stamp else None,
+            "path": str(record.path),
+            "method": record.method,
+            "stamp": record.stamp.text if record.stamp else None,
         }
-        self._layout.write(self._file(sha256, view.path), to_json(content))
+        self._layout.write(self._file(sha256, record.path), to_json(content))
 
     def find(self, sha256: str, path: Path) -> PlacementRecord | None:
-        """Return what is known of `path` as a place of that object."""
-        view = _read(self._file(sha256, path))
-        return view if view is not None and view.path == path else None
+        """Return what is known of `path` as a placement of that object."""
+        record = _read(self._file(sha256, path))
+        return record if record is not None and record.path == path else None
 
     def of(self, sha256: str) -> Iterator[tuple[Path, PlacementRecord]]:
-        """Every recorded view of an object, with the file that records it."""
+        """Every recorded placement of an object, with the file that records it."""
         for file in children(self._layout.placements(sha256)):
-            view = _read(file)
-            if view is not None:
-                yield file, view
+            record = _read(file)
+            if record is not None:
+                yield file, record
+
+    def at(self, path: Path) -> Iterator[tuple[str, PlacementRecord]]:
+        """Every object that was placed at `path`, by its sha256, with the record of that."""
+        for folder in children(self._layout.root / "placements"):
+            record = _read(self._file(folder.name, path))
+            if record is not None and record.path == path:
+                yield folder.name, record
 
     def _file(self, sha256: str, path: Path) -> Path:
-        # Two paths of one name would only lose a record, so short sums serve, and no hash
+        # Two paths of one sum would only lose a record, so short sums serve, and no hash
         # library is imported on a hit.
         raw = os.fsencode(path)
         return (

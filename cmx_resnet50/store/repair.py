@@ -7,10 +7,10 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from cmx_resnet50.store.files import regular
+from cmx_resnet50.store.fill import Filler
 from cmx_resnet50.store.locks import Locks
 from cmx_resnet50.store.model import ObjectMissing, StoredObject
 from cmx_resnet50.store.objects import Objects
-from cmx_resnet50.store.place import Placer
 
 
 class Repairer:
@@ -18,17 +18,17 @@ class Repairer:
 
     Parameters
     ----------
-    objects, placer, locks
+    objects, filler, locks
         Of that store.
     notify : callable
         Takes the line that says what was repaired.
     """
 
     def __init__(
-        self, objects: Objects, placer: Placer, locks: Locks, notify: Callable[[str], None]
+        self, objects: Objects, filler: Filler, locks: Locks, notify: Callable[[str], None]
     ) -> None:
         self._objects = objects
-        self._placer = placer
+        self._filler = filler
         self._locks = locks
         self._notify = notify
 
@@ -58,7 +58,7 @@ class Repairer:
 
     def replaced(self, stored: StoredObject, old: os.stat_result | None, what: str) -> None:
         """Give the links to the inode `old` the new object, and say in one line what was done."""
-        places = self._placer.refill(stored, old) if old is not None else []
+        places = self._filler.refill(stored, old) if old is not None else []
         line = f"{stored.name} ({stored.sha256[:12]}) {what}"
         self._notify(line + "".join(f"; replaced in {path}" for path in places))
 

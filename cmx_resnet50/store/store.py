@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.store.files import may_exist
+from cmx_resnet50.store.fill import Filler
 from cmx_resnet50.store.layout import Layout, checked_key, contradiction
 from cmx_resnet50.store.link_or_copy import disk_full_error
 from cmx_resnet50.store.locks import PRUNING, Locks, read_only_error
@@ -18,10 +19,9 @@ from cmx_resnet50.store.model import (
     Pruned,
     StoredObject,
     StoreError,
-    StoreReadOnly,
 )
 from cmx_resnet50.store.objects import Objects
-from cmx_resnet50.store.place import Placer, destination
+from cmx_resnet50.store.place import Placer
 from cmx_resnet50.store.placements import PlacementRecords
 from cmx_resnet50.store.repair import Repairer
 
@@ -70,8 +70,9 @@ class Store:
         self._locks = Locks(self.layout, lock_timeout, notify)
         self._records = PlacementRecords(self.layout)
         self._objects = Objects(self.layout, self._records)
-        self._placer = Placer(self._objects)
-        self._repairer = Repairer(self._objects, self._placer, self._locks, notify)
+        filler = Filler(self._objects)
+        self._repairer = Repairer(self._objects, filler, self._locks, notify)
+        self._placer = Placer(self._objects, filler, self._locks, self._repairer, notify)
 
     def models(self, name: str) -> Path:
         """Return the folder for what is delivered where the user names none."""
@@ -215,45 +216,53 @@ class Store:
         with self.writing(stored.name, None):
             self._bind(stored, wanted)
 
-    def place(self, stored: StoredObject, dest: Path) -> Placement:
+    def place(
+        self, stored: StoredObject, dest: Path, *, named: bool = False, force: bool = False
+    ) -> Placement:
         """Make sure that `dest` is a regular file with the object's bytes.
 
-        A valid placement costs a look at two inodes. Anything but a folder with something in it,
-        a device or the like is replaced, in one step.
+        A valid placement costs a look at two inodes. In a folder of ours anything but a folder
+        with something in it, a device or the like is replaced. In one that the user named only
+        what was placed there, and is as it was left, is; and then a line says what replaced what.
+
+        Parameters
+        ----------
+        stored : StoredObject
+            What to place.
+        dest : Path
+            Where.
+        named : bool
+            Whether the user named the folder.
+        force : bool
+            Whether they give up what is there.
 
         Raises
         ------
+        PathTaken
+            If something of the user's is there.
         ObjectMissing
             If the object is damaged or removed, and no placement has its bytes.
         StoreError
             If `dest` cannot be written.
         """
-        dest = destination(dest, self.root)
-        status = self._objects.status(stored)
-        if status is not None:
-            seen = self._placer.look(stored, status, dest)
-            if isinstance(seen, Placement):
-                return seen
-        try:
-            with self._locks.hold(f"object-{stored.sha256}", f"places {stored.name}"):
-                status = self._objects.status(stored)
-                if status is None:
-                    with self.writing(stored.name, stored.size):
-                        self._repairer.repair_locked(stored.sha256, (dest,))
-                    status = self._objects.status(stored)
-                if status is None:
-                    raise self._repairer.missing(stored)
-                seen = self._placer.look(stored, status, dest)
-                if isinstance(seen, Placement):
-                    return seen
-                return self._placer.fill(stored, status, dest, seen, link=True)
-        except StoreReadOnly:
-            if status is None:
-                raise self._repairer.missing(stored) from None
-            seen = self._placer.look(stored, status, dest)
-            if isinstance(seen, Placement):
-                return seen
-            return self._placer.fill(stored, status, dest, seen, link=False)
+        with self.writing(stored.name, stored.size):
+            return self._placer.place(stored, dest, named=named, force=force)
+
+    def require_free(self, dest: Path, keys: Sequence[str], *, force: bool = False) -> None:
+        """Make sure that the object of `keys` may be placed at `dest`, in a folder of the user's.
+
+        To be called before the object is fetched; `place` looks again.
+
+        Raises
+        ------
+        PathTaken
+            If something of the user's is there.
+        StoreError
+            If `dest` cannot be written.
+        """
+        found = self.find(*keys) if keys else None
+        wanted = [*keys, f"sha256-{found.sha256}"] if found else keys
+        self._placer.require_free(dest, wanted, force=force)
 
     def placements(self, stored: StoredObject) -> list[Path]:
         """Return the paths at which the object was placed and a file still is."""

@@ -7,7 +7,7 @@ from itertools import product
 
 import pytest
 
-from cmx_resnet50.catalog.table import RequestError, Resolution
+from cmx_resnet50.catalog.table import RUN, RequestError, Resolution
 from tests.catalog.asking import (
     FRAMEWORKS,
     NO_YES,
@@ -32,7 +32,7 @@ def test_refusals_propose_valid_honest_and_near_requests(framework: str | None) 
         assert len(set(found.nearest)) == len(found.nearest)
         text = str(found)
         for proposal in found.nearest:
-            assert f"cmx-resnet50 get {proposal}" in text
+            assert f"{RUN},{proposal}" in text
             assert isinstance(proposed(proposal), Resolution), (ask, proposal)
         families = [proposal_framework(proposal) for proposal in found.nearest]
         wanted = {None: "onnx", "onnxruntime": "onnx", "tf": "tensorflow"}.get(framework, framework)

@@ -31,11 +31,11 @@ def assert_filled(folder: Path, served: dict[str, Path], name: str) -> None:
 def test_the_folder_is_filled_each_time(
     cm: CM, origin: Origin, served: dict[str, Path], name: str, key: str
 ) -> None:
-    """On a cold run, on a hit, elsewhere, again, and with what was there damaged or lost."""
+    """On a cold run, on a hit, elsewhere, again, and with what was there replaced or lost."""
     first, second = cm.cwd / "first", cm.cwd / "second"
 
-    def run(folder: Path, given: str) -> None:
-        result = cm.get(name, **{key: given})
+    def run(folder: Path, given: str, **more: str) -> None:
+        result = cm.get(name, **{key: given}, **more)
         assert result.ok, result.text
         assert result.path.parent == folder
         assert_filled(folder, served, name)
@@ -47,7 +47,10 @@ def test_the_folder_is_filled_each_time(
     damaged = first / next(iter(FILES[name]))
     damaged.unlink()
     damaged.write_bytes(b"not the model")
-    run(first, "first")
+    refused = cm.get(name, **{key: "first"})
+    assert refused.code == 1
+    assert str(damaged) in refused.err
+    run(first, "first", force="yes")
     for path in second.iterdir():
         path.unlink()
     second.rmdir()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -163,6 +163,18 @@ def test_damage_offline(
     assert_quiet_hit(cm, served)
 
 
+@pytest.fixture
+def other_disk() -> Iterator[Path]:
+    """Yield a folder on another file system than that of the tests."""
+    shm = Path("/dev/shm")
+    if not os.access(shm, os.W_OK):
+        pytest.skip("no tmpfs at /dev/shm")
+    folder = shm / f"cmx-resnet50-{os.getpid()}-{os.urandom(4).hex()}"
+    folder.mkdir()
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
 @pytest.mark.parametrize("damage", [_truncated, _flipped_and_set_back])
 def test_copy_elsewhere_repairs_all_links_offline(
     cm: CM,
@@ -185,27 +197,33 @@ def test_copy_elsewhere_repairs_all_links_offline(
 
 
 @pytest.mark.parametrize("damage", FEW)
-def test_damaged_output_folder(
+def test_changed_output_folder(
     cm: CM, origin: Origin, served: dict[str, Path], damage: Callable[[Path], None]
 ) -> None:
+    """What was changed there is the user's since, and is replaced when they say so."""
     folder = cm.home / "out"
     first = cm.get(outdirname=str(folder))
     assert_whole(cm, first, served)
     damage(folder / "resnet50_v1.onnx")
-    result = cm.get(outdirname=str(folder))
+    if damage is not _deleted:
+        refused = cm.get(outdirname=str(folder))
+        assert refused.code == 1
+        assert str(folder / "resnet50_v1.onnx") in refused.err
+    result = cm.get(outdirname=str(folder), force="no" if damage is _deleted else "yes")
     assert_whole(cm, result, served)
     assert result.path == folder / "resnet50_v1.onnx"
     assert_quiet_hit(cm, served, outdirname=str(folder))
 
 
 def test_another_model_in_the_same_output_folder(cm: CM, served: dict[str, Path]) -> None:
-    """Two files have one name: what lay there was not damaged."""
+    """Two files have one name: what was there was placed by us, and a line says so."""
     folder = cm.home / "out"
     assert cm.get("onnx", outdirname=str(folder)).ok
     result = cm.get("onnx", "opset-8", outdirname=str(folder))
     assert result.ok, result.text
     assert result.path.read_bytes() == served["onnx-opset-8"].read_bytes()
-    assert f"{result.path} was another file; filled from the store" in result.err
+    assert f"{result.path}: onnx-opset-11 (sha256 " in result.err
+    assert result.err.count("was replaced by onnx-opset-8 (sha256 ") == 1
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Waits for what another thread or process does: for its result, never for a number of seconds."""
+"""Waiting for what another thread or process does: by its event, and never for so many seconds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 HANGS = 300.0
-"""Seconds after which a wait counts as hung. A guard: no test asserts it."""
+"""Seconds after which whatever a test waits for has hung: a guard, and nothing that is tested."""
 
 
 def until(condition: Callable[[], object], told: Callable[[], object] = str) -> None:
@@ -15,7 +15,7 @@ def until(condition: Callable[[], object], told: Callable[[], object] = str) -> 
     Raises
     ------
     TimeoutError
-        After `HANGS` seconds; the message ends with what `told` returns.
+        If it never does; with what `told` says then.
     """
     end = time.monotonic() + HANGS
     while not condition():

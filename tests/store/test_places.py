@@ -14,7 +14,7 @@ from cmx_resnet50.cached_run.stat_check import unchanged
 from cmx_resnet50.store import Placement, Store, StoreError
 from tests.store.helpers import DATA, bytes_read, flip, md5, never, put
 
-KEPT = Placement("kept", False, "whole")
+KEPT = Placement("kept", False, "valid")
 
 
 def test_a_place_is_filled_alone_and_then_kept(store: Store, tmp_path: Path) -> None:
