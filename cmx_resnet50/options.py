@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,9 @@ from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.yes_no import yes_no
 
 PREFIX = "CM_RESNET50_"
+_OTHERS = frozenset({"CHECKPOINT", "DOCKER_NETWORK", "GENERATION", "LOCAL", "SOURCE", "TO"})
+_BEGINNINGS = ("ASKED_", "RUN_")
+"""Names of the script's own, and how others of them begin: they are not options."""
 HOMES = {"CM_REPOS": "~/CM", "MLC_REPOS": "~/MLC/repos"}
 """The homes of the engines: the variable that names one, and where it is without that."""
 
@@ -74,8 +77,10 @@ class Options:
         Raises
         ------
         OptionError
-            If a value is not valid.
+            If a name or a value is not valid.
         """
+        _check_names(env, prefix)
+        _check_names(process, PREFIX)
 
         def text(name: str) -> str:
             for value in (env.get(prefix + name, ""), process.get(PREFIX + name, "")):
@@ -109,6 +114,21 @@ class Options:
             retry_budget=number("RETRY_BUDGET", cls.retry_budget),
             stall_seconds=number("STALL_SECONDS", cls.stall_seconds),
         )
+
+
+def _check_names(env: Mapping[str, Any], prefix: str) -> None:
+    """Refuse a name that nobody reads: a misspelt option would do nothing, silently."""
+    known = {field.name.upper() for field in fields(Options)}
+    for key in env:
+        name = key.removeprefix(prefix)
+        if name == key or name in known | _OTHERS or name.startswith(_BEGINNINGS):
+            continue
+        from difflib import get_close_matches
+
+        near = get_close_matches(name, known, n=1)
+        suggestion = f" Did you mean {PREFIX}{near[0]}?" if near else ""
+        valid = ", ".join(PREFIX + known for known in sorted(known))
+        raise OptionError(f"Unknown option {PREFIX}{name}; valid ones: {valid}.{suggestion}")
 
 
 def flag(name: str, value: object) -> bool:

@@ -36,6 +36,13 @@ _WEIGHTS = {
 }
 """Weight of each field in the distance of two requests; the framework outweighs all others."""
 
+_EXCLUSIVE = (
+    ("_dummy-weights", "--checkpoint"),
+    ("_dummy-weights", "--const.CM_PACKAGE_URL"),
+    ("_huggingface_default", "--const.CM_PACKAGE_URL"),
+)
+"""Sources that contradict one another. A checkpoint may well be a file that a URL names."""
+
 
 class Catalog:
     """The table of artifacts of a ``_cm.json``."""
@@ -73,6 +80,7 @@ class Catalog:
         RequestError
             If no file matches it, or, with `strict`, if the file deviates from it.
         """
+        _check_sources(request)
         if request.url is not None:
             resolution = self._resolve_url(request, request.url)
         else:
@@ -205,8 +213,6 @@ class Catalog:
         return tuple(urls)
 
     def _resolve_url(self, request: Request, url: str) -> Resolution:
-        if request.huggingface == "yes":
-            raise RequestError("Choose one source: _huggingface_default or --const.CM_PACKAGE_URL.")
         if request.framework == "none":
             raise RequestError(f"No framework is chosen for --const.CM_PACKAGE_URL={redact(url)}.")
         artifact = self.find_url(url)
@@ -276,6 +282,19 @@ def _check_dummy(resolution: Resolution) -> None:
             f"_dummy-weights: random weights are not available for {artifact.file}{precision}.",
             [fp32.variations],
         )
+
+
+def _check_sources(request: Request) -> None:
+    """Reject a request that names the source of its bytes twice."""
+    named = {
+        "_dummy-weights": request.weights == "dummy",
+        "--checkpoint": request.local is not None,
+        "--const.CM_PACKAGE_URL": request.url is not None,
+        "_huggingface_default": request.huggingface == "yes",
+    }
+    for one, other in _EXCLUSIVE:
+        if named[one] and named[other]:
+            raise RequestError(f"Choose one source: {one} or {other}.")
 
 
 def _check_checksum(resolution: Resolution) -> None:

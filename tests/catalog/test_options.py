@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from cmx_resnet50.catalog.table import SCRIPT
 from cmx_resnet50.options import PREFIX, OptionError, Options, default_store
 
+NUMERIC = {"CONNECTIONS", "CONNECT_TIMEOUT", "READ_TIMEOUT", "RETRY_BUDGET", "STALL_SECONDS"}
 FLAGS = [("STRICT", "strict"), ("OFFLINE", "offline"), ("ACCEPT_ANY", "accept_any")]
 NUMBERS = [
     ("CONNECT_TIMEOUT", "connect_timeout", 10.0),
@@ -83,6 +86,45 @@ def test_a_number_that_means_nothing_is_refused(
         Options.read({PREFIX + name: value}, {})
     assert f"{PREFIX}{name}={value}" in str(caught.value)
     assert "positive number" in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("OFLINE", "CM_RESNET50_OFFLINE"),
+        ("MIRRORS", "CM_RESNET50_MIRROR"),
+        ("STRICT_MODE", "CM_RESNET50_STRICT"),
+        ("ACCEPTANY", "CM_RESNET50_ACCEPT_ANY"),
+    ],
+)
+def test_an_unknown_name_is_an_error_with_what_was_meant(name: str, meant: str) -> None:
+    """It would do nothing, and nobody would notice."""
+    for env, process in (({PREFIX + name: "yes"}, {}), ({}, {PREFIX + name: ""})):
+        with pytest.raises(OptionError) as caught:
+            Options.read(env, process)
+        text = str(caught.value)
+        assert f"Unknown option {PREFIX}{name}; valid ones: CM_RESNET50_ACCEPT_ANY, " in text
+        assert text.endswith(f"Did you mean {meant}?")
+
+
+def test_a_suggestion_is_made_only_where_one_is_near() -> None:
+    with pytest.raises(OptionError) as caught:
+        Options.read({}, {PREFIX + "XYZ": "1"})
+    assert "Did you mean" not in str(caught.value)
+
+
+def test_names_of_the_script_itself_are_known() -> None:
+    text = (SCRIPT / "_cm.json").read_text(encoding="utf-8")
+    names = set(re.findall(PREFIX + "[A-Z_]*[A-Z]", text))
+    assert {PREFIX + "TO", PREFIX + "ASKED_BATCH", PREFIX + "RUN_SILENT"} < names
+    for name in sorted(names):
+        value = "3" if name.removeprefix(PREFIX) in NUMERIC else "yes"
+        Options.read({name: value}, {})
+        Options.read({}, {name: value})
+
+
+def test_names_of_others_are_not_read() -> None:
+    Options.read({"CM_RESNET": "x", "RESNET50_OFLINE": "x"}, {"CM_RESNET50": "x", "PATH": "/bin"})
 
 
 @pytest.mark.parametrize("given_", ["1", "0.4", "16"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import cache
 from itertools import product
 
@@ -126,3 +127,29 @@ def test_notes_name_the_file_and_what_it_is_not() -> None:
     for word in ("int8", "fp32", "resnet50_v1.pb", "_from-tf", "_opset-8"):
         assert word in text
     assert all("\n" not in note for note in found.deviations)
+
+
+@pytest.mark.parametrize(
+    ("names", "given", "text"),
+    [
+        (["dummy-weights"], {"local": "/m/a.onnx"}, "_dummy-weights or --checkpoint"),
+        (["dummy-weights"], {"url": "https://h/a"}, "_dummy-weights or --const.CM_PACKAGE_URL"),
+        (
+            ["huggingface_default"],
+            {"url": "https://h/a"},
+            "_huggingface_default or --const.CM_PACKAGE_URL",
+        ),
+    ],
+)
+def test_sources_that_contradict_one_another_are_refused(
+    names: list[str], given: dict[str, str], text: str
+) -> None:
+    found = outcome(replace(request_for(names), **given))  # type: ignore[arg-type]
+    assert isinstance(found, RequestError)
+    assert f"Choose one source: {text}." in str(found)
+
+
+def test_a_checkpoint_may_be_the_file_of_a_url() -> None:
+    url = "https://zenodo.org/record/4735647/files/resnet50_v1.onnx"
+    found = outcome(replace(request_for(["onnx"]), url=url, local="/m/a.onnx"))
+    assert isinstance(found, Resolution)

@@ -194,3 +194,27 @@ def test_file_name_with_a_separator_is_refused(cm: CM) -> None:
     result = cm.get("pytorch", **{"env.CM_DOWNLOAD_FILENAME": "../../evil"})
     assert result.code == 1
     assert "not a plain file name" in result.err
+
+
+def test_an_option_that_does_not_exist_is_named(cm: CM, origin: Origin) -> None:
+    """In the run's env and in the process; also where a cached run could have answered."""
+    for attempt in range(2):
+        given = cm.get("pytorch", **{"env.CM_RESNET50_OFLINE": "yes"})
+        assert given.code == 1
+        assert "Unknown option CM_RESNET50_OFLINE; valid ones: " in given.err
+        assert "Did you mean CM_RESNET50_OFFLINE?" in given.err
+        inherited = cm.also(variables={"CM_RESNET50_STORES": "/x"}).get("pytorch")
+        assert inherited.code == 1
+        assert "Did you mean CM_RESNET50_STORE?" in inherited.err
+        if not attempt:
+            assert not origin.requests
+            assert cm.get("pytorch").ok
+
+
+def test_random_weights_and_a_file_of_ones_own_are_a_contradiction(cm: CM) -> None:
+    result = cm.get("onnx", "dummy-weights", checkpoint="model.onnx")
+    assert result.code == 1
+    assert "Choose one source: _dummy-weights or --checkpoint." in result.err
+    command = cm.command("cmx-resnet50", "get", "_dummy-weights", "--checkpoint", "model.onnx")
+    assert command.code == 1
+    assert "Choose one source: _dummy-weights or --checkpoint." in command.err
