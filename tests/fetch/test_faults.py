@@ -259,12 +259,12 @@ def test_a_trickle_alone_is_tried_again_then_told(server: FileServer, partial: P
 def test_the_budget_is_one_for_all_sources(
     server: FileServer, second: FileServer, partial: Path
 ) -> None:
-    server.always = second.always = Status(503, 1)
-    short = replace(QUICK, retries=99, retry_budget=1.9)
+    server.always = second.always = Status(503, 2)
+    short = replace(QUICK, retries=99, retry_budget=3.9)
     progress = Watched()
     with pytest.raises(FetchError, match="retry budget used up"):
         get([server.url, second.url], partial, options=short, progress=progress)
-    assert "503 Service Unavailable, which asks to wait 1 s; retrying in 1 s" in progress.notes[0]
+    assert "503 Service Unavailable, which asks to wait 2 s; retrying in 2 s" in progress.notes[0]
     assert (len(server.requests), len(second.requests)) == (2, 1)
 
 
