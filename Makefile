@@ -39,6 +39,7 @@ coverage: export COVERAGE_FILE = $(abspath $(VENV))/coverage/data
 coverage: $(TEST)/.done
 	rm -rf $(VENV)/coverage && mkdir $(VENV)/coverage
 	$(TEST)/bin/python -m coverage run -m pytest -n auto -m "not (full or $(apart))"
+	$(TEST)/bin/python -m tools.coverage_data $(VENV)/coverage
 	$(TEST)/bin/python -m coverage combine --quiet
 	$(TEST)/bin/python -m coverage report
 

@@ -22,7 +22,7 @@ class Place(Enum):
 
     QUOTED = r'[$`\x00-\x1f\x7f]|(?<!\\)(?:\\\\)*"|(?<!\\)(?:\\\\)*\\\Z'
     """Between the double quotes of an ``export`` line. A quote after an odd number of backslashes
-    is text, as in the documented ``CM_ML_MODEL_INPUT_SHAPES``; after an even number it ends the
+    is text, as in the documented shapes of inputs; after an even number it ends the
     word, and a last backslash would swallow the closing quote."""
     EVAL = r'[$`"\\\x00-\x1f\x7f;&|<>()]'
     """There, and in a script that hands the value to ``eval``."""

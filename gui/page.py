@@ -13,6 +13,7 @@ import streamlit as st
 
 from cmx_resnet50.catalog.table import RequestError
 from cmx_resnet50.catalog.variations import Group, Variation
+from cmx_resnet50.engines.cm import CM
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.gui import access, form, labels, preview, process, scripts
 from cmx_resnet50.gui.command import Command
@@ -276,7 +277,7 @@ def draw_preview(shape: form.Form, asked: list[str], inputs: dict[str, str]) -> 
     try:
         found = preview.describe(asked, inputs)
     except RequestError as refusal:
-        st.error(labels.escaped(refusal.reason))
+        st.error(labels.escaped(CM.wording.apply(refusal.reason)))
         if refusal.nearest:
             st.caption("The nearest requests with a file; select one:")
         for nearest in refusal.nearest:

@@ -69,6 +69,13 @@ class Stage:
         return cls(folder)
 
 
+@pytest.fixture(autouse=True)
+def _unmeasured(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep coverage out of the processes of a test that is marked so."""
+    if request.node.get_closest_marker("unmeasured"):
+        monkeypatch.delenv(build.MEASURED, raising=False)
+
+
 @pytest.fixture(scope="session")
 def _shared(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the folder that all workers of this run share."""

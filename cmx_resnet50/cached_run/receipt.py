@@ -203,7 +203,7 @@ def _path(env: Mapping[str, Any], prefix: str) -> str:
 
 def _fingerprint(env: Mapping[str, Any], const: Mapping[str, Any], prefix: str) -> dict[str, str]:
     # A mirror decides nothing about a file that is there, and may hold a password.
-    beginnings = (f"CM_{OPTION}", prefix + OPTION)
+    beginnings = ("CM_RESNET50_", prefix + OPTION)
     options = [key for key in sorted(os.environ) if key.startswith(beginnings)]
     found = {key: _veiled(os.environ[key]) for key in options if not key.endswith(_MIRROR)}
     found["home"] = os.environ.get(f"{prefix}REPOS", "")

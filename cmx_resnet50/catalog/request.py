@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from cmx_resnet50.errors import Resnet50Error, see
+from cmx_resnet50.wording import COMMAND, RUN
 
 if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
     from cmx_resnet50.digests import Expected
 
 ASKED = "CM_RESNET50_ASKED_"
-RUN = "cm run script --tags=get,ml-model,resnet50"
 BATCH = re.compile(r"[1-9][0-9]{0,5}")
 BATCH_FORM = "a batch size is a positive integer of at most 6 digits, say _batch_size.8."
 SMALLEST_LIMIT = 1 << 20
@@ -22,16 +22,22 @@ SMALLEST_LIMIT = 1 << 20
 
 
 class RequestError(Resnet50Error):
-    """A request that no file matches; `nearest` are variation lists that have a file."""
+    """A request that no file matches; `nearest` are variation lists that have a file.
+
+    Its text has marks of `wording`; as a string it is in the command's words.
+    """
 
     def __init__(self, reason: str, nearest: Sequence[str] = ()) -> None:
         self.reason = reason
         self.nearest = tuple(nearest)
         text = reason
         if self.nearest:
-            commands = "\n".join(f"  {RUN},{variations}" for variations in self.nearest)
+            commands = "\n".join(f"  {RUN}{variations}" for variations in self.nearest)
             text += f"\nThe nearest requests that have a file:\n{commands}"
         super().__init__(f"{text}\n{see('choose')}")
+
+    def __str__(self) -> str:
+        return COMMAND.apply(super().__str__())
 
 
 @dataclass(frozen=True)
@@ -39,8 +45,8 @@ class Request:
     """What is requested.
 
     `explicit` holds the variations that were requested by name, without defaults; None where
-    that is no longer known, as on a cache hit. `url` and `checksum` are the user's own
-    (``--const.CM_PACKAGE_URL``, ``--const.CM_DOWNLOAD_CHECKSUM``), `local` the user's own file.
+    that is no longer known, as on a cache hit. `url`, `checksum` and `local`, a file, are the
+    user's own.
     """
 
     framework: str = "onnx"

@@ -17,13 +17,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from cmx_resnet50.catalog.request import ASKED, RUN, Artifact, Request, RequestError, Resolution
+from cmx_resnet50.catalog.request import ASKED, Artifact, Request, RequestError, Resolution
 from cmx_resnet50.catalog.variations import Variations, compose
 from cmx_resnet50.redaction import redact
+from cmx_resnet50.wording import CHECKSUM, URL
 
-__all__ = ["ASKED", "RUN", "SCRIPT", "Artifact", "Catalog", "Request", "RequestError", "Resolution"]
+__all__ = ["ASKED", "SCRIPT", "Artifact", "Catalog", "Request", "RequestError", "Resolution"]
 
 SCRIPT = Path(__file__).parent.parent / "repo" / "script" / "get-ml-model-resnet50"
+URL_KEY, WEIGHTS_KEY = "CM_PACKAGE_URL", "CM_ML_MODEL_STARTING_WEIGHTS_FILENAME"
+"""Keys of CM, as ``_cm.json`` has them: a variation's URL, and where the weights come from."""
 RANDOM = "The weights are random (_dummy-weights); predictions mean nothing."
 _SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._+-]{0,127}")
 _WEIGHTS = {
@@ -38,8 +41,8 @@ _WEIGHTS = {
 
 _EXCLUSIVE = (
     ("_dummy-weights", "--checkpoint"),
-    ("_dummy-weights", "--const.CM_PACKAGE_URL"),
-    ("_huggingface_default", "--const.CM_PACKAGE_URL"),
+    ("_dummy-weights", "a URL of your own"),
+    ("_huggingface_default", "a URL of your own"),
 )
 """Sources that contradict one another. A checkpoint may well be a file that a URL names."""
 
@@ -208,24 +211,24 @@ class Catalog:
     def _sources(self, request: Request, artifact: Artifact) -> tuple[str, ...]:
         urls = [artifact.url, *artifact.mirrors]
         if request.huggingface == "yes":
-            first = self.variations.by_name["huggingface_default"].env["CM_PACKAGE_URL"]
+            first = self.variations.by_name["huggingface_default"].env[URL_KEY]
             urls.sort(key=lambda url: url != first)
         return tuple(urls)
 
     def _resolve_url(self, request: Request, url: str) -> Resolution:
         if request.framework == "none":
-            raise RequestError(f"No framework is chosen for --const.CM_PACKAGE_URL={redact(url)}.")
+            raise RequestError(f"No framework is chosen for {URL}{redact(url)}.")
         artifact = self.find_url(url)
         if artifact is None:
             return Resolution(request, self._unknown(request, url), (), (url,))
         if artifact.companion_key is not None:
             raise RequestError(
-                f"--const.CM_PACKAGE_URL={redact(url)} is {artifact.file}, which belongs to a "
+                f"{URL}{redact(url)} is {artifact.file}, which belongs to a "
                 f"model and is not one. Request _{artifact.format} without the URL."
             )
         if artifact.format != request.framework:
             raise RequestError(
-                f"--const.CM_PACKAGE_URL={redact(url)} is {artifact.file} for {artifact.format}, "
+                f"{URL}{redact(url)} is {artifact.file} for {artifact.format}, "
                 f"but {request.framework} was requested. Request _{artifact.format} with it, "
                 "or omit the URL."
             )
@@ -236,13 +239,13 @@ class Catalog:
         checksum = (request.checksum or "").lower()
         if checksum and not re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{64}", checksum):
             raise RequestError(
-                f"CM_DOWNLOAD_CHECKSUM={request.checksum} is neither an md5 (32 hexadecimal "
+                f"{CHECKSUM}{request.checksum} is neither an md5 (32 hexadecimal "
                 "digits) nor a sha256 (64)."
             )
         try:
             name = posixpath.basename(urlsplit(url).path)
         except ValueError as error:
-            raise RequestError(f"CM_PACKAGE_URL={redact(url)} is not a URL: {error}.") from error
+            raise RequestError(f"{URL}{redact(url)} is not a URL: {error}.") from error
         archive: dict[str, str | None] | None = None
         if name.endswith(".gz"):
             name = name.removesuffix(".gz")
@@ -266,7 +269,7 @@ class Catalog:
             batch=next(
                 (a.batch for a in self.artifacts.values() if a.format == request.framework), None
             ),
-            exports={"CM_ML_MODEL_STARTING_WEIGHTS_FILENAME": "<<<url>>>"},
+            exports={WEIGHTS_KEY: "<<<url>>>"},
             md5=md5,
             sha256=sha256,
         )
@@ -289,7 +292,7 @@ def _check_sources(request: Request) -> None:
     named = {
         "_dummy-weights": request.weights == "dummy",
         "--checkpoint": request.local is not None,
-        "--const.CM_PACKAGE_URL": request.url is not None,
+        "a URL of your own": request.url is not None,
         "_huggingface_default": request.huggingface == "yes",
     }
     for one, other in _EXCLUSIVE:
@@ -307,7 +310,7 @@ def _check_checksum(resolution: Resolution) -> None:
     kin = {digest for digest in known if digest and len(digest) == len(checksum)}
     if kin and checksum.lower() not in kin:
         raise RequestError(
-            f"CM_DOWNLOAD_CHECKSUM={checksum} does not match {artifact.file} "
+            f"{CHECKSUM}{checksum} does not match {artifact.file} "
             f"({artifact.name}), whose digest is {' or '.join(sorted(kin))}. Omit it."
         )
 
@@ -318,7 +321,7 @@ def _notices(resolution: Resolution) -> Iterator[str]:
     if not artifact.known and not artifact.verifiable:
         yield (
             f"No digest of {redact(artifact.url)} is known: the file is not verified. "
-            "Give one with --const.CM_DOWNLOAD_CHECKSUM."
+            f"Give its {CHECKSUM}MD5-OR-SHA256"
         )
     if artifact.batch == "any" and (request.batch != "dynamic" or request.fix_shape == "yes"):
         yield f"{artifact.file} accepts any batch size; it has no shape to fix."

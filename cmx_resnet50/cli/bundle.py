@@ -42,8 +42,8 @@ def add(commands: Any) -> None:
         "right bytes stay, and any number of machines may export to one folder at the\n"
         "same time. It can be served as it is: with its address in CM_RESNET50_MIRROR,\n"
         "files are found there by digest and by name. A .tar file is written anew. A file\n"
-        "that comes as an archive is packed twice, as it is and as that archive, which a\n"
-        "mirror is asked for.",
+        "that comes as an archive is packed twice, unpacked and as that archive, which\n"
+        "machines look for in a mirror.",
         examples="cmx-resnet50 bundle export models.tar\n"
         "cmx-resnet50 bundle export /srv/www/resnet50 _onnx _pytorch\n"
         "cmx-resnet50 bundle export models.tar --all",

@@ -25,7 +25,7 @@ def chosen_objects(
 ) -> list[StoredObject]:
     """Return the objects that the command names, each once; what is missing is fetched first.
 
-    The archive that a file comes in belongs to the file: a mirror is asked for the archive.
+    The archive that a file comes in is included: machines look for that in a mirror.
 
     Parameters
     ----------

@@ -112,6 +112,7 @@ def prefetched(
     """
     from cmx_resnet50.api import names_in
     from cmx_resnet50.errors import Resnet50Error
+    from cmx_resnet50.wording import COMMAND
 
     catalog, strict = pipeline.catalog, pipeline.options.strict
     wanted = list(wanted)
@@ -124,7 +125,7 @@ def prefetched(
             resolution = catalog.resolve(catalog.request(names_in(text)), strict=strict)
             for line in resolution.messages:
                 if line not in shown:
-                    print_warning(line)
+                    print_warning(COMMAND.apply(line))
                 shown.add(line)
             done.append((text, pipeline.obtain(resolution)))
         except Resnet50Error as error:

@@ -85,7 +85,7 @@ def _publish(parsed: argparse.Namespace) -> None:
 
 
 def _check_address(url: str) -> None:
-    """End with a usage error where `url` is not in S3, and say what to do instead."""
+    """End with a usage error where `url` is not in S3, and name what to do instead."""
     from urllib.request import url2pathname
 
     from cmx_resnet50.redaction import redact

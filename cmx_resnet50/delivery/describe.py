@@ -11,6 +11,7 @@ from cmx_resnet50.catalog.table import Artifact
 from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
 from cmx_resnet50.formats.facts import FormatError, ModelFacts, TensorInfo
 from cmx_resnet50.model import KnownModel, Model, Preprocessing
+from cmx_resnet50.wording import COMMAND
 
 
 def placed(pipeline: Pipeline, delivery: Delivery, to: Path | None) -> tuple[Model, Delivery]:
@@ -128,7 +129,7 @@ def _model(
         url=delivery.url,
         license=artifact.license if artifact.known else None,
         deviations=(*resolution.deviations, *problems),
-        notices=resolution.notices,
+        notices=tuple(map(COMMAND.apply, resolution.notices)),
     )
 
 

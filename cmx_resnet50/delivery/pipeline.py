@@ -88,7 +88,7 @@ class Pipeline:
         resolution : Resolution
             What to obtain.
         extra_sources : sequence of str
-            The user's own further URLs (``CM_DOWNLOAD_URL1..4``), asked last.
+            The user's own further URLs, asked last.
 
         Raises
         ------

@@ -10,6 +10,8 @@ from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass
 from typing import Any
 
+from cmx_resnet50.wording import Wording
+
 Env = MutableMapping[str, Any]
 
 MODEL = "ML_MODEL_"
@@ -34,7 +36,13 @@ class Dialect:
 
     def view(self, env: Env) -> EnvView:
         """Return `env` under names without the engine's prefix; writing to it writes to `env`."""
-        return EnvView(env, self.prefix)
+        return EnvView(env, self)
+
+    @property
+    def wording(self) -> Wording:
+        """The words that this engine's users know."""
+        const = f"--const.{self.prefix}"
+        return Wording(f"{self.run},", f"{const}PACKAGE_URL=", f"{const}DOWNLOAD_CHECKSUM=")
 
 
 class EnvView(MutableMapping[str, Any]):
@@ -43,16 +51,17 @@ class EnvView(MutableMapping[str, Any]):
     Examples
     --------
     >>> env = {"CM_ML_MODEL": "RESNET50", "PATH": "/bin"}
-    >>> view = EnvView(env, "CM_")
+    >>> view = EnvView(env, Dialect("cm", "CM_", "cm run script"))
     >>> view["QUIET"] = "yes"
     >>> dict(view), env["CM_QUIET"]
     ({'ML_MODEL': 'RESNET50', 'QUIET': 'yes'}, 'yes')
     """
 
-    def __init__(self, env: Env, prefix: str) -> None:
+    def __init__(self, env: Env, dialect: Dialect) -> None:
         self.raw = env
         """The engine's own env."""
-        self.prefix = prefix
+        self.dialect = dialect
+        self.prefix = dialect.prefix
 
     def full(self, name: str) -> str:
         """Return `name` as the engine's users know it."""

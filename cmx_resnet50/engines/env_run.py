@@ -46,7 +46,8 @@ def print_notices(env: EnvView, notices: Iterable[str]) -> None:
     if env.get(SAID) != "yes":
         env[SAID] = "yes"
         for notice in notices:
-            print(f"{env.prefix[:-1]} ResNet-50: {notice}", file=sys.stderr)
+            text = env.dialect.wording.apply(notice)
+            print(f"{env.prefix[:-1]} ResNet-50: {text}", file=sys.stderr)
 
 
 def equal_variations(resolution: Resolution) -> list[str]:
@@ -259,7 +260,7 @@ def ensure(env: EnvView, const: EnvView, *, silent: bool) -> str:
             files,
             located=located,
             store=str(pipeline.store.root),
-            notices=resolution.messages,
+            notices=map(env.dialect.wording.apply, resolution.messages),
             summary=summary(env, replace(delivery, origin="store")),
         )
     return summary(env, replace(delivery, origin=str(env.get(ORIGIN) or delivery.origin)))

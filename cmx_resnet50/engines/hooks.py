@@ -66,7 +66,7 @@ class Hooks:
             if isinstance(error, KeyboardInterrupt):
                 return {"return": 130, "error": INTERRUPTED}
             if isinstance(error, Resnet50Error):
-                return {"return": 1, "error": str(error)}
+                return {"return": 1, "error": self.dialect.wording.apply(str(error.args[0]))}
             raise
 
     def _predeps(self, i: Hook) -> Hook:

@@ -18,7 +18,7 @@ from cmx_resnet50.fetch.model import Attempt, Download, FetchOptions, Source
 from cmx_resnet50.fetch.partial_file.file import PartialFile
 from cmx_resnet50.fetch.partial_file.journal import VERSION, Header
 from cmx_resnet50.fetch.retry import RetryBudget, RetryPolicy
-from cmx_resnet50.fetch.transfer import Transfer, TransferTask
+from cmx_resnet50.fetch.transfer import GZIP, Transfer, TransferTask, encoded_unasked
 from cmx_resnet50.fetch.verdicts import NetworkDown, ProxyDown, RestartDownload, SourceFailed
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.redaction import host_of
@@ -278,10 +278,8 @@ class Run:
         named_gz = urlsplit(transfer.task.source.url).path.endswith(".gz")
         if problem is None and (self._expected.verifiable or named_gz):
             return digests, None
-        if transfer.encoded not in ("gzip", "x-gzip"):
-            raise SourceFailed(
-                f"the body has the encoding {transfer.encoded[:40]!r}, which was not requested"
-            )
+        if transfer.encoded not in GZIP:
+            raise SourceFailed(encoded_unasked(transfer.encoded))
         plain = self._path.with_name(self._path.name + ".plain")
         try:
             digests = gunzip.gunzip(self._path, plain, limit=self._expected.most or PLAIN_LIMIT)

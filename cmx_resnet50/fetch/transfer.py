@@ -13,6 +13,9 @@ from cmx_resnet50.fetch.partial_file.journal import Header
 from cmx_resnet50.fetch.retry import RetryPolicy
 from cmx_resnet50.progress import Progress
 
+GZIP = ("gzip", "x-gzip")
+"""The encodings that are undone although nobody asked for them."""
+
 SIZE_LIMIT = 4 << 30
 """Bytes that a file has at most about which nothing is known."""
 
@@ -59,6 +62,11 @@ class TransferTask:
         """
         most = SIZE_LIMIT if self.expected.most is None else self.expected.most
         return most + most // 8 + 65536 if encoded else most
+
+
+def encoded_unasked(encoding: str) -> str:
+    """Return the reason why a source is given up that encodes the body."""
+    return f"the body has the encoding {encoding[:40]!r}, which was not requested"
 
 
 def too_large(size: int, limit: int) -> str:

@@ -61,7 +61,8 @@ def describe(variations: Sequence[str], inputs: Mapping[str, str]) -> Preview:
         File(artifact.file, _facts(artifact, dummy, _stored(artifact, store, dummy) or missing))
         for artifact in (resolution.artifact, *resolution.companions)
     ]
-    return Preview(tuple(files), (*resolution.messages, *_further(resolution)))
+    messages = map(CM.wording.apply, resolution.messages)
+    return Preview(tuple(files), (*messages, *_further(resolution)))
 
 
 def in_container(inputs: Mapping[str, str]) -> str:

@@ -7,7 +7,7 @@ A bundle is a folder or a plain ``.tar`` file that holds
   as a mirror. A file name that two objects share is left out;
 - ``manifest.json`` and, in a folder, ``entries/``: see ``manifest``.
 
-Only the manifest and the files in ``sha256/`` are read back. The store knows nothing of bundles:
+Only the manifest and the files in ``sha256/`` are read back. The store does not know bundles:
 they are written from its objects and read through its public methods.
 """
 
@@ -110,7 +110,7 @@ def import_(store: Store, source: Path, unconfirmed: Unconfirmed) -> list[Import
     Raises
     ------
     MirrorError, StoreError
-        If it is not a bundle, or anything in it is not what its manifest says.
+        If it is not a bundle, or anything in it is not as its manifest lists it.
     """
     taken: dict[str, tuple[StoredObject, dict[str, None]]] = {}
     with store.writing(str(source), None), _opened(source, store) as items:

@@ -25,6 +25,13 @@ MAX_MEMBERS = 5 * manifest.MAX_OBJECTS
 _READ = 4 << 20
 """Bytes that tarfile may ask for at once; a header that claims more is hostile."""
 _BLOCK = 1 << 20
+_COMPRESSED = {
+    "gzip": b"\x1f\x8b",
+    "bzip2": b"BZh",
+    "xz": b"\xfd7zXZ\0",
+    "zstd": b"\x28\xb5\x2f\xfd",
+    "zip": b"PK\x03\x04",
+}
 
 
 def write(
@@ -122,6 +129,12 @@ def opened(source: Path, layout: Layout) -> Iterator[Iterator[tuple[Entry, Path]
         file = open(source, "rb")  # noqa: SIM115  # closed by the with below
     except OSError as error:
         raise MirrorError(f"The bundle {source} cannot be read ({error.strerror}).") from error
+    magic = file.read(8)
+    file.seek(0)
+    for kind, start in _COMPRESSED.items():
+        if magic.startswith(start):
+            file.close()
+            raise MirrorError(f"{source} rejected: it is compressed ({kind}). Decompress it first.")
     bounded: Any = _Bounded(file)
     try:
         with file, tarfile.open(fileobj=bounded, mode="r:") as tar:

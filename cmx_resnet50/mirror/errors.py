@@ -8,7 +8,7 @@ from cmx_resnet50.errors import Resnet50Error
 
 
 class MirrorError(Resnet50Error):
-    """A bundle or a mirror cannot be read or written; the text says which, and why."""
+    """A bundle or a mirror cannot be read or written; the text names it, and why."""
 
 
 def rejected(bundle: Path, why: str) -> MirrorError:

@@ -38,7 +38,7 @@ Entry = dict[str, Any]
 
 
 class InvalidManifest(ValueError):
-    """The text says what is wrong with a manifest."""
+    """A manifest that cannot be used; the text is what is wrong with it."""
 
 
 class Files(Protocol):

@@ -3,7 +3,7 @@
 A mirror holds
 
 - ``sha256/<hex>`` and ``md5/<hex>``: the bytes of each object, under the names by which
-  ``CM_RESNET50_MIRROR`` is asked;
+  machines look for them in ``CM_RESNET50_MIRROR``;
 - ``manifest.json`` and ``entries/``: see ``manifest``.
 
 No object appears before it is complete, so any number of publishers may fill one mirror at the

@@ -2,8 +2,8 @@
 
 An object counts as there if its size is right and its metadata has the right ``sha256``, which
 is set when it is sent. So what was sent is read back and compared, and removed again if it is not
-the same: some stores and gateways alter uploads. Objects larger than 8 MB go in parts, which
-appear together.
+the same: some stores and gateways alter uploads. Where a store keeps no metadata, the bytes are
+read each time. Objects larger than 8 MB go in parts, which appear together.
 """
 
 from __future__ import annotations
@@ -47,14 +47,16 @@ class S3Target:
         self.printable = "/".join(filter(None, (f"s3://{self._bucket}", self._prefix)))
 
     def holds(self, name: str, stored: StoredObject) -> bool:
-        """Whether the object is there, by its size and its metadata."""
+        """Whether the object is there: by its metadata, or by its bytes where it has none."""
 
         def look() -> bool:
             head = self._store.client.head_object(**self._at(name))
-            told = {key.lower(): value for key, value in head.get("Metadata", {}).items()}
-            return bool(
-                head.get("ContentLength") == stored.size and told.get("sha256") == stored.sha256
-            )
+            if head.get("ContentLength") != stored.size:
+                return False
+            metadata = {key.lower(): value for key, value in head.get("Metadata", {}).items()}
+            if "sha256" in metadata:
+                return bool(metadata["sha256"] == stored.sha256)
+            return not self._difference(stored, name)
 
         return bool(self._call(look, _ABSENT, False))
 
@@ -104,7 +106,7 @@ class S3Target:
                 lambda: self._difference(stored, name), _ABSENT, "nothing is there"
             )
         except BaseException:
-            # Its metadata claims that it is right, and nobody knows that.
+            # Its metadata claims that it is right, which nobody has checked.
             self._remove(name)
             raise
         if problem:
@@ -122,7 +124,7 @@ class S3Target:
         return True
 
     def _difference(self, stored: StoredObject, name: str) -> str:
-        """Read the object and say how it differs from what was sent; nothing if it does not."""
+        """Read the object; return how it differs from what was sent, or an empty text."""
         import hashlib
 
         hasher, size, head = hashlib.sha256(), 0, b""

@@ -2,7 +2,7 @@
 
 Endpoint, credentials, region, profile and CA bundle come from where boto3 takes them:
 ``AWS_*`` variables, ``~/.aws/config`` and ``~/.aws/credentials``, the roles of a machine.
-Where there are no credentials, requests are not signed, which public buckets allow.
+If there are no credentials, requests are not signed; public buckets allow that.
 
 Error bodies: "Error responses", Amazon Simple Storage Service API Reference.
 """
@@ -27,7 +27,7 @@ _MEANINGS = {
     "NoSuchKey": "the bucket has no object of this name",
     "AccessDenied": "these credentials do not allow that, or there is no such object",
     "AllAccessDisabled": "the bucket is closed to everybody",
-    "InvalidAccessKeyId": "the store does not know this access key",
+    "InvalidAccessKeyId": "the store has no such access key",
     "SignatureDoesNotMatch": "the secret key is wrong, or a proxy alters requests",
     "ExpiredToken": "the credentials have expired; renew them, say with `aws sso login`",
     "InvalidToken": "the session token is wrong",
@@ -97,7 +97,7 @@ class S3:
         self._client: Any = None
         self._region: str | None = None
         self.anonymous = False
-        """Whether there are no credentials; known once there is a client."""
+        """Whether there are no credentials; valid once there is a client."""
         self.ca_bundle: str | None = None
         """The CA bundle that is named for AWS alone; likewise."""
 
@@ -182,14 +182,14 @@ class S3:
 
 
 def read_error(body: bytes, region: str | None) -> ErrorBody:
-    """Return what the body of an error says; nothing for one that is none of S3's.
+    """Return what the body of an error says; an empty one if it is not S3's.
 
     Parameters
     ----------
     body : bytes
         Its beginning.
     region : str, optional
-        What the header ``x-amz-bucket-region`` said.
+        The header ``x-amz-bucket-region``.
     """
     code, message, there = (
         match[1].decode("ascii", "replace") if match else ""

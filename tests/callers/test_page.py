@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 from tests.callers.test_requests import CALLERS
 from tests.docs import pages
+from tests.docs.reader import follow_section
 from tests.harness.cm import CM
 
 PAGE = pages.ROOT / "docs" / "callers.md"
@@ -18,18 +18,7 @@ ELSEWHERE = "Beside other copies of the script"
 
 def run(cm: CM, title: str) -> None:
     """Run a section's commands as a reader does."""
-    blocks = pages.blocks(pages.section(TEXT, title), "bash")
-    assert blocks, title
-    done = subprocess.run(
-        ["bash", "-e", "-c", "\n".join(blocks)],
-        env=cm.environment(),
-        cwd=cm.cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    follow_section(cm, TEXT, title)
 
 
 def test_random_weights_need_no_network(cm: CM) -> None:

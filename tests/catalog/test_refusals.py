@@ -8,7 +8,7 @@ from itertools import product
 
 import pytest
 
-from cmx_resnet50.catalog.table import RUN, RequestError, Resolution
+from cmx_resnet50.catalog.table import RequestError, Resolution
 from tests.catalog.asking import (
     FRAMEWORKS,
     NO_YES,
@@ -33,7 +33,7 @@ def test_refusals_propose_valid_honest_and_near_requests(framework: str | None) 
         assert len(set(found.nearest)) == len(found.nearest)
         text = str(found)
         for proposal in found.nearest:
-            assert f"{RUN},{proposal}" in text
+            assert f"cmx-resnet50 get {proposal}" in text
             assert isinstance(proposed(proposal), Resolution), (ask, proposal)
         families = [proposal_framework(proposal) for proposal in found.nearest]
         wanted = {None: "onnx", "onnxruntime": "onnx", "tf": "tensorflow"}.get(framework, framework)
@@ -133,11 +133,11 @@ def test_notes_name_the_file_and_what_it_is_not() -> None:
     ("names", "given", "text"),
     [
         (["dummy-weights"], {"local": "/m/a.onnx"}, "_dummy-weights or --checkpoint"),
-        (["dummy-weights"], {"url": "https://h/a"}, "_dummy-weights or --const.CM_PACKAGE_URL"),
+        (["dummy-weights"], {"url": "https://h/a"}, "_dummy-weights or a URL of your own"),
         (
             ["huggingface_default"],
             {"url": "https://h/a"},
-            "_huggingface_default or --const.CM_PACKAGE_URL",
+            "_huggingface_default or a URL of your own",
         ),
     ],
 )

@@ -130,14 +130,14 @@ def test_a_checksum_that_contradicts_a_known_file_is_refused() -> None:
 def test_two_sources_are_refused(tags: str, url: str) -> None:
     with pytest.raises(RequestError, match="_huggingface_default") as caught:
         resolve(tags, url)
-    assert "CM_PACKAGE_URL" in str(caught.value)
+    assert "URL" in str(caught.value)
 
 
 @pytest.mark.parametrize(
     "url", ["https://[example.org/a.onnx", "https://example.org]/a.onnx", "//["]
 )
 def test_what_is_no_url_is_refused(url: str) -> None:
-    with pytest.raises(RequestError, match="CM_PACKAGE_URL"):
+    with pytest.raises(RequestError, match="URL"):
         resolve("_onnx", url)
 
 
@@ -186,7 +186,7 @@ def test_the_checksum_of_an_unknown_archive_is_the_archives() -> None:
     "bad", ["0", MD5[:-1], MD5 + "0", "g" * 32, f"md5:{MD5}", f"{MD5} ", SHA256 + "\n", "٣" * 32]
 )
 def test_a_bad_checksum_is_refused(bad: str) -> None:
-    with pytest.raises(RequestError, match="CM_DOWNLOAD_CHECKSUM") as caught:
+    with pytest.raises(RequestError, match="checksum ") as caught:
         resolve("_onnx", OTHER, bad)
     assert "32" in str(caught.value)
     assert "64" in str(caught.value)

@@ -177,6 +177,7 @@ def test_out_is_never_lost(
     assert {path.name for path in cm.cwd.iterdir()} == {"out", "folder", "dangling"}
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("arguments", [["--help"], ["inspect", "{onnx}"], ["inspect", "{pth}"]])
 def test_starts_light(cm: CM, models: dict[str, Path], arguments: list[str]) -> None:
     paths = {"onnx": models["onnx-opset-11"], "pth": models["pytorch-fp32"]}

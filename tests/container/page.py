@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import re
-import subprocess
 from collections.abc import Mapping
 from pathlib import Path
 
 from tests.docs import pages
+from tests.docs.reader import follow
 from tests.harness.cm import CM
 
 PAGE = pages.ROOT / "docs" / "containers.md"
@@ -28,32 +28,14 @@ def run(cm: CM, cwd: Path, title: str, env: Mapping[str, str] | None = None) -> 
     """Run all commands of a section in one shell; return what they print."""
     commands = blocks(title)
     assert commands, title
-    return shell(cm, cwd, "\n".join(commands), env)
+    return follow(cm, commands, cwd=cwd, env=env)
 
 
 def shell(cm: CM, cwd: Path, commands: str, env: Mapping[str, str] | None = None) -> str:
     """Run commands in one shell; return what they print."""
-    code, said = _shell(cm, cwd, commands, env)
-    assert code == 0, f"{commands}\n{said}"
-    return said
+    return follow(cm, [commands], cwd=cwd, env=env)
 
 
 def fails(cm: CM, cwd: Path, commands: str, env: Mapping[str, str] | None = None) -> str:
     """Run commands of which one must fail; return what they print."""
-    code, said = _shell(cm, cwd, commands, env)
-    assert code != 0, f"{commands}\n{said}"
-    return said
-
-
-def _shell(cm: CM, cwd: Path, commands: str, env: Mapping[str, str] | None) -> tuple[int, str]:
-    done = subprocess.run(
-        ["bash", "-e", "-c", commands],
-        env=cm.environment(env),
-        cwd=cwd,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        check=False,
-    )
-    return done.returncode, done.stdout
+    return follow(cm, [commands], cwd=cwd, env=env, fails=True)

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Mapping
+from pathlib import Path
 
+from tests.docs import pages
 from tests.harness.cm import CM
+from tests.harness.waiting import HANGS
 
 
 def follow(
@@ -16,6 +19,8 @@ def follow(
     env: Mapping[str, str] | None = None,
     without: tuple[str, ...] = (),
     typed: str = "",
+    cwd: Path | None = None,
+    fails: bool = False,
 ) -> str:
     """Run blocks, stopping at the first command that fails; return what they print.
 
@@ -30,6 +35,10 @@ def follow(
         Names that the environment shall not have.
     typed
         What the reader types.
+    cwd
+        Where the reader is, if that is not the user's own folder.
+    fails
+        Whether a command has to fail, in place of none.
     """
     commands = "\n".join(blocks)
     for written, real in (replaced or {}).items():
@@ -39,13 +48,20 @@ def follow(
     done = subprocess.run(
         ["bash", "-e", "-c", commands],
         env=environment,
-        cwd=cm.cwd,
+        cwd=cwd or cm.cwd,
         input=typed,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        timeout=240,
+        timeout=HANGS,
         check=False,
     )
-    assert done.returncode == 0, f"{commands}\n{done.stdout}"
+    assert (done.returncode != 0) == fails, f"{commands}\n{done.stdout}"
     return done.stdout
+
+
+def follow_section(cm: CM, text: str, title: str, *before: str) -> None:
+    """Run all commands of a section of a page, after some of the reader's own."""
+    blocks = pages.blocks(pages.section(text, title), "bash")
+    assert blocks, title
+    follow(cm, [*before, *blocks])

@@ -123,3 +123,30 @@ def test_what_is_named_exists() -> None:
         if re.fullmatch(r"[\w.]+(/[\w.]+)*\.(py|json|yaml)|[\w]+/[\w/]*|Makefile", code):
             places = (pages.ROOT, PACKAGE)
             assert any((place / code).exists() for place in places), code
+
+
+ENGINE_KEY = re.compile(r"\b(?:CM|MLC)_(?!RESNET50_|REPOS\b)[A-Z0-9_]*")
+"""Keys of an engine. Options of ours, and the homes in which a store may be, are the library's."""
+DECLARED = {"catalog.table": {"CM_PACKAGE_URL", "CM_ML_MODEL_STARTING_WEIGHTS_FILENAME"}}
+"""Keys of ``_cm.json``, which is written in CM's words."""
+
+
+def test_keys_of_an_engine_are_named_by_engines_alone() -> None:
+    """A second engine is an adapter: nothing else knows how one names things."""
+    for name, path in modules().items():
+        if package(name) in ("engines", "gui"):  # The page is CM's.
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        texts = [node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)]
+        documented = {
+            ast.get_docstring(node, clean=False)
+            for node in ast.walk(tree)
+            if isinstance(node, ast.Module | ast.FunctionDef | ast.ClassDef)
+        }
+        found = {
+            key
+            for text in texts
+            if isinstance(text, str) and text not in documented
+            for key in ENGINE_KEY.findall(text)
+        }
+        assert found <= DECLARED.get(name, set()), (name, found)

@@ -19,7 +19,7 @@ from cmx_resnet50.fetch.http.exceptions import translate_exception
 from cmx_resnet50.options import PREFIX, Options
 from tests.docs import pages
 from tests.docs.reader import follow
-from tests.faults.support import IMPATIENT
+from tests.faults.support import IMPATIENT, options_for
 from tests.harness.artifacts import ARTIFACTS
 from tests.harness.cm import CLOSED, CM
 from tests.harness.faults import Behaviour, Html, Other, Redirect, Stall, Status, Trickle
@@ -121,7 +121,7 @@ def test_options_and_defaults() -> None:
 def says(*behaviours: Behaviour) -> Callable[[Origin], dict[str, str]]:
     def prepare(origin: Origin) -> dict[str, str]:
         origin.fail(URL, *behaviours)
-        return {}
+        return options_for(behaviours)
 
     return prepare
 

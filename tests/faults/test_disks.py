@@ -237,18 +237,6 @@ def assert_failed_or_good(cm: CM, result: object, served: dict[str, Path]) -> No
         assert_failed(cm, result, served, "cannot be written")
 
 
-@pytest.fixture
-def other_disk() -> Iterator[Path]:
-    """Yield a folder on another file system than that of the tests."""
-    shm = Path("/dev/shm")
-    if not os.access(shm, os.W_OK):
-        pytest.skip("no tmpfs at /dev/shm")
-    folder = shm / f"cmx-resnet50-{os.getpid()}-{os.urandom(4).hex()}"
-    folder.mkdir()
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
-
-
 @pytest.mark.parametrize(
     "name",
     ["tflite-argmax", *(pytest.param(n, marks=pytest.mark.full) for n in (LONE, "ncnn"))],

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -161,18 +161,6 @@ def test_damage_offline(
     assert_whole(cm, result, served)
     assert len(said(result)) == 1, result.text
     assert_quiet_hit(cm, served)
-
-
-@pytest.fixture
-def other_disk() -> Iterator[Path]:
-    """Yield a folder on another file system than that of the tests."""
-    shm = Path("/dev/shm")
-    if not os.access(shm, os.W_OK):
-        pytest.skip("no tmpfs at /dev/shm")
-    folder = shm / f"cmx-resnet50-{os.getpid()}-{os.urandom(4).hex()}"
-    folder.mkdir()
-    yield folder
-    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.parametrize("damage", [_truncated, _flipped_and_set_back])

@@ -13,7 +13,7 @@ from cmx_resnet50 import dummy
 from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import Damaged, FormatError, ModelFacts, NotAModel, TensorInfo
 from cmx_resnet50.formats.ncnn import reader
-from tests.formats.messages import cost_of_reading
+from tests.formats.messages import read_cheaply
 
 """Examples may share a folder: each writes its files anew."""
 
@@ -158,10 +158,7 @@ def test_hostile_graphs_cost_little(tmp_path: Path) -> None:
         "7767517" + "\n" * 1_000_000,
         "7767517\n1 1\n" + "Input i 0 1 a\n" * 700_000,
     ):
-        outcome, seconds, megabytes = cost_of_reading(pair(tmp_path, hostile))
-        assert outcome in ("Damaged", "NotAModel")
-        assert seconds < 1
-        assert megabytes < 100
+        assert read_cheaply(pair(tmp_path, hostile)) in ("Damaged", "NotAModel")
 
 
 @settings(max_examples=200)

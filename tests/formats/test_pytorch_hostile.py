@@ -15,10 +15,9 @@ import pytest
 from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import Damaged
 from tests.formats import torch_files as files
-from tests.formats.messages import cost_of_reading
+from tests.formats.messages import read_cheaply
 from tests.formats.opcodes import call, integer, mark, name, pickle, text
 
-SECONDS, MEGABYTES = 1.0, 100.0
 DOUBLINGS = 60
 
 
@@ -279,10 +278,7 @@ def _calls() -> bytes:
 def test_what_a_hostile_file_costs(tmp_path: Path, recipe: Callable[[], bytes]) -> None:
     path = tmp_path / "model.pth"
     path.write_bytes(recipe())
-    outcome, seconds, megabytes = cost_of_reading(path)
-    assert outcome != "facts"
-    assert seconds < SECONDS
-    assert megabytes < MEGABYTES
+    assert read_cheaply(path) != "facts"
 
 
 def test_strides_of_zero_do_not_make_a_large_model(tmp_path: Path) -> None:

@@ -105,6 +105,7 @@ def test_plain_text_is_never_protobuf(text: str) -> None:
     assert recognise(b"\n" + text.encode()) not in ("onnx", "tensorflow")
 
 
+@pytest.mark.unmeasured
 @pytest.mark.parametrize("kind", KINDS)
 def test_only_what_is_needed_is_imported(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "model"

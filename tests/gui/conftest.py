@@ -9,7 +9,6 @@ from __future__ import annotations
 import importlib.util
 import re
 import socket
-import sysconfig
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
 Open = Callable[..., Shown]
-_APART = ("cm", "pip")
 
 
 @pytest.fixture(scope="session")
@@ -42,10 +40,7 @@ def with_streamlit(_shared: Path, wheel: Path, served: dict[str, Path]) -> build
     def make(folder: Path) -> None:
         made = build.install(folder / "user", wheel)
         artifacts.patch(made, served)
-        for package in Path(sysconfig.get_path("purelib")).iterdir():
-            target = made.site_packages / package.name
-            if not (package.name.startswith(_APART) or target.exists() or package.suffix == ".pth"):
-                target.symlink_to(package)
+        build.link_everything(made)
         done = CM(made, folder / "home", folder / "CM").run("reindex", "repo")
         assert done.ok, done.text
 

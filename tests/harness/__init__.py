@@ -1,7 +1,17 @@
-"""The stage for engine-level tests: a local internet, a real ``cm``, and files to serve.
+"""Test infrastructure: a local internet, the real engines, and model files.
 
-The tests stand where a user behind a company proxy stands. `Origin` is that proxy and, at
-once, every host behind it; `CM` runs the real ``cm`` in a clean process; `Installation` is
-a virtual environment made from the built wheel; `models` writes small files of the true
-formats. ``tests/conftest.py`` joins them into fixtures.
+The network
+    `server`: the one HTTP server of all tests, which is also the HTTP, HTTPS and SOCKS 5 proxy in
+    front of every host. `origin`: a server with a file for each URL. `file_server`: a server of
+    one file with a plan of answers. `reply` and `faults`: what is answered, as data. `authority`
+    certifies the hosts; `connection` and `socks` speak the protocols. `seaweed` is a real S3 store.
+The engines
+    `build`: environments with the built wheel. `cm`, `mlc`: one user of an engine in it.
+The files
+    `artifacts`: the published files. `models` writes small ones of the same formats, with
+    `torchscript` and `edgetpu`; `model_files` finds real ones.
+Waiting
+    `waiting`: for a condition, with a guard against hangs. Tests never assert wall-clock time.
+
+``tests/conftest.py`` combines them into fixtures.
 """

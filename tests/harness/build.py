@@ -14,6 +14,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import venv
 import zipfile
 from collections.abc import Iterable, Sequence
@@ -34,9 +35,12 @@ TOOLS = ("gdown", "mlcflow", "pip")
 gdown by itself for Google Drive, and cannot without a network. MLC is the other engine."""
 MEASURED = "COVERAGE_PROCESS_CONFIG"
 """Set by coverage for the processes that it is to measure too."""
+_MEASURE = f"""import os; {MEASURED!r} in os.environ and __import__("coverage").process_startup()
+"""
 
 _LAUNCHER = """#!{python}
 import sys
+import sysconfig
 from {module} import {name}
 sys.exit({attribute}())
 """
@@ -134,7 +138,7 @@ def install(prefix: Path, wheel: Path | None, tools: Sequence[str] = TOOLS) -> I
     made = Installation(prefix, "cmx_resnet50")
     if MEASURED in os.environ:
         link(made, "coverage")
-        (site / "coverage.pth").write_text("import coverage; coverage.process_startup()\n")
+        (site / "coverage.pth").write_text(_MEASURE)
     return made
 
 
@@ -145,6 +149,15 @@ def link(made: Installation, *requirements: str) -> None:
     for distribution in _closure(requirements):
         if canonicalize_name(distribution.name) not in present:
             _link(distribution, site)
+
+
+def link_everything(made: Installation) -> None:
+    """Let an environment see all packages of the one that runs the tests, but CM and pip."""
+    for package in Path(sysconfig.get_path("purelib")).iterdir():
+        target = made.site_packages / package.name
+        apart = package.name.startswith(("cm", "pip")) or package.suffix == ".pth"
+        if not apart and not target.exists():
+            target.symlink_to(package)
 
 
 def _site_packages(prefix: Path) -> Path:

@@ -1,7 +1,7 @@
-"""One connection of the test server: reads requests, sends replies, well or badly.
+"""One connection of the test server: reads requests and sends replies, faults included.
 
-A connection begins as plain TCP. `start_tls` takes up TLS on it, twice where the client of an
-HTTPS proxy speaks TLS to the host within its TLS to the proxy.
+A connection begins as plain TCP. `start_tls` starts TLS on it; twice for the client of an HTTPS
+proxy, which speaks TLS to the host within its TLS to the proxy.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from tests.harness.reply import Reply
 
 _SLICE = 1 << 16
 _ENDLESS = 1 << 30
-"""Bytes after which an endless body breaks off, lest a client that reads all of it hangs."""
+"""Bytes after which an endless body ends, so that a client that reads all of it does not hang."""
 _SEND_BUFFER = 1 << 18
 """Small enough that the bytes counted are close to the bytes that arrive."""
 
@@ -85,7 +85,9 @@ class Connection:
         self._stream.sendall(data)
 
     def send(self, method: str, reply: Reply, count: Callable[[int], None]) -> bool:
-        """Send `reply`; `count` hears of each piece of body. Say whether the stream goes on."""
+        """Send `reply`, `count` each piece of its body, and return whether to keep it open."""
+        if reply.before:
+            self.write(reply.before)
         if reply.head:
             self.write(_head(reply))
             if method != "HEAD":

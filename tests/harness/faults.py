@@ -1,8 +1,8 @@
-"""Ways in which a server misbehaves, for `Origin.serve` and `.fail`, and a `FileServer`'s plan.
+"""Faults of a server, for `Origin.serve` and `.fail`, and for the plan of a `FileServer`.
 
-Several may be given at once: ``origin.fail(url, IgnoreRanges(), Reset(after=30_000_000))``.
-`prepare` changes what is asked or what is there before the answer is made, `change` changes
-the answer. Byte counts are of the body of the one answer. `reply` makes it.
+They combine: ``origin.fail(url, IgnoreRanges(), Reset(after=30_000_000))``. `prepare` changes the
+request or the file before the reply is made, `change` changes the reply. Byte counts refer to the
+body of one reply. `reply` applies them all.
 """
 
 from __future__ import annotations

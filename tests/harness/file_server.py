@@ -7,8 +7,8 @@ Use::
         ...  # a client asks server.url
         assert server.ranges == ["bytes=0-", "bytes=0-", "bytes=1000-"]
 
-Each request is answered by the first of `plan` that is left, then by `always`. An answer is a
-behaviour, several together, or a function from request to reply, which can make use of `reply`.
+The first answer left in `plan` is used up by each request; after the plan, `always` answers. An
+answer is a fault, several together, or a function from request to reply, which may call `reply`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""`Origin`: the internet of the tests, a `Server` that has a file for each URL of every host.
+"""`Origin`: the internet of the tests, a `Server` with a file for each URL of every host.
 
 Use::
 
@@ -9,7 +9,7 @@ Use::
         assert origin.bytes_sent() == 12
         assert [r.status for r in origin.requests] == [503, 200]
 
-A URL, with its query, is the key; an unknown one is answered by 404 and logged.
+The key is the URL with its query; for unknown URLs the answer is 404.
 """
 
 from __future__ import annotations

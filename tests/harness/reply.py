@@ -1,7 +1,7 @@
-"""What a server is asked, what it has, and what it sends back: data without any socket.
+"""Requests, files and replies of the test server, as data without any socket.
 
-A `Reply` says not only what is sent, but also how, faults included: a server is a function from
-`Request` to `Reply`. `answer` is that of a good file server; `tests.harness.faults` alters it.
+A `Reply` describes what is sent and how, faults included. `answer` makes the replies of a correct
+file server; `tests.harness.faults` changes them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Request:
     Attributes
     ----------
     url
-        As the client sees it, whatever proxy is between.
+        As the client sees it, through whatever proxy.
     headers
         Under lower-case names.
     connection
@@ -37,7 +37,7 @@ class Request:
     status
         What was answered; None where not even the status line was.
     sent
-        Body bytes that the kernel took; it grows while they are being sent.
+        Body bytes that the kernel accepted so far.
     complete
         Whether the whole reply was sent, and the connection kept.
     """
@@ -107,6 +107,8 @@ class Reply:
         Bytes a second; None stands for as fast as it goes.
     terminated
         Whether the last, empty chunk of a chunked body is sent.
+    before
+        What is sent before anything else, say an informational answer.
     endless
         What follows the body again and again, until the client has gone.
     """
@@ -122,6 +124,7 @@ class Reply:
     rate: float | None = None
     terminated: bool = True
     endless: bytes = b""
+    before: bytes = b""
 
 
 def answer(request: Request, resource: Resource) -> Reply:

@@ -1,4 +1,4 @@
-"""`Server`: the one HTTP server of all tests, and the proxy in front of every host.
+"""`Server`: the HTTP server of all tests, and the proxy in front of every host.
 
 Use::
 
@@ -6,18 +6,18 @@ Use::
         ...  # a client asks server.at("/a"), or is behind server.proxy
         assert [r.status for r in server.requests] == [200]
 
-What it answers is a function from `Request` to `Reply`; `Origin` has a file for each URL, and
-`FileServer` one file with a plan of answers. A function that raises breaks the connection, and
-its error ends the block.
+A server is a function from `Request` to `Reply`. `Origin` has a file for each URL; `FileServer`
+has one file and a plan of answers. If the function raises, the connection is closed and the error
+is raised again at the end of the block.
 
-One port of loopback takes all: requests straight to it, and those to a proxy, whatever host
-they are for. The first byte says how: plain HTTP, TLS (if there is an authority; ``https`` in
-`at`), or SOCKS 5. As a proxy it takes absolute URLs, CONNECT and SOCKS; behind the latter two
-it goes on as the host itself, with TLS at any port but 80. So tests stand where a user behind
-a company's proxy stands, and nothing in the product is there for them.
+One port on loopback accepts requests to the server itself and requests to a proxy, for any host.
+The first byte of a connection selects the protocol: HTTP, TLS (where there is an authority) or
+SOCKS 5. As a proxy, the server accepts absolute URLs, CONNECT and SOCKS; after the latter two it
+continues as the host itself, with TLS on every port but 80. So the tests see what a user behind a
+company's proxy sees, and the product needs no switch for tests.
 
-One thread a connection; keep-alive; the log counts the body bytes that the kernel took, so a
-client that dies has read a little less (its socket buffers).
+There is one thread per connection, with keep-alive. The log counts the body bytes that the kernel
+accepted; a client that dies has read a little less (its socket buffers).
 """
 
 from __future__ import annotations
@@ -30,7 +30,6 @@ import ssl
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from types import TracebackType
 from typing import Literal
 
 from tests.harness import socks
@@ -69,7 +68,7 @@ class Server:
         self, answer: Callable[[Request], Reply], authority: Authority | None = None
     ) -> None:
         self.active = self.most_active = 0
-        """Requests that are being answered now, and at most so far."""
+        """Requests being answered: now, and at the same time at most."""
         self._answer = answer
         self._authority = authority
         self._hosts = _Hosts()
@@ -88,18 +87,13 @@ class Server:
     def __enter__(self) -> Server:
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, kind: object, error: object, trace: object) -> None:
         self.stop()
         if error is None and self._errors:
             raise self._errors[0]
 
     def listen(self, listener: socket.socket) -> None:
-        """Take connections from one more socket, say of another network namespace."""
+        """Accept connections on one more socket, such as one of another network namespace."""
         self._listeners.append(listener)
         threading.Thread(target=self._accept, args=(listener,), daemon=True).start()
 
@@ -132,7 +126,7 @@ class Server:
         self._hosts.unreachable[host] = status
 
     def require_password(self, user: str, password: str) -> None:
-        """Refuse all who use the proxy without this name and password."""
+        """Reject requests to the proxy without this name and password."""
         self._hosts.login = (user, password)
 
     # What was asked.
@@ -291,7 +285,7 @@ class Server:
                 return
 
     def _admit(self, target: str | None, headers: dict[str, str] | None = None) -> int:
-        """Say how a request to the proxy fares, with its headers unless it came by SOCKS."""
+        """Return the status of a request to the proxy; SOCKS has no headers to check."""
         wanted = self._hosts.login
         status = 200
         if headers is not None and wanted is not None:

@@ -17,9 +17,9 @@ _DONE, _UNREACHABLE = 0, 4
 def read_target(
     reader: BinaryIO, write: Callable[[bytes], None], login: tuple[str, str] | None
 ) -> str | None:
-    """Greet, ask for `login` if there is one, and return ``host:port`` that the client wants.
+    """Negotiate, with `login` if there is one, and return the requested ``host:port``.
 
-    None where the client has not got the login, which it was told.
+    Returns None where the login is missing or wrong; the client has its answer then.
     """
     reader.read(1)
     offered = reader.read(reader.read(1)[0])
@@ -42,5 +42,5 @@ def read_target(
 
 
 def answer(write: Callable[[bytes], None], *, reachable: bool) -> None:
-    """Tell the client that it is connected, or that the host cannot be reached."""
+    """Report to the client that it is connected, or that the host is unreachable."""
     write(bytes([5, _DONE if reachable else _UNREACHABLE, 0, _IPV4, 0, 0, 0, 0, 0, 0]))

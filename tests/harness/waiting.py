@@ -1,4 +1,4 @@
-"""Waiting for what another thread or process does: by its event, and never for so many seconds."""
+"""Waits for what another thread or process does: for its result, never for a number of seconds."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 
 HANGS = 300.0
-"""Seconds after which whatever a test waits for has hung: a guard, and nothing that is tested."""
+"""Seconds after which a wait counts as hung. A guard: no test asserts it."""
 
 
 def until(condition: Callable[[], object], told: Callable[[], object] = str) -> None:
@@ -15,7 +15,7 @@ def until(condition: Callable[[], object], told: Callable[[], object] = str) -> 
     Raises
     ------
     TimeoutError
-        If it never does; with what `told` says then.
+        After `HANGS` seconds; the message ends with what `told` returns.
     """
     end = time.monotonic() + HANGS
     while not condition():

@@ -24,6 +24,7 @@ def behind(server: Server, user: str = "", password: str = "", *, kind: str) -> 
     return made
 
 
+@pytest.mark.filterwarnings("ignore::urllib3.exceptions.InsecureRequestWarning")
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_kind_of_proxy(authority: Authority, kind: str) -> None:
     host = "127.0.0.1" if kind == "socks5" else "files.example"

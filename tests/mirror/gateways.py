@@ -1,20 +1,18 @@
 """Gateways in front of an S3 store, as sites have them: each does one thing differently.
 
-Each is a function from a request to what is answered in place of the store, or None for what the
-store says. It may change the request on its way.
+Each is a function from a request to what is answered in place of the store, None for what the
+store answers, or a function that alters that. It may change the request on its way.
 """
 
 from __future__ import annotations
 
-import http.client
 from collections.abc import Callable
 from dataclasses import replace
-from urllib.parse import urlsplit
 
 from tests.harness.reply import Reply, Request, page, plain
-from tests.mirror.store_replies import problem
+from tests.mirror.store_replies import forward, problem
 
-Gateway = Callable[[Request], "Reply | None"]
+Gateway = Callable[[Request], "Reply | Callable[[Reply], Reply] | None"]
 
 LOGIN = "<!DOCTYPE html>\n<html><head><title>Sign in to Site</title></head><body/></html>"
 
@@ -25,22 +23,13 @@ def between(endpoint: str, gateway: Gateway) -> Callable[[Request], Reply]:
     def answer(request: Request) -> Reply:
         # The log keeps what the client sent.
         passed = replace(request, headers=dict(request.headers))
-        return gateway(passed) or forward(endpoint, passed)
+        answer = gateway(passed)
+        if isinstance(answer, Reply):
+            return answer
+        given = forward(endpoint, passed)
+        return given if answer is None else answer(given)
 
     return answer
-
-
-def forward(endpoint: str, request: Request) -> Reply:
-    """Ask the store."""
-    upstream = http.client.HTTPConnection(urlsplit(endpoint).netloc)
-    headers = {k: v for k, v in request.headers.items() if k not in ("expect", "content-length")}
-    upstream.request(request.method, request.path, request.body, headers)
-    given = upstream.getresponse()
-    content = given.read()
-    upstream.close()
-    dropped = ("server", "date", "connection", "transfer-encoding")
-    kept = {name: value for name, value in given.getheaders() if name.lower() not in dropped}
-    return Reply(given.status, kept, memoryview(content))
 
 
 def is_upload(request: Request) -> bool:
@@ -103,6 +92,16 @@ def loses_copies(request: Request) -> Reply | None:
     """Say that a copy is made, and make none."""
     done = b"<CopyObjectResult><ETag>0</ETag></CopyObjectResult>"
     return plain(200, done, content_type="application/xml") if is_copy(request) else None
+
+
+def keeps_no_metadata(request: Request) -> Callable[[Reply], Reply]:
+    """Know nothing of an object but its bytes, as the gateways of file systems do."""
+
+    def without(given: Reply) -> Reply:
+        names = [name for name in given.headers if not name.lower().startswith("x-amz-meta-")]
+        return replace(given, headers={name: given.headers[name] for name in names})
+
+    return without
 
 
 def asks_for_a_login(request: Request) -> Reply | None:

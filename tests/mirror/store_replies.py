@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from urllib.parse import parse_qs, urlsplit
 
 from tests.harness.reply import Reply, Request, plain
@@ -31,6 +32,19 @@ def signature_of(request: Request) -> str:
     return parse_qs(urlsplit(request.url).query)["X-Amz-Signature"][0]
 
 
+def forward(endpoint: str, request: Request) -> Reply:
+    """Ask the store."""
+    upstream = http.client.HTTPConnection(urlsplit(endpoint).netloc)
+    headers = {k: v for k, v in request.headers.items() if k not in ("expect", "content-length")}
+    upstream.request(request.method, request.path, request.body, headers)
+    given = upstream.getresponse()
+    content = given.read()
+    upstream.close()
+    dropped = ("server", "date", "connection", "transfer-encoding")
+    kept = {name: value for name, value in given.getheaders() if name.lower() not in dropped}
+    return Reply(given.status, kept, memoryview(content))
+
+
 def expiring(endpoint: str, uses: int, length: int) -> Callable[[Request], Reply]:
     """Return what lets a store answer, but not for long.
 
@@ -44,13 +58,6 @@ def expiring(endpoint: str, uses: int, length: int) -> Callable[[Request], Reply
         if signature == seen[0] and len(seen) > uses:
             time.sleep(1.1)  # Signatures of one second are the same.
             return problem(403, "AccessDenied", "Request has expired")
-        upstream = http.client.HTTPConnection(urlsplit(endpoint).netloc)
-        upstream.request("GET", request.path, headers=request.headers)
-        given = upstream.getresponse()
-        content = given.read()
-        upstream.close()
-        dropped = ("server", "date", "connection", "transfer-encoding")
-        kept = {name: value for name, value in given.getheaders() if name.lower() not in dropped}
-        return Reply(given.status, kept, memoryview(content), stop=length, ending="close")
+        return replace(forward(endpoint, request), stop=length, ending="close")
 
     return answer

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 
 from tests.docs import pages
+from tests.docs.reader import follow_section
 from tests.harness.cm import CM
 
 PAGE = pages.ROOT / "docs" / "airgapped.md"
@@ -14,18 +14,7 @@ BUNDLES = ("resnet50.tar", "some.tar", "all.tar")
 
 def run(cm: CM, title: str) -> None:
     """Run all commands of a section, in one shell as a reader would."""
-    blocks = pages.blocks(pages.section(PAGE.read_text(encoding="utf-8"), title), "bash")
-    assert blocks, title
-    done = subprocess.run(
-        ["bash", "-e", "-c", "\n".join(blocks)],
-        env=cm.environment(),
-        cwd=cm.cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    follow_section(cm, PAGE.read_text(encoding="utf-8"), title)
 
 
 def test_prepare_here_run_there(cm: CM, new_cm: Callable[..., CM]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import tarfile
@@ -249,6 +250,14 @@ def test_an_endless_chain_of_headers_is_refused(other: Store, tmp_path: Path) ->
     (tmp_path / "chain.tar").write_bytes(block * 5000)
     with pytest.raises(Resnet50Error):
         take(other, tmp_path / "chain.tar")
+
+
+def test_a_compressed_bundle_is_named_as_such(store: Store, other: Store, tmp_path: Path) -> None:
+    bundle.export(store, [put(store)], tmp_path / "a.tar")
+    packed = tmp_path / "a.tar.gz"
+    packed.write_bytes(gzip.compress((tmp_path / "a.tar").read_bytes()))
+    with pytest.raises(Resnet50Error, match=r"compressed \(gzip\)\. Decompress it first"):
+        take(other, packed)
 
 
 @pytest.mark.parametrize("content", [b"", b"<html>", b"\x1f\x8b\x08" + bytes(2000), b"\0" * 5000])

@@ -140,7 +140,7 @@ def test_a_signature_that_is_over_is_renewed(
 
 CODES = {
     "AccessDenied": (403, "these credentials do not allow that"),
-    "InvalidAccessKeyId": (403, "does not know this access key"),
+    "InvalidAccessKeyId": (403, "has no such access key"),
     "SignatureDoesNotMatch": (403, "the secret key is wrong"),
     "ExpiredToken": (400, "the credentials have expired"),
     "RequestTimeTooSkewed": (403, "the clocks of this machine"),
@@ -336,7 +336,7 @@ def test_wrong_credentials_are_told(
     client(right).put_object(Bucket=BUCKET, Key="x", Body=CONTENT)
     for wrong, told in (
         ({"AWS_SECRET_ACCESS_KEY": "another"}, "SignatureDoesNotMatch: the secret key is wrong"),
-        ({"AWS_ACCESS_KEY_ID": "nobody"}, "InvalidAccessKeyId: the store does not know this"),
+        ({"AWS_ACCESS_KEY_ID": "nobody"}, "InvalidAccessKeyId: the store has no such"),
     ):
         use(monkeypatch, {**right, **wrong})
         with pytest.raises(FetchError) as caught:

@@ -48,7 +48,13 @@ def models(place: Place) -> list[str]:
 
 
 @pytest.mark.parametrize(
-    "kind", [gateways.refuses_trailers, gateways.keeps_trailers, gateways.copies_nothing]
+    "kind",
+    [
+        gateways.refuses_trailers,
+        gateways.keeps_trailers,
+        gateways.copies_nothing,
+        gateways.keeps_no_metadata,
+    ],
 )
 def test_a_store_with_old_habits_is_filled_and_read(
     place: Place, node: Node, gateway: Start, served: dict[str, Path], kind: Gateway

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 from tests.docs import pages
+from tests.docs.reader import follow_section
 from tests.harness.cm import CM
 from tests.mirror.conftest import BUCKET, Place
 
@@ -15,18 +15,7 @@ PAGE = pages.ROOT / "docs" / "clusters.md"
 
 def run(cm: CM, title: str, text: str) -> None:
     """Run the commands under a heading in one shell; packages are there already."""
-    blocks = pages.blocks(pages.section(text, title), "bash")
-    assert blocks, title
-    done = subprocess.run(
-        ["bash", "-e", "-c", "\n".join(["pip() { :; }", *blocks])],
-        env=cm.environment(),
-        cwd=cm.cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
+    follow_section(cm, text, title, "pip() { :; }")
 
 
 def test_the_page_is_run(place: Place, node: Callable[..., CM], served: dict[str, Path]) -> None:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 from tests.docs import pages
+from tests.docs.reader import follow
 from tests.harness.artifacts import delivered
 from tests.harness.cm import CM
 from tests.harness.origin import Origin
@@ -18,20 +18,8 @@ NAME = "onnx-opset-11"
 def test_commands(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
     text = PAGE.read_text(encoding="utf-8")
     eight, first, safe = pages.blocks(text, "bash")
-    done = subprocess.run(
-        ["bash", "-e", "-c", "\n".join([first, eight, safe])],
-        env=cm.environment(),
-        cwd=cm.cwd,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.count("\nResNet-50: ") + done.stdout.startswith("ResNet-50: ") == 8, (
-        done.stdout + done.stderr
-    )
+    said = follow(cm, [first, eight, safe])
+    assert said.count("\nResNet-50: ") + said.startswith("ResNet-50: ") == 8, said
     got = [json.loads(path.read_text()) for path in cm.cwd.glob("model-*.json")]
     assert len(got) == 4
     for model in got:

@@ -13,7 +13,6 @@
 from __future__ import annotations
 
 import subprocess
-import sysconfig
 import zipfile
 from collections.abc import Callable
 from functools import cache
@@ -27,9 +26,6 @@ from tests.harness import artifacts, build
 from tests.harness.cm import CM, Result
 from tests.harness.origin import Origin
 
-_APART = ("cm", "pip")
-"""CM's own packages and pip: the environment of a user has its own."""
-
 
 @pytest.fixture(scope="session")
 def with_runtimes(_shared: Path, wheel: Path, served: dict[str, Path]) -> build.Installation:
@@ -38,10 +34,7 @@ def with_runtimes(_shared: Path, wheel: Path, served: dict[str, Path]) -> build.
     def make(folder: Path) -> None:
         made = build.install(folder / "user", wheel)
         artifacts.patch(made, served)
-        for package in Path(sysconfig.get_path("purelib")).iterdir():
-            target = made.site_packages / package.name
-            if not (package.name.startswith(_APART) or target.exists() or package.suffix == ".pth"):
-                target.symlink_to(package)
+        build.link_everything(made)
         _install(made, _alias(folder))
         done = CM(made, folder / "home", folder / "CM").run("reindex", "repo")
         assert done.ok, done.text

@@ -187,6 +187,7 @@ def test_a_kill_at_any_point_is_followed_by_a_good_run(
     assert store.find(f"md5-{md5(DATA)}") == stored
 
 
+@pytest.mark.unmeasured
 def test_the_hot_path_imports_nothing_heavy(store: Store, tmp_path: Path) -> None:
     stored = put(store)
     store.place(stored, tmp_path / "model")

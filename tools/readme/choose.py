@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
 
-from cmx_resnet50.catalog.table import RUN, Artifact, Catalog, Request, RequestError
+from cmx_resnet50.catalog.table import Artifact, Catalog, Request, RequestError
 from cmx_resnet50.catalog.variations import compose
+from cmx_resnet50.engines.cm import CM
 from tools.readme.files import requests_of
 from tools.readme.markdown import UNKNOWN, bullets, code, table, tag
 
@@ -88,7 +89,7 @@ cmx-resnet50 inspect models/resnet50_v1.pb
 ## How a request is read
 
 Write variations behind the tags, of each group at most one:
-`{RUN},_pytorch,_int8`. What you leave out takes its
+`{CM.run},_pytorch,_int8`. What you leave out takes its
 default. The command `cmx-resnet50` takes the same words.
 
 - A request that means no file is refused before anything is fetched, with the nearest ones that do.

@@ -10,8 +10,9 @@ from itertools import pairwise
 from typing import Any
 
 from cmx_resnet50 import options
-from cmx_resnet50.catalog.table import ASKED, RUN
+from cmx_resnet50.catalog.table import ASKED
 from cmx_resnet50.catalog.variations import Variation, Variations
+from cmx_resnet50.engines.cm import CM
 from tools.readme.markdown import bullets, code, dependency, folded, table, tag
 
 Meta = Mapping[str, Any]
@@ -40,7 +41,7 @@ def variations(meta: Meta) -> str:
 ### Variations
 
 Append them to the tags, each with an underscore, of a group at most one:
-`{RUN},_pytorch,_int8`.
+`{CM.run},_pytorch,_int8`.
 
 {table(("group", "variations", "default"), rows)}
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from cmx_resnet50.catalog.table import RUN
+from cmx_resnet50.engines.cm import CM
 from tools.readme.markdown import CHOOSING, NOTES, PAGES, bullets, code, table
 
-_TAGS = RUN.partition("--tags=")[2]
+_TAGS = CM.run.partition("--tags=")[2]
 
 PICTURE = """
 ## How it works
@@ -53,7 +53,7 @@ Install it with Python 3.10 or newer, and run it under CM:
 
 ```bash
 pip install .
-{RUN}
+{CM.run}
 ```
 
 From Python:
@@ -137,7 +137,7 @@ No `cm pull` needed: CM finds the installed package by itself, before the copy o
 ### Help
 
 ```bash
-{RUN} --help
+{CM.run} --help
 cmx-resnet50 --help
 ```
 
@@ -146,9 +146,9 @@ The first ends with a question of CM's; press Enter.
 ### Command line
 
 ```bash
-{RUN}
+{CM.run}
 cmr "{words} _pytorch"
-{RUN},_onnx,_opset-8 --outdirname=models
+{CM.run},_onnx,_opset-8 --outdirname=models
 ```
 
 The same without CM:

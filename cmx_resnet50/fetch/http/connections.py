@@ -8,6 +8,7 @@ first the next time.
 from __future__ import annotations
 
 import errno
+import http.client
 import os
 import selectors
 import socket
@@ -28,6 +29,9 @@ from urllib3.exceptions import (
 
 HEAD_START = 0.25
 """Seconds after which the next address is tried as well (RFC 8305, section 5)."""
+
+INFORMATIONAL = 16
+"""Answers like 103 (Early Hints) that may come before the one that counts."""
 
 Address = tuple[int, int, int, Any]
 """Family, type, protocol and address, as a socket takes them."""
@@ -140,6 +144,18 @@ def _better(before: OSError | None, now: OSError) -> OSError:
     return now if before is None or before.errno in _UNUSABLE else before
 
 
+class _Response(http.client.HTTPResponse):
+    """Passes over informational answers; http.client takes any but 100 for the answer itself."""
+
+    def _read_status(self) -> tuple[str, int, str]:
+        for _ in range(INFORMATIONAL):
+            version, status, reason = super()._read_status()  # type: ignore[misc]
+            if not 100 < status < 200 or status == 101:
+                return version, status, reason
+            http.client.parse_headers(self.fp)
+        raise http.client.HTTPException("too many informational answers")
+
+
 class _Racing:
     """Opens the connection of urllib3's classes by `connect`."""
 
@@ -166,11 +182,11 @@ class _Racing:
 
 
 class _Connection(_Racing, HTTPConnection):
-    pass
+    response_class = _Response
 
 
 class _SecureConnection(_Racing, HTTPSConnection):
-    pass
+    response_class = _Response
 
 
 class _Pool(HTTPConnectionPool):

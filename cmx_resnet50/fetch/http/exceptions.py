@@ -28,6 +28,14 @@ from cmx_resnet50.fetch.verdicts import (
 )
 from cmx_resnet50.redaction import host_of
 
+_TLS_REASONS = {
+    "NO_APPLICATION_PROTOCOL": "it does not speak HTTP/1.1",
+    "PROTOCOL_VERSION": "it only speaks a version of TLS that is not secure",
+    "UNSUPPORTED_PROTOCOL": "it only speaks a version of TLS that is not secure",
+    "WRONG_VERSION_NUMBER": "there is no TLS at this port",
+}
+"""What parts of OpenSSL's reasons mean."""
+
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.ENETDOWN})
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 """What http.client says where a proxy refuses CONNECT."""
@@ -77,7 +85,11 @@ def translate_exception(
         if isinstance(cause, ssl.SSLEOFError | ssl.SSLZeroReturnError):
             return TransientError(f"{host} closed the TLS connection")
         if isinstance(cause, ssl.SSLError):
-            return SourceFailed(f"TLS with {host} failed: {cause.reason or 'no reason given'}")
+            return _tls_failure(cause, host)
+        if isinstance(cause, http.client.HTTPException):
+            failure = _not_http(cause, host)
+            if failure is not None:
+                return failure
         if isinstance(cause, socket.gaierror | wire.NameResolutionError):
             return _unresolved(causes, host)
         if isinstance(cause, wire.ConnectTimeoutError) and not isinstance(
@@ -97,6 +109,29 @@ def translate_exception(
 def closed_early(received: str) -> TransientError:
     """Return the error for a body that ended before all announced bytes had come."""
     return TransientError(f"connection closed early: {received}".rstrip(": "))
+
+
+def _tls_failure(error: ssl.SSLError, host: str) -> SourceFailed:
+    reason = error.reason or "no reason given"
+    for words, meaning in _TLS_REASONS.items():
+        if words in reason:
+            return SourceFailed(f"TLS with {host} failed: {meaning} ({reason})")
+    return SourceFailed(f"TLS with {host} failed: {reason}")
+
+
+def _not_http(error: http.client.HTTPException, host: str) -> SourceFailed | None:
+    """Return what is wrong with an answer that breaks HTTP/1.1; None where the host hung up."""
+    if isinstance(error, http.client.LineTooLong):
+        return SourceFailed(f"{host} sends a header line of more than 65,536 bytes")
+    if isinstance(error, http.client.RemoteDisconnected):
+        return None
+    if isinstance(error, http.client.BadStatusLine | http.client.UnknownProtocol):
+        return SourceFailed(f"{host} does not answer in HTTP/1.1; perhaps it only speaks HTTP/2")
+    if "more than" in str(error):
+        return SourceFailed(f"{host} sends more than 100 header lines")
+    if "informational" in str(error):
+        return SourceFailed(f"{host} sends informational answers without end")
+    return None
 
 
 def _unresolved(causes: list[BaseException], name: str) -> TransientError:

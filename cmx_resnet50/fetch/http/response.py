@@ -26,6 +26,9 @@ RANGE_REFUSED_CODES = frozenset({416, 501})
 REASON_LENGTH = 160
 """Characters of a refusal that are shown."""
 
+CODINGS = frozenset({"gzip", "x-gzip", "deflate", "br", "zstd", "compress", "x-compress"})
+"""The encodings of HTTP; servers also label files with ``aws-chunked``, ``binary``, ``utf-8``."""
+
 _CONTENT_RANGE = re.compile(r"\s*bytes\s+(\d{1,18})-(\d{1,18})/(\d{1,18}|\*)\s*", re.IGNORECASE)
 
 
@@ -44,6 +47,8 @@ class Answer:
     validator: Validator
     content_type: str
     encoded: str
+    label: str
+    """A content-encoding that is none: the bytes are as they are."""
 
 
 def validate_response(
@@ -75,11 +80,12 @@ def validate_response(
         raise _refusal(response, ranged)
     validator = Validator(headers.get("ETag", ""), headers.get("Last-Modified", ""))
     content_type = headers.get("Content-Type", "")
-    encoded = headers.get("Content-Encoding", "").strip().lower()
-    encoded = "" if encoded == "identity" else encoded
+    labels = [one.strip().lower() for one in headers.get("Content-Encoding", "").split(",")]
+    encoded = ",".join(one for one in labels if one in CODINGS)
+    label = ",".join(one for one in labels if one not in {*CODINGS, "", "identity"})
     length = _length(headers.get("Content-Length"))
     if status == 200:
-        return Answer(False, 0, length, length, validator, content_type, encoded)
+        return Answer(False, 0, length, length, validator, content_type, encoded, label)
     if not ranged:
         raise SourceFailed("206 in answer to a request for the whole file", status=status)
     if encoded:
@@ -105,7 +111,8 @@ def validate_response(
             status=status,
             plain=True,
         )
-    return Answer(True, start, last - first + 1, total, validator, content_type, encoded)
+    size = last - first + 1
+    return Answer(True, start, size, total, validator, content_type, encoded, label)
 
 
 def _refusal(response: requests.Response, ranged: bool) -> AttemptError:

@@ -26,7 +26,7 @@ from cmx_resnet50.fetch.http.response import Answer, validate_response
 from cmx_resnet50.fetch.http.session import Session
 from cmx_resnet50.fetch.http.slow_connections import ConnectionStats, SlowConnectionReplacer
 from cmx_resnet50.fetch.partial_file.file import ENDLESS
-from cmx_resnet50.fetch.transfer import Transfer, TransferTask, too_large
+from cmx_resnet50.fetch.transfer import GZIP, Transfer, TransferTask, encoded_unasked, too_large
 from cmx_resnet50.fetch.verdicts import (
     AttemptError,
     RateLimited,
@@ -81,6 +81,8 @@ class HttpTransfer(Transfer):
         """Whether the server honours Range requests, so that connections can share the work."""
         self._resumed: int | None = None
         """Bytes that were there when the last body began, until the progress shows it."""
+        self._remark: str | None = None
+        """What to report about the answer, until it was reported."""
         self._resolved: tuple[str, str | None] | None = None
         self._outcome: BaseException | None = None
         self._complete = False
@@ -109,7 +111,8 @@ class HttpTransfer(Transfer):
                         if self._retry.stalled(self.transferred):
                             self._hang_up()
                     resumed, self._resumed = self._resumed, None
-                    note, self._retry.note = self._retry.note, None
+                    notes = [note for note in (self._retry.note, self._remark) if note]
+                    self._retry.note = self._remark = None
                     count, total = self._partial.ranges.count, self._partial.total
                 # Not under the condition: digests and a terminal may be slow.
                 if count != before:
@@ -117,7 +120,7 @@ class HttpTransfer(Transfer):
                 elif running and time.monotonic() - quiet_since > QUIET:
                     self._finish_if_complete()
                     quiet_since = time.monotonic()
-                if note is not None:
+                for note in notes:
                     progress.note(f"{name}: {note}.")
                 if resumed is not None:
                     shown = resumed
@@ -320,6 +323,8 @@ class HttpTransfer(Transfer):
                 raise SourceFailed(page, status=self.status)
         if total == 0:
             raise SourceFailed("the answer is empty", status=self.status)
+        if not (answer.encoded in ("", *GZIP) or self.task.expected.verifiable):
+            raise SourceFailed(encoded_unasked(answer.encoded), status=self.status)
         size = self.task.expected.size
         if self._overstates(answer):
             answer = replace(answer, total=size)
@@ -363,6 +368,9 @@ class HttpTransfer(Transfer):
         self._resumed = self._partial.ranges.count
         self._validator = answer.validator
         self.encoded, self.content_type = answer.encoded, answer.content_type
+        if answer.label:
+            label = "".join(c for c in answer.label[:40] if c.isprintable())
+            self._remark = f"the content-encoding {label!r} is not one; the bytes are taken as sent"
         if response.url != self.task.source.url:
             self._resolved = (response.url, response.request.headers.get("Authorization"))
         header = None

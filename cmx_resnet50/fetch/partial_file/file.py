@@ -160,15 +160,15 @@ class PartialFile:
             self.journal.add(start, end)
 
     def complete_size(self, expected: Expected) -> int | None:
-        """Return how many bytes are there, if they have the right digest; waits for the digests.
+        """Return how many bytes are there, if they have the right digest.
 
-        That may be fewer than a source announced.
+        That may be fewer than a source announced. Waits for the digests, unless more bytes come.
         """
+        size = self.ranges.prefix
         deadline = time.monotonic() + DIGESTING
-        while expected.verifiable and time.monotonic() < deadline:
+        while expected.verifiable and size and time.monotonic() < deadline:
             with self.changed:
-                size = self.ranges.prefix
-                if self._digester is None or not size or size != self.ranges.count:
+                if self._digester is None or not size == self.ranges.prefix == self.ranges.count:
                     return None
                 digests = self._digester.so_far(size)
                 if digests is not None:
