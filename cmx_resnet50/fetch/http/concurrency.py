@@ -36,6 +36,11 @@ class ConcurrencyController:
         self._count = 0
         self._holding = False
 
+    def limit(self, connections: int) -> None:
+        """Never open more than `connections`, but for the first."""
+        self._limit = max(1, connections)
+        self.connections = min(self.connections, self._limit)
+
     def back_off(self) -> None:
         """Halve the connections, and never open more than that in this run."""
         self.connections = self._limit = max(1, self.connections // 2)

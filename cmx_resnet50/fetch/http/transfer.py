@@ -85,6 +85,11 @@ class HttpTransfer(Transfer):
         """What to report about the answer, until it was reported."""
         self._resolved: tuple[str, str | None] | None = None
         self._outcome: BaseException | None = None
+        self._progress = Progress()
+        self._shown = 0
+        """Bytes that the progress has shown."""
+        self._quiet = (time.monotonic(), 0)
+        """Since when no byte came, and how many there were then."""
         self._complete = False
         """Whether the digest is right, whatever is still to come."""
         self._over = False
@@ -95,43 +100,50 @@ class HttpTransfer(Transfer):
 
     def run(self, progress: Progress) -> None:
         """Fetch all that is missing."""
-        changed = self._partial.changed
-        name = self._partial.name
-        shown, running = 0, True
-        quiet_since, before = time.monotonic(), 0
+        self._progress = progress
         try:
-            with changed:
+            with self._partial.changed:
                 self._start_threads()
-            while running:
-                with changed:
-                    running = not self._is_over
-                    if running:
-                        changed.wait(0.01 if self._may_add_connections() else 0.1)
-                        self._adapt()
-                        if self._retry.stalled(self.transferred):
-                            self._hang_up()
-                    resumed, self._resumed = self._resumed, None
-                    notes = [note for note in (self._retry.note, self._remark) if note]
-                    self._retry.note = self._remark = None
-                    count, total = self._partial.ranges.count, self._partial.total
-                # Not under the condition: digests and a terminal may be slow.
-                if count != before:
-                    quiet_since, before = time.monotonic(), count
-                elif running and time.monotonic() - quiet_since > QUIET:
-                    self._finish_if_complete()
-                    quiet_since = time.monotonic()
-                for note in notes:
-                    progress.note(f"{name}: {note}.")
-                if resumed is not None:
-                    shown = resumed
-                    progress.start(name, total, self.task.source.printable, shown)
-                if self._opened:
-                    progress.advance(max(0, count - shown))
-                    shown = max(count, shown)
+            if not self._threads:
+                # Where no thread is to be had, this one does the work.
+                self._work(0)
+            while self._tick():
+                pass
             if self._outcome is not None and not self._complete:
                 raise self._outcome
         finally:
             self._end()
+
+    def _tick(self) -> bool:
+        """Look after the connections, and show how far they are; return whether it goes on."""
+        changed, name = self._partial.changed, self._partial.name
+        with changed:
+            running = not self._is_over
+            if running and self._threads:
+                changed.wait(0.01 if self._may_add_connections() else 0.1)
+                self._adapt()
+            if running and self._retry.stalled(self.transferred):
+                self._hang_up()
+            resumed, self._resumed = self._resumed, None
+            notes = [note for note in (self._retry.note, self._remark) if note]
+            self._retry.note = self._remark = None
+            count, total = self._partial.ranges.count, self._partial.total
+        # Not under the condition: digests and a terminal may be slow.
+        since, before = self._quiet
+        if count != before:
+            self._quiet = (time.monotonic(), count)
+        elif running and time.monotonic() - since > QUIET:
+            self._finish_if_complete()
+            self._quiet = (time.monotonic(), count)
+        for note in notes:
+            self._progress.note(f"{name}: {note}.")
+        if resumed is not None:
+            self._shown = resumed
+            self._progress.start(name, total, self.task.source.printable, resumed)
+        if self._opened:
+            self._progress.advance(max(0, count - self._shown))
+            self._shown = max(count, self._shown)
+        return running
 
     @property
     def _is_over(self) -> bool:
@@ -167,8 +179,13 @@ class HttpTransfer(Transfer):
         while len(self._threads) < self._concurrency.connections:
             number = len(self._threads)
             thread = threading.Thread(target=self._work, args=(number,), daemon=True)
+            try:
+                thread.start()
+            except RuntimeError:
+                # The limit of threads is reached: those that there are do the work.
+                self._concurrency.limit(number)
+                return
             self._threads.append(thread)
-            thread.start()
 
     def _hang_up(self) -> None:
         for response in self._responses.values():
@@ -418,6 +435,8 @@ class HttpTransfer(Transfer):
                         status=self.status,
                         discard=True,
                     )
+            if not self._threads:
+                self._tick()
             data = next(body, b"")
         if answer.length is not None and part.position == answer.start + answer.length:
             # The read that finds the end of the body gives the connection back for reuse.

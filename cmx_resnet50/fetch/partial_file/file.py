@@ -168,7 +168,9 @@ class PartialFile:
         deadline = time.monotonic() + DIGESTING
         while expected.verifiable and size and time.monotonic() < deadline:
             with self.changed:
-                if self._digester is None or not size == self.ranges.prefix == self.ranges.count:
+                if self._digester is None or not self._digester.follows:
+                    return None
+                if not size == self.ranges.prefix == self.ranges.count:
                     return None
                 digests = self._digester.so_far(size)
                 if digests is not None:

@@ -52,8 +52,13 @@ class Digester:
             threading.Thread(target=self._follow, args=(number, digest), daemon=True)
             for number, digest in enumerate((self._md5, self._sha256))
         ]
-        for thread in self._threads:
-            thread.start()
+        self._late: list[int] = []
+        """Digests for which no thread was to be had; `result` computes them."""
+        for number, thread in enumerate(self._threads):
+            try:
+                thread.start()
+            except RuntimeError:
+                self._late.append(number)
 
     def stop(self) -> None:
         """End soon; the caller holds the condition."""
@@ -78,6 +83,8 @@ class Digester:
         with self._changed:
             self._end = size
             self._changed.notify_all()
+        for number in self._late:
+            self._follow(number, (self._md5, self._sha256)[number])
         for thread in self._threads:
             while thread.is_alive():
                 # With a time limit, so that ctrl-C is noticed.
@@ -85,6 +92,11 @@ class Digester:
         if self._error is not None:
             raise self._error
         return Digests(self._md5.hexdigest(), self._sha256.hexdigest(), size)
+
+    @property
+    def follows(self) -> bool:
+        """Whether the digests are computed while the file grows."""
+        return not self._late
 
     def so_far(self, size: int) -> Digests | None:
         """Return the digests of the first `size` bytes, None where there are more or fewer yet."""

@@ -32,7 +32,9 @@ class Writeback:
         self._changed = changed
         self._count = count
         self._stopped = False
-        threading.Thread(target=self._follow, daemon=True).start()
+        # Where no thread is to be had, the last fsync does it all.
+        with contextlib.suppress(RuntimeError):
+            threading.Thread(target=self._follow, daemon=True).start()
 
     def stop(self) -> None:
         """End soon; the caller holds the condition."""
