@@ -39,18 +39,22 @@ MAX_CLAIMS = 16
 
 
 def check_target(target: Path) -> None:
-    """Check that `target` can be the name of a bundle.
+    """Check that a bundle can be written to `target`, as far as that shows before there are files.
 
     Raises
     ------
     MirrorError
-        If it is that of a compressed file.
+        If it has the name of a compressed file, or something else is there.
     """
     if target.suffix.lower() in _COMPRESSED:
         raise MirrorError(
             f"{target} is not written: a bundle is not compressed, since weights hardly get "
             "smaller. Name a folder, or a file that ends in .tar."
         )
+    if _is_tar(target):
+        bundle_tar.check_target(target)
+    else:
+        manifest.check(bundle_folder.BundleFolder(target))
 
 
 def export(
@@ -80,10 +84,14 @@ def export(
     check_target(target)
     entries = manifest.entries_of(store, objects)
     shown = progress or Progress()
-    if target.suffix.lower() != ".tar":
+    if not _is_tar(target):
         return bundle_folder.write(objects, entries, target, shown)
     bundle_tar.write(objects, entries, target, shown)
     return objects
+
+
+def _is_tar(target: Path) -> bool:
+    return target.suffix.lower() == ".tar"
 
 
 Unconfirmed = Callable[["Store", "StoredObject", str], "str | None"]

@@ -13,6 +13,7 @@ from typing import IO, TYPE_CHECKING, Any
 from cmx_resnet50.mirror import manifest
 from cmx_resnet50.mirror.bundle_folder import unshared_names
 from cmx_resnet50.mirror.errors import MirrorError, rejected
+from cmx_resnet50.store.files import regular
 from cmx_resnet50.store.link_or_copy import disk_full_error, require_space, temporary_beside
 
 if TYPE_CHECKING:
@@ -125,6 +126,12 @@ def opened(source: Path, layout: Layout) -> Iterator[Iterator[tuple[Entry, Path]
     MirrorError
         If it is not a bundle, or holds what its manifest does not list.
     """
+    with _open(source) as tar:
+        yield _read(tar, source, layout)
+
+
+@contextmanager
+def _open(source: Path) -> Iterator[tarfile.TarFile]:
     try:
         file = open(source, "rb")  # noqa: SIM115  # closed by the with below
     except OSError as error:
@@ -138,7 +145,7 @@ def opened(source: Path, layout: Layout) -> Iterator[Iterator[tuple[Entry, Path]
     bounded: Any = _Bounded(file)
     try:
         with file, tarfile.open(fileobj=bounded, mode="r:") as tar:
-            yield _read(tar, source, layout)
+            yield tar
     except (tarfile.TarError, EOFError, ValueError, RecursionError, OverflowError) as error:
         raise rejected(source, f"it is not a plain tar file, or is truncated ({error})") from error
 
@@ -158,17 +165,31 @@ class _Bounded:
         return self._file.read(size)
 
 
+def check_target(target: Path) -> None:
+    """Check that nothing but a bundle is at `target`, which is going to be replaced.
+
+    Raises
+    ------
+    MirrorError
+        If something else is there.
+    """
+    if not os.path.lexists(target):
+        return
+    try:
+        if regular(target) is None:
+            raise rejected(target, "it is not a regular file")
+        with _open(target) as tar:
+            files, _ = _members(tar, target)
+            _entries(tar, files.get(manifest.NAME), target)
+    except MirrorError as error:
+        raise MirrorError(
+            f"{target} is there and is not a bundle, and is left alone. Move it away, or name "
+            "another file."
+        ) from error
+
+
 def _read(tar: tarfile.TarFile, source: Path, layout: Layout) -> Iterator[tuple[Entry, Path]]:
-    files: dict[str, tarfile.TarInfo] = {}
-    links: dict[str, str] = {}
-    for count, member in enumerate(tar):
-        if count >= MAX_MEMBERS:
-            raise rejected(source, f"it has more than {MAX_MEMBERS} members")
-        name = _safe(member.name, member, source)
-        if member.isreg():
-            files[name] = member
-        elif member.islnk():
-            links[name] = _safe(member.linkname, member, source)
+    files, links = _members(tar, source)
     entries = _entries(tar, files.get(manifest.NAME), source)
     require_space(layout.root, sum(entry["bytes"] for entry in entries), "the bundle's objects")
     for entry in entries:
@@ -188,6 +209,23 @@ def _read(tar: tarfile.TarFile, source: Path, layout: Layout) -> Iterator[tuple[
             yield entry, path
         finally:
             path.unlink(missing_ok=True)
+
+
+def _members(
+    tar: tarfile.TarFile, source: Path
+) -> tuple[dict[str, tarfile.TarInfo], dict[str, str]]:
+    """Return the files of a bundle by name, and the names of links to them."""
+    files: dict[str, tarfile.TarInfo] = {}
+    links: dict[str, str] = {}
+    for count, member in enumerate(tar):
+        if count >= MAX_MEMBERS:
+            raise rejected(source, f"it has more than {MAX_MEMBERS} members")
+        name = _safe(member.name, member, source)
+        if member.isreg():
+            files[name] = member
+        elif member.islnk():
+            links[name] = _safe(member.linkname, member, source)
+    return files, links
 
 
 def _safe(name: str, member: tarfile.TarInfo, source: Path) -> str:

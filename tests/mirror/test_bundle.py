@@ -14,6 +14,7 @@ import pytest
 
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.mirror import bundle
+from cmx_resnet50.mirror.errors import MirrorError
 from cmx_resnet50.store import Store, StoredObject
 from tests.store.helpers import DATA, flip, md5, never, put, sha256
 
@@ -250,6 +251,35 @@ def test_an_endless_chain_of_headers_is_refused(other: Store, tmp_path: Path) ->
     (tmp_path / "chain.tar").write_bytes(block * 5000)
     with pytest.raises(Resnet50Error):
         take(other, tmp_path / "chain.tar")
+
+
+@pytest.mark.parametrize("kind", ["text", "tar", "link", "folder", "truncated"])
+def test_a_file_of_the_user_is_not_replaced(store: Store, tmp_path: Path, kind: str) -> None:
+    target, stored = tmp_path / "mine.tar", put(store)
+    if kind == "text":
+        target.write_bytes(b"a month of work")
+    elif kind == "tar":
+        _tar(target, (tarfile.TarInfo("thesis.tex"), b"a month of work"))
+    elif kind == "link":
+        (tmp_path / "work").write_bytes(b"a month of work")
+        target.symlink_to(tmp_path / "work")
+    elif kind == "folder":
+        target.mkdir()
+    else:
+        bundle.export(store, [stored], target)
+        target.write_bytes(target.read_bytes()[:100])
+    before = target.read_bytes() if kind != "folder" else b""
+    with pytest.raises(MirrorError, match=f"{target} is there and is not a bundle"):
+        bundle.export(store, [stored], target)
+    assert kind == "folder" or target.read_bytes() == before
+    assert target.is_symlink() == (kind == "link")
+
+
+def test_a_bundle_is_replaced_by_a_new_one(store: Store, other: Store, tmp_path: Path) -> None:
+    first = put(store)
+    for objects in ([first], [first, put(store, SECOND, name="second.onnx")]):
+        bundle.export(store, objects, tmp_path / "a.tar")
+        assert len(take(other, tmp_path / "a.tar")) == len(objects)
 
 
 def test_a_compressed_bundle_is_named_as_such(store: Store, other: Store, tmp_path: Path) -> None:

@@ -360,3 +360,19 @@ def test_a_url_in_a_bundle_proves_nothing(
     result = there.get("onnx", offline=True, **{"const.CM_PACKAGE_URL": url})
     assert result.code == 1
     assert "offline mode is on" in result.err
+
+
+@pytest.mark.parametrize("name", ["mine.tar", "mine/manifest.json"])
+def test_a_file_of_the_user_is_left_alone_before_a_fetch(
+    cm: CM, origin: Origin, tmp_path: Path, name: str
+) -> None:
+    mine = tmp_path / name
+    mine.parent.mkdir(exist_ok=True)
+    mine.write_bytes(b"a month of work")
+    target = tmp_path / name.partition("/")[0]
+    result = cm.command(TOOL, "bundle", "export", str(target), "_tf")
+    assert result.code == 1
+    assert str(mine) in result.err
+    assert "Move it away, or name another" in result.err
+    assert mine.read_bytes() == b"a month of work"
+    assert not origin.requests
