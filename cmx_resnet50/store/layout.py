@@ -179,8 +179,15 @@ class Layout:
         self.make_folder(folder)
         return folder / f"{os.getpid()}-{os.urandom(6).hex()}"
 
-    def write(self, path: Path, text: str) -> None:
-        """Put `text` at `path` in one step, whatever stands there."""
+    def write(self, path: Path, text: str, *, durable: bool = True) -> None:
+        """Put `text` at `path` in one step, whatever is there.
+
+        Parameters
+        ----------
+        durable : bool
+            Whether it is on the disk before it has its name, so that no power loss leaves an
+            empty file. Without, only for what is rebuilt at no cost of fetching.
+        """
         temporary = self.temporary()
         try:
             # "x": nothing that is there already is written to.
@@ -188,6 +195,9 @@ class Layout:
                 if self.shared and sys.platform != "win32":  # whatever the umask
                     os.fchmod(file.fileno(), 0o644)
                 file.write(text.encode())
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             self.move(temporary, path)
         finally:
             with suppress(OSError):

@@ -111,16 +111,6 @@ def clone(source: Path, target: Path, size: int) -> str:
     return "copy"
 
 
-def sync_folder(folder: Path) -> None:
-    """Write the names in `folder` to the disk, where the system can."""
-    with suppress(OSError):
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
-
-
 def temporary_beside(path: Path) -> Path:
     """Return a fresh temporary name beside `path`, which `remove_stale` knows again."""
     return path.with_name(f"{_prefix(path)}{os.getpid()}-{os.urandom(4).hex()}")

@@ -84,7 +84,7 @@ class Locks:
                 from socket import gethostname
 
                 who = {"pid": os.getpid(), "host": gethostname(), "purpose": purpose}
-                self._layout.write(holder, json.dumps(who))
+                self._layout.write(holder, json.dumps(who), durable=False)
             yield waited
         finally:
             with suppress(OSError):

@@ -16,7 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-from cmx_resnet50.store.files import children, is_folder, read_json, to_json
+from cmx_resnet50.store.files import children, is_folder, read_json, sync_folder, to_json
 from cmx_resnet50.store.model import NotAStore, StoreError
 
 VERSION_FILE = "cmx-resnet50-store.json"
@@ -98,6 +98,7 @@ def write_mark(root: Path, mark: Mark) -> None:
     root.mkdir(mode=0o755, parents=True, exist_ok=True)
     _put(root, TAG, _TAG_TEXT)
     _put(root, VERSION_FILE, mark.text)
+    sync_folder(root)
 
 
 def require_store_content(root: Path) -> None:

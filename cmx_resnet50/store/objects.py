@@ -9,9 +9,16 @@ from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.store.files import read_json, read_small, regular, to_json, visible
+from cmx_resnet50.store.files import (
+    read_json,
+    read_small,
+    regular,
+    sync_folder,
+    to_json,
+    visible,
+)
 from cmx_resnet50.store.layout import Layout, contradiction, is_digest
-from cmx_resnet50.store.link_or_copy import clone, sync_folder
+from cmx_resnet50.store.link_or_copy import clone
 from cmx_resnet50.store.model import StoredObject, StoreError
 from cmx_resnet50.store.placements import PlacementRecords
 from cmx_resnet50.store.stat_stamp import Stamp, compare, measure
@@ -28,6 +35,9 @@ class Objects:
     lost race costs a digest and no more.
     """
 
+    rebuilds = True
+    """Whether a record that is lost is made again from the bytes, which takes reading them."""
+
     def __init__(self, layout: Layout, records: PlacementRecords) -> None:
         self.layout = layout
         self.records = records
@@ -40,7 +50,7 @@ class Objects:
         folder = self.layout.folder(sha256)
         record = read_json(folder / "record.json")
         if record is None or not _consistent(record, sha256):
-            record = self._rebuilt(sha256)
+            record = self._rebuilt(sha256) if self.rebuilds else None
         if record is None:
             return None
         return StoredObject(sha256, record["md5"], record["bytes"], folder / "data", record)
@@ -72,6 +82,16 @@ class Objects:
             if sha256 and sha256 not in seen and (is_digest(key) or key in self._answers(sha256)):
                 seen.add(sha256)
                 yield sha256
+            for recorded in self._recorded(key):
+                if recorded not in seen:
+                    seen.add(recorded)
+                    yield recorded
+
+    def _recorded(self, key: str) -> Iterator[str]:
+        """The objects of which the record has the md5 `key`: the alias may be lost, or wrong."""
+        kind, _, md5 = key.partition("-")
+        if kind == "md5":
+            yield from (stored.sha256 for stored in self.all() if stored.md5 == md5)
 
     def status(self, stored: StoredObject, *, read: bool = False) -> os.stat_result | None:
         """Return the inode of a valid object; None if the object is damaged or missing.
@@ -106,7 +126,7 @@ class Objects:
         """Record that the digests are right in this state of the inode, if the store lets us."""
         text = f"{Stamp.of(status).text} {stored.md5}\n"
         with suppress(OSError, StoreError):
-            self.layout.write(stored.path.with_name("stamp"), text)
+            self.layout.write(stored.path.with_name("stamp"), text, durable=False)
 
     def distrust(self, keys: Sequence[str]) -> None:
         """Forget when the objects of `keys` were compared: one was found to be damaged since."""
@@ -117,9 +137,7 @@ class Objects:
     def claimed(self, stored: StoredObject) -> bool:
         """Whether the object is as whoever wrote its stamp found it: a claim, not a proof."""
         status = regular(stored.path)
-        return status is not None and (
-            self._stamped(stored, status, mine=False) or self.status(stored) is not None
-        )
+        return status is not None and self._stamped(stored, status, mine=False)
 
     def restamp_after_link(self, stored: StoredObject, before: os.stat_result) -> None:
         """Take the stamp again after a link of ours moved the ctime and nothing else did."""
@@ -146,7 +164,8 @@ class Objects:
         self.bind(sha256, digests.md5, keys)
         data = folder / "data"
         self.layout.move(source, data)
-        sync_folder(folder)
+        for path in (folder, folder.parent, folder.parent.parent):
+            sync_folder(path)
         stored = StoredObject(sha256, digests.md5, digests.size, data, json.loads(text))
         status = regular(data)
         if status is not None:

@@ -30,7 +30,14 @@ _PROVENANCE = ("artifact", "file", "name", "url", "license", "date", "plugin")
 
 
 class OtherStore(Store):
-    """The store of another user or of a group, as one's own copies from it."""
+    """The store of another user or of a group, as one's own copies from it.
+
+    Nothing is read of it but small files, and what is copied, up to a bound.
+    """
+
+    def __init__(self, root: Path, *, notify: Callable[[str], None]) -> None:
+        super().__init__(root, notify=notify)
+        self._objects.rebuilds = False
 
     @property
     def shared(self) -> bool:

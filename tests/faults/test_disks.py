@@ -269,3 +269,27 @@ def test_cache_on_another_file_system_than_the_output(
         assert_good(cm, result, served, "ncnn")
         names = sorted(path.name for path in (other_disk / "out").iterdir())
         assert names == [ARTIFACTS["ncnn"].file, ARTIFACTS["ncnn-param"].file]
+
+
+@pytest.mark.parametrize("name", ["onnx-opset-11", "tflite-argmax", "ncnn"])
+def test_small_files_that_a_power_loss_emptied(
+    cm: CM, origin: Origin, served: dict[str, Path], name: str
+) -> None:
+    """The large ones are on the disk, so nothing is fetched again."""
+    request = REQUESTS[name]
+    assert cm.get(*request).ok
+    emptied = [
+        path
+        for folder in ("aliases", "objects", "placements")
+        for path in (store_of(cm) / folder).rglob("*")
+        if path.is_file() and path.name != "data"
+    ]
+    assert {"record.json", "stamp"} < {path.name for path in emptied}
+    for path in emptied:
+        os.truncate(path, 0)
+    cm.command("cm", "rm", "cache", "-f")
+    origin.clear_log()
+    again = cm.get(*request, offline=True)
+    assert_good(cm, again, served, name)
+    assert not origin.requests
+    assert cm.command("cmx-resnet50", "verify").ok

@@ -204,3 +204,27 @@ def test_the_hot_path_imports_nothing_heavy(store: Store, tmp_path: Path) -> Non
     out = finished(python(code, store.root, f"md5-{stored.md5}", tmp_path / "model"))
     heavy = {"filelock", "hashlib", "requests", "tarfile", "shutil", "socket", "datetime", "onnx"}
     assert not heavy & set(out.split())
+
+
+def test_a_small_file_is_on_the_disk_before_it_has_its_name(store: Store) -> None:
+    """But for those that are rebuilt from the object."""
+    code = """
+        import os, sys
+        from pathlib import Path
+        from cmx_resnet50.digests import digest_file
+        from cmx_resnet50.store import Store
+        synced, named = set(), []
+        fsync, rename = os.fsync, os.rename
+        os.fsync = lambda file: (synced.add(os.readlink(f"/proc/self/fd/{file}")), fsync(file))
+        def hook(event, arguments):
+            if event == "os.rename":
+                named.append((str(arguments[0]), Path(str(arguments[1])).name))
+        sys.addaudithook(hook)
+        def make(partial):
+            partial.write_bytes(b"x" * 1000)
+            return digest_file(partial), {}
+        Store(Path(sys.argv[1])).obtain(["url-a"], make, name="a")
+        print(*sorted({name for path, name in named if path not in synced}))
+    """
+    out = finished(python(code, store.root)).split()
+    assert {name for name in out if not name.endswith(".holder")} == {"stamp"}
