@@ -85,10 +85,10 @@ class Run:
             return done
         if self._space_error is not None:
             raise self._space_error
-        told = (self._name, self._expected, self._sources, self._attempts, self._hint)
+        facts = (self._name, self._expected, self._sources, self._attempts, self._hint)
         if self._options.offline:
-            raise errors.offline(*told)
-        raise errors.all_failed(*told, cut_off=self._is_cut_off)
+            raise errors.offline(*facts)
+        raise errors.all_failed(*facts, cut_off=self._is_cut_off)
 
     def _continue_previous_run(self) -> Download | None:
         """Return the file if an earlier run completed it; else load what that run left."""

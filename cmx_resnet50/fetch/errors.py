@@ -65,7 +65,7 @@ def all_failed(
 ) -> FetchError:
     """Return the error that lists each source, its failure, and what to do next.
 
-    `cut_off` says that this machine has no network.
+    `cut_off` is whether this machine has no network.
     """
     lines = [f"{name} could not be fetched{_facts(expected)}. Sources asked:"]
     for number, attempt in enumerate(attempts, 1):

@@ -11,7 +11,7 @@ from cmx_resnet50.redaction import redact
 
 @dataclass(frozen=True)
 class Source:
-    """One URL that is expected to have the bytes; `sources.KINDS` says which are supported.
+    """One URL that is expected to have the bytes; `sources.KINDS` lists the supported kinds.
 
     Plain ``http://`` is allowed for loopback hosts, and for a URL that the user named
     (`named_by_user`). Only the user can name ``s3://``.

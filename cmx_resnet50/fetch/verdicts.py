@@ -37,8 +37,8 @@ class RateLimited(TransientError):
 class SourceFailed(AttemptError):
     """The source cannot give this file; the next one is asked.
 
-    `discard` says that the bytes which came from it are of no use, `cause` which failure was
-    repeated too often.
+    `discard` is whether the bytes from it are useless, `cause` the failure that was repeated too
+    often.
     """
 
     def __init__(

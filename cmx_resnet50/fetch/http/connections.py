@@ -140,7 +140,7 @@ def _start(selector: selectors.BaseSelector, address: Address, options: tuple[An
 
 
 def _better(before: OSError | None, now: OSError) -> OSError:
-    """Return the one of two failures that says more."""
+    """Return the more informative one of two failures."""
     return now if before is None or before.errno in _UNUSABLE else before
 
 

@@ -17,7 +17,7 @@ from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import get_auth_from_url
 
 REFUSED_CODES = frozenset({400, 401, 403})
-"""Answers of hosts to credentials that they do not want; object stores answer 400."""
+"""Answers of hosts that reject credentials; object stores answer 400."""
 
 
 class Credentials(AuthBase):

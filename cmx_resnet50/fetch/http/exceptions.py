@@ -38,7 +38,7 @@ _TLS_REASONS = {
 
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.ENETDOWN})
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
-"""What http.client says where a proxy refuses CONNECT."""
+"""The text of http.client's error where a proxy refuses CONNECT."""
 
 
 def translate_exception(

@@ -1,4 +1,4 @@
-"""What the name of a host says about it."""
+"""Properties of a host that follow from its name."""
 
 from __future__ import annotations
 

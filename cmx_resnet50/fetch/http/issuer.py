@@ -61,8 +61,8 @@ def issuer_of(der: bytes) -> str | None:
         }
     except (IndexError, ValueError):
         return None
-    told = ", ".join(f"{key}={named[key]}" for key in ("CN", "O", "OU") if key in named)
-    return "".join(c for c in told[:200] if c.isprintable()) or None
+    text = ", ".join(f"{key}={named[key]}" for key in ("CN", "O", "OU") if key in named)
+    return "".join(c for c in text[:200] if c.isprintable()) or None
 
 
 def _items(data: bytes) -> list[tuple[int, bytes]]:

@@ -1,4 +1,4 @@
-"""Validates the answer to one request, and reads from it what it says about the file."""
+"""Validates the answer to one request, and reads from it what is announced about the file."""
 
 from __future__ import annotations
 

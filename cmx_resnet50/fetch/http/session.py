@@ -36,7 +36,7 @@ class Session(requests.Session):
     ca_bundle : str, optional
         A bundle that is configured for this source; it takes precedence over all others.
     credentials : Credentials, optional
-        Who is sent a user name and a password; nobody where none are given.
+        The user names and passwords to send; by default none are sent.
     """
 
     def __init__(

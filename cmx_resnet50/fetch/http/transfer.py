@@ -55,7 +55,7 @@ QUIET = 1.0
 """Seconds without a byte after which the digest of what is there is compared."""
 
 JOINING = 2.0
-"""Seconds to wait for a connection to end that was told to."""
+"""Seconds to wait for the threads of dropped connections."""
 
 
 class _Dropped(Exception):
@@ -268,7 +268,7 @@ class HttpTransfer(Transfer):
         except (AttemptError, Resnet50Error) as error:
             failure, self.proxy = error, _proxy(url)
         except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
-            # A connection that was told to end may break in any way.
+            # A connection that is being dropped may break in any way.
             if not self._over:
                 self.proxy = _proxy(url)
                 failure = translate_exception(

@@ -14,7 +14,7 @@ CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 AWS_BUNDLE = "AWS_CA_BUNDLE or ca_bundle in ~/.aws/config"
 
 _UNKNOWN_CA = frozenset({2, 18, 19, 20, 21, 27})
-"""OpenSSL's codes (x509_vfy.h) for a chain that ends at nobody who is trusted."""
+"""OpenSSL's codes (x509_vfy.h) for a chain that does not end at a trusted authority."""
 
 
 def named_bundle(ca_bundle: str | None = None) -> tuple[str, str] | None:
@@ -60,8 +60,8 @@ def context(ca_bundle: str | None = None) -> ssl.SSLContext:
             raise SourceFailed(
                 f"the CA bundle {path}, which {variable} names, cannot be read: {error}"
             ) from None
-    # Python 3.13's own contexts refuse authorities that break RFC 5280 in ways which every other
-    # client bears with; for one named here it must not depend on the Python that runs.
+    # Python 3.13's default contexts refuse authorities that break RFC 5280 in ways which other
+    # clients accept. Which authorities are trusted must not depend on the version of Python.
     made.verify_flags &= ~ssl.VERIFY_X509_STRICT
     made.verify_flags |= getattr(ssl, "VERIFY_X509_PARTIAL_CHAIN", 0)
     report_issuer(made)

@@ -70,7 +70,7 @@ class PartialFile:
         header : Header, optional
             None where the size is unknown: such a file cannot be continued.
         total : int, optional
-            What the source says about the size.
+            The size that the source announces.
         reserve : bool
             Whether `total` is plausible, so that the disk may allocate all of it now.
 

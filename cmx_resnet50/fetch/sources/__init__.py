@@ -73,7 +73,7 @@ def admit(source: Source, *, offline: bool) -> Kind:
     Raises
     ------
     SourceFailed
-        If it may not; the reason says why.
+        If it may not, with the reason.
     """
     try:
         parts = urlsplit(source.url)
