@@ -6,7 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 import cmx_resnet50
-from cmx_resnet50.cli import bundle, docs, get, mlc, model_file, output, publish, store
+from cmx_resnet50.cli import bundle, docs, doctor, get, mlc, model_file, output, publish, store
 from cmx_resnet50.cli.arguments import CODES
 
 _ABOUT = """\
@@ -46,7 +46,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands: Any = top.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for group in (get, bundle, publish, store, model_file, mlc, docs):
+    for group in (get, bundle, publish, store, model_file, mlc, doctor, docs):
         group.add(commands)
     return top
 

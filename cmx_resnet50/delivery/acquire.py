@@ -138,7 +138,7 @@ class Acquirer:
 
         options = self.options
         by_tool = artifact.downloader is not None and artifact.url in urls and not options.offline
-        sources = [Source(url, named_by_user=True) for url in self._site_urls(artifact)]
+        sources = [Source(url, named_by_user=True) for url in site_urls(artifact, options.mirror)]
         sources += [
             Source(url, named_by_user=named_by_user and index == 0)
             for index, url in enumerate(urls)
@@ -171,16 +171,6 @@ class Acquirer:
 
         google_drive.download(artifact, target, quiet=not self.progress.visible)
         return digest_file(target), artifact.url
-
-    def _site_urls(self, artifact: Artifact) -> list[str]:
-        """Return where the site's mirrors may have the file, by digest and by name."""
-        if not artifact.verifiable:
-            # Without a digest, nothing would tell the mirror's file of that name from the user's.
-            return []
-        what = artifact.archive or {"md5": artifact.md5, "sha256": artifact.sha256}
-        names = [f"{kind}/{what[kind]}" for kind in ("sha256", "md5") if what.get(kind)]
-        names.append(artifact.mirror_name)
-        return [_below(prefix, name) for prefix in self.options.mirror for name in names]
 
     def make_dummy(self, artifact: Artifact) -> tuple[StoredObject, bool]:
         """Return the object with random weights in place of `artifact`, and whether it was made."""
@@ -218,6 +208,17 @@ class Acquirer:
             "plugin": cmx_resnet50.__version__,
             "license": artifact.license,
         }
+
+
+def site_urls(artifact: Artifact, mirrors: Sequence[str]) -> list[str]:
+    """Return where the site's `mirrors` may have the file, by digest and by name."""
+    if not artifact.verifiable:
+        # Without a digest, nothing would tell the mirror's file of that name from the user's.
+        return []
+    what = artifact.archive or {"md5": artifact.md5, "sha256": artifact.sha256}
+    names = [f"{kind}/{what[kind]}" for kind in ("sha256", "md5") if what.get(kind)]
+    names.append(artifact.mirror_name)
+    return [_below(prefix, name) for prefix in mirrors for name in names]
 
 
 def _below(prefix: str, name: str) -> str:

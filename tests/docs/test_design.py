@@ -13,7 +13,7 @@ TEXT = PAGE.read_text(encoding="utf-8")
 PACKAGE = pages.ROOT / "cmx_resnet50"
 FREE = {"", "errors"}
 """What everybody may import: the package's own version, and the errors."""
-JOINING = {"", "api", "cli", "engines", "gui", "delivery"}
+JOINING = {"", "api", "cli", "diagnosis", "engines", "gui", "delivery"}
 """Packages that are made to join others."""
 APART = ("catalog", "fetch", "store", "formats")
 
@@ -72,7 +72,7 @@ def test_four_packages_do_not_know_one_another() -> None:
     joining = {name for name, packages in real.items() if len(packages & set(APART)) > 1}
     assert joining <= JOINING
     callers = {name for name, packages in real.items() if "delivery" in packages}
-    assert callers == {"api", "cli", "engines"}
+    assert callers == {"api", "cli", "diagnosis", "engines"}
 
 
 def test_imports_go_one_way() -> None:

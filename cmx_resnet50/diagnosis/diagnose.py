@@ -1,0 +1,21 @@
+"""All checks, in the order in which a reader looks: the package, engines, store, network."""
+
+from __future__ import annotations
+
+from cmx_resnet50.diagnosis import cm, mlc, network, store, versions
+from cmx_resnet50.diagnosis.finding import Check, Finding, run
+
+
+def diagnose(*, online: bool = False) -> list[Finding]:
+    """Return what all checks find; `online` also asks each source for its first bytes."""
+    checks: list[tuple[str, Check]] = [(versions.AREA, versions.own)]
+    for engine in (cm, mlc):
+        if engine.installed():
+            checks += [
+                (engine.AREA, check) for check in (engine.versions, engine.answers, engine.cache)
+            ]
+    checks += [(store.AREA, store.place), (network.AREA, network.settings)]
+    checks.append((network.AREA, network.drive))
+    if online:
+        checks.append((network.AREA, network.sources))
+    return [finding for area, check in checks for finding in run(area, check)]

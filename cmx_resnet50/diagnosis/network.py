@@ -1,0 +1,146 @@
+"""Checks of the network: proxies, certificates and mirrors; and each source's first bytes."""
+
+from __future__ import annotations
+
+import os
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cmx_resnet50.catalog.table import Artifact, Catalog
+from cmx_resnet50.delivery import google_drive
+from cmx_resnet50.delivery.acquire import site_urls
+from cmx_resnet50.diagnosis.finding import Finding
+from cmx_resnet50.fetch import FetchOptions, Source
+from cmx_resnet50.options import Options
+
+AREA = "network"
+PAGE = "cmx-resnet50 docs networks"
+TOGETHER = 60.0
+"""Seconds that all sources have to answer, together."""
+EACH = 15.0
+"""Seconds that a source may be silent."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """A source to ask, under the name by which it is reported."""
+
+    name: str
+    urls: tuple[str, ...]
+    named_by_user: bool = False
+    page_is_fine: bool = False
+
+
+def settings() -> Iterator[Finding]:
+    """Yield what proxies, certificates and mirrors are set, without secrets."""
+    from cmx_resnet50.fetch import diagnose
+    from cmx_resnet50.fetch.sources import require
+
+    options = Options.read({})
+    urls = [url for artifact in _artifacts() for url in (artifact.url, *artifact.mirrors)]
+    for setting in (*diagnose.proxies([*urls, *options.mirror]), diagnose.certificates()):
+        ok = setting.problem is None
+        why = "" if ok else "Nothing can be fetched through it."
+        yield Finding(AREA, setting.problem or setting.text, why, "" if ok else PAGE, ok)
+    for prefix in options.mirror:
+        require(Source(prefix, named_by_user=True))
+        yield Finding(AREA, f"mirror {Source(prefix).printable}")
+    if options.offline:
+        yield Finding(AREA, "CM_RESNET50_OFFLINE is on: no socket is opened")
+    if os.environ.get("NO_PROXY") or os.environ.get("no_proxy"):
+        yield Finding(AREA, "NO_PROXY is set: hosts that it names are asked directly")
+
+
+def sources() -> Iterator[Finding]:
+    """Ask every source for its first bytes; one that does not send them is a finding."""
+    options = Options.read({})
+    fetch_options = FetchOptions(
+        connect_timeout=min(EACH, options.connect_timeout),
+        read_timeout=min(EACH, options.read_timeout),
+        offline=options.offline,
+    )
+    if options.offline:
+        yield Finding(AREA, "sources are not asked: CM_RESNET50_OFFLINE is on")
+        return
+    answers: dict[str, Finding] = {}
+    questions = [*_mirrors(options), *_public()]
+    threads = [
+        threading.Thread(target=_answer, args=(question, fetch_options, answers), daemon=True)
+        for question in questions
+    ]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + TOGETHER
+    for thread in threads:
+        thread.join(max(0.0, deadline - time.monotonic()))
+    for question in questions:
+        yield answers.get(question.name) or _problem(
+            question, f"no answer within {TOGETHER:.0f} seconds"
+        )
+
+
+def drive() -> Iterator[Finding]:
+    """Yield whether the file that only Google Drive has can be fetched."""
+    for artifact in _artifacts():
+        if artifact.downloader is not None and not google_drive.installed():
+            yield Finding(
+                AREA,
+                f"{artifact.name} is on Google Drive, and gdown is not installed; CM installs it "
+                "when that file is requested",
+            )
+
+
+def _answer(question: Question, options: FetchOptions, answers: dict[str, Finding]) -> None:
+    from cmx_resnet50.fetch import diagnose
+
+    try:
+        missing, problem = True, ""
+        for url in question.urls:
+            source = Source(url, named_by_user=question.named_by_user)
+            found = diagnose.ask(source, options, page_is_fine=question.page_is_fine)
+            if found.problem is None:
+                answers[question.name] = Finding(AREA, f"{question.name} sends its first bytes")
+                return
+            missing, problem = missing and found.status == 404, problem or found.problem
+        if missing and len(question.urls) > 1:
+            text = f"{question.name} answers, and does not have the file of _onnx"
+            answers[question.name] = Finding(AREA, text)
+            return
+        answers[question.name] = _problem(question, problem)
+    except Exception as error:  # In a thread, nobody else would see it.
+        answers[question.name] = _problem(question, type(error).__name__)
+
+
+def _problem(question: Question, problem: str) -> Finding:
+    why = "Files that it has are fetched from other sources, if there are any."
+    return Finding(AREA, f"{question.name}: {problem}", why, PAGE, ok=False)
+
+
+def _public() -> list[Question]:
+    return [
+        Question(url, (url,), page_is_fine=artifact.downloader is not None and url == artifact.url)
+        for artifact in _artifacts()
+        for url in (artifact.url, *artifact.mirrors)
+    ]
+
+
+def _mirrors(options: Options) -> list[Question]:
+    example = next(artifact for artifact in _artifacts() if artifact.verifiable)
+    return [
+        Question(
+            f"mirror {Source(prefix).printable}",
+            tuple(site_urls(example, (prefix,))),
+            named_by_user=True,
+        )
+        for prefix in options.mirror
+    ]
+
+
+def _artifacts() -> list[Artifact]:
+    return [
+        artifact
+        for artifact in Catalog.load().artifacts.values()
+        if artifact.url.startswith(("https://", "http://"))
+    ]

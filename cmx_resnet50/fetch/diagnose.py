@@ -1,0 +1,115 @@
+"""How this machine would ask sources: proxies, certificates, and a first answer of each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from http.client import HTTPException
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import requests
+from urllib3.exceptions import HTTPError
+
+from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.fetch.http import error_pages, trust
+from cmx_resnet50.fetch.http.endpoint import Endpoint
+from cmx_resnet50.fetch.http.exceptions import translate_exception
+from cmx_resnet50.fetch.http.proxies import proxy_of
+from cmx_resnet50.fetch.http.response import validate_response
+from cmx_resnet50.fetch.model import FetchOptions, Source
+from cmx_resnet50.fetch.sources import admit
+from cmx_resnet50.fetch.verdicts import AttemptError, RestartDownload, SourceFailed
+
+
+@dataclass(frozen=True)
+class Setting:
+    """One setting of the network, without secrets, and what is wrong with it, if anything is."""
+
+    text: str
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class FirstAnswer:
+    """What a source answered to the request for its first bytes; no problem: it sent them."""
+
+    problem: str | None = None
+    status: int | None = None
+
+
+def proxies(urls: Iterable[str]) -> list[Setting]:
+    """Return which proxies the hosts of `urls` are asked through."""
+    found: dict[Setting | None, set[str]] = {}
+    for url in urls:
+        if not url.lower().startswith(("https://", "http://")):
+            continue
+        proxy = proxy_of(url)
+        known = None if proxy is None else Setting(str(proxy), proxy.problem)
+        found.setdefault(known, set()).add(urlsplit(url).hostname or "")
+    return [
+        Setting(f"{'no proxy' if known is None else known.text} for {', '.join(sorted(hosts))}")
+        if known is None or known.problem is None
+        else known
+        for known, hosts in found.items()
+    ]
+
+
+def certificates() -> Setting:
+    """Return whose certificates are trusted."""
+    named = trust.named_bundle()
+    text = "certificates that the system trusts" if named is None else f"{named[0]}={named[1]}"
+    try:
+        trust.context()
+    except SourceFailed as error:
+        return Setting(text, error.reason)
+    return Setting(text)
+
+
+def ask(source: Source, options: FetchOptions, *, page_is_fine: bool = False) -> FirstAnswer:
+    """Request the first bytes of `source`, once.
+
+    Parameters
+    ----------
+    page_is_fine : bool
+        Whether a page is expected, through which a downloader finds its way.
+    """
+    session = None
+    try:
+        admit(source, offline=options.offline)
+        scheme = urlsplit(source.url).scheme
+        if scheme == "file":
+            there = Path(unquote(urlsplit(source.url).path)).exists()
+            return FirstAnswer() if there else FirstAnswer("there is no such file", 404)
+        endpoint = _s3(source, options) if scheme == "s3" else Endpoint(source)
+        with endpoint.session() as session:
+            return _ask(session, endpoint.address(), options, page_is_fine)
+    except RestartDownload:
+        # The fetch would ask again, without a range.
+        return FirstAnswer()
+    except AttemptError as error:
+        return FirstAnswer(error.reason, error.status)
+    except Resnet50Error as error:
+        return FirstAnswer(str(error))
+    except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
+        bundle = None if session is None else session.ca_bundle
+        failure = translate_exception(error, source.url, ca_bundle=bundle)
+        return FirstAnswer(failure.reason, failure.status)
+
+
+def _ask(
+    session: requests.Session, url: str, options: FetchOptions, page_is_fine: bool
+) -> FirstAnswer:
+    headers = {"Range": f"bytes=0-{error_pages.LENGTH - 1}"}
+    timeout = (options.connect_timeout, options.read_timeout)
+    with session.get(url, headers=headers, stream=True, timeout=timeout) as response:
+        answer = validate_response(response, 0, error_pages.LENGTH, ranged=True)
+        data = response.raw.read(error_pages.LENGTH, decode_content=False)
+        page = None if page_is_fine else error_pages.detect_error_page(data, answer.content_type)
+        return FirstAnswer(page or (None if data else "the answer is empty"), response.status_code)
+
+
+def _s3(source: Source, options: FetchOptions) -> Endpoint:
+    from cmx_resnet50.fetch.sources.s3 import S3Endpoint
+
+    return S3Endpoint(source, options)
