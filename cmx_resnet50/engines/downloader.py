@@ -16,7 +16,7 @@ from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.delivery import google_drive
 from cmx_resnet50.delivery.pipeline import Pipeline
 from cmx_resnet50.engines.dialect import MODEL, EnvView
-from cmx_resnet50.engines.env_request import CHECKSUM, URL
+from cmx_resnet50.engines.env_request import CHECKSUM, URL, URL_FILE
 from cmx_resnet50.options import Options
 from cmx_resnet50.shell_values import Place, UnsafeValue
 
@@ -35,26 +35,6 @@ def tools_asked(run: Mapping[str, Any]) -> list[str]:
     return [tag for tag in str(asked.get("tags", "")).split(",") if tag.startswith("_")]
 
 
-def check_for_tools(env: EnvView, tools: Sequence[str]) -> None:
-    """Refuse a URL or file name that a tool of the downloader would hand to a shell as a command.
-
-    The downloader puts a tool's command together as text, and evaluates it.
-
-    Raises
-    ------
-    UnsafeValue
-        For a character that a shell acts on; `&` in a URL is one.
-    """
-    for name in ("PACKAGE_URL", *_FURTHER, "DOWNLOAD_FILENAME", f"{MODEL}FILE"):
-        try:
-            shell_values.check(env.full(name), str(env.get(name, "")), Place.EVAL)
-        except UnsafeValue as error:
-            raise UnsafeValue(
-                f"{error} The download tool {' '.join(tools)} hands it to a shell; without "
-                "a tool named, any URL is fetched."
-            ) from None
-
-
 def leave_out(meta: Mapping[str, Any], tool: str) -> None:
     """Let the downloader do without `tool`, which the engine would install for nothing."""
     for dependency in meta["prehook_deps"]:
@@ -64,7 +44,7 @@ def leave_out(meta: Mapping[str, Any], tool: str) -> None:
 
 
 def check_urls(env: EnvView, asked: Sequence[str]) -> None:
-    """Refuse URLs that would act in the shell to which the downloader hands them.
+    """Refuse URLs and file names that would act in the shell to which the downloader hands them.
 
     Parameters
     ----------
@@ -76,14 +56,20 @@ def check_urls(env: EnvView, asked: Sequence[str]) -> None:
     Raises
     ------
     UnsafeValue
-        For a URL that holds other characters than a URL may.
+        For a URL that holds other characters than a URL may, or a name that a shell acts on.
     """
-    further = [f"DOWNLOAD_URL{index}" for index in range(1, 5)]
-    for name in ("PACKAGE_URL", "DOWNLOAD_URL", *further):
+    if asked and env.get(URL_FILE):
+        raise UnsafeValue(
+            f"{env.full(URL_FILE)}: the download tool {asked[-1]} would write the URL down. "
+            "Choose no download tool."
+        )
+    for name in ("DOWNLOAD_FILENAME", f"{MODEL}FILE"):
+        shell_values.check(env.full(name), str(env.get(name, "")), Place.EVAL)
+    for name in ("PACKAGE_URL", "DOWNLOAD_URL", *_FURTHER):
         url, full = str(env.get(name, "")), env.full(name)
         shell_values.check(full, url, Place.URL)
         # The engine escapes "&" in the main URL alone, and not in the file name that ends its path.
-        unescaped = url if name in further else url.partition("?")[0]
+        unescaped = url if name in _FURTHER else url.partition("?")[0]
         if asked and "&" in unescaped:
             raise UnsafeValue(
                 f"{full} contains '&', on which the shell of {asked[-1]} would act. Write it as "

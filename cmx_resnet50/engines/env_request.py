@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,12 @@ from cmx_resnet50.engines.dialect import META, OPTION, EnvView
 from cmx_resnet50.options import PREFIX, Options, absolute
 from cmx_resnet50.redaction import redact
 from cmx_resnet50.shell_values import Place, UnsafeValue
+from cmx_resnet50.wording import URL as URL_MARK
 
+URL_FILE = f"{OPTION}URL_FILE"
+"""A file that holds the user's own URL, so that no secret in it is written by the engine."""
+URL_LIMIT = 8192
+"""Bytes of such a file that are read."""
 LOCAL = RUN + "LOCAL_FILE"
 """The user's own file, kept before the downloader's key for it is given the entry's copy."""
 CHECKSUM = RUN + "DOWNLOAD_CHECKSUM"
@@ -119,10 +124,13 @@ def request_of(env: EnvView, const: EnvView, explicit: Sequence[str] | None) -> 
     RequestError
         For a batch size that is not a positive integer, or for two of them.
     """
+    url, from_file = _text(const.get(URL) or const.get("PACKAGE_URL")), _url_of_file(env)
+    if url and from_file:
+        raise RequestError(f"Choose one: {env.full(URL_FILE)}, or {URL_MARK}{redact(url)}.")
     request = Request.from_env(
         env,
         asked=f"{OPTION}ASKED_",
-        url=_text(const.get(URL) or const.get("PACKAGE_URL")),
+        url=url or from_file,
         checksum=_text(const.get(CHECKSUM) or const.get("DOWNLOAD_CHECKSUM")),
         local=_text(env[LOCAL] if LOCAL in env else local_file(env)),
         explicit=explicit,
@@ -133,6 +141,47 @@ def request_of(env: EnvView, const: EnvView, explicit: Sequence[str] | None) -> 
             "engine cannot carry. Write it as %2C."
         )
     return request
+
+
+def secret_notices(const: EnvView) -> Iterator[str]:
+    """Say how to keep a secret out of the engine's files, where a URL in `const` has one."""
+    url = str(const.get("PACKAGE_URL") or "")
+    if url and redact(url) != url:
+        yield (
+            f"{URL_MARK}{redact(url)} holds a secret, which the engine writes into files that "
+            "others may read. Put the URL into a file, and name that with --url_file=FILE."
+        )
+
+
+def _url_of_file(env: EnvView) -> str | None:
+    """Return the URL that the file named by `URL_FILE` holds.
+
+    Raises
+    ------
+    RequestError
+        If it cannot be read, or does not hold one URL.
+    """
+    path = str(env.get(URL_FILE) or "").strip()
+    if not path:
+        return None
+    name = env.full(URL_FILE)
+    try:
+        with absolute(name, path, _started_in(env)).open("rb") as file:
+            words = file.read(URL_LIMIT).decode("utf-8").split()
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "it is not text"
+        raise RequestError(f"{name}={path} cannot be read: {reason}.") from None
+    if len(words) != 1:
+        raise RequestError(f"{name}={path} must hold one URL; it holds {len(words)} words.")
+    # The URL itself is never part of the message: it holds the secret.
+    shell_values.check(f"The URL in {path}", words[0], Place.URL)
+    return words[0]
+
+
+def _started_in(env: EnvView) -> Path | None:
+    """Return the folder that the user stood in: the engine has gone elsewhere since."""
+    folder = env.get("TMP_CURRENT_PATH")
+    return Path(folder) if folder else None
 
 
 def local_file(env: EnvView, base: str = "") -> str:

@@ -25,6 +25,7 @@ from cmx_resnet50.engines.env_request import (
     options_of,
     output_folder,
     request_of,
+    secret_notices,
 )
 from cmx_resnet50.engines.json_output import keep_stdout_free
 from cmx_resnet50.errors import INTERRUPTED, Resnet50Error
@@ -85,7 +86,7 @@ class Hooks:
         options = options_of(env, const)
         request = request_of(seen, const, i["variation_tags"])
         resolution = Catalog.load().resolve(request, strict=options.strict)
-        env_run.print_notices(env, resolution.messages)
+        env_run.print_notices(env, [*resolution.messages, *secret_notices(const)])
         if options.skip_tensorflow:
             env[f"{OPTION}SKIP_TENSORFLOW"] = "yes"
         env[env_run.ENTRY] = "" if i["input"].get("skip_cache") else str(Path.cwd())
@@ -112,9 +113,6 @@ class Hooks:
             downloader.leave_out(i["meta"], declared)
         if tool:
             env.update(downloader.for_downloader(resolution))
-        if asked:
-            downloader.check_for_tools(env, asked)
-        if tool:
             return {"return": 0}
         lock = run_lock.of(i["run_script_input"])
         lock.release()

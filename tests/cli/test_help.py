@@ -67,6 +67,6 @@ def test_docs_prints_each_page(cm: CM) -> None:
 
 def test_docs_prints_the_readme(cm: CM) -> None:
     printed = cm.command(TOOL, "docs").out
-    assert printed.startswith("<!-- Generated")
+    assert printed.startswith("# get-ml-model-resnet50")
     assert cm.command(TOOL, "docs", "--output", "README.md").ok
     assert (cm.cwd / "README.md").read_text(encoding="utf-8") == printed

@@ -77,6 +77,14 @@ def test_a_mirror(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
     assert all("authorization" in record.headers for record in origin.asked(url))
 
 
+def test_a_signed_url(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+    url = "https://models.example.org/mine.onnx?sig=secret"
+    origin.serve(url, served["onnx-opset-8"])
+    (cm.cwd / "signed-url.txt").write_text(f"{url}\n", encoding="utf-8")
+    said = follow(cm, pages.under(PAGE, "A signed URL"))
+    assert "mine.onnx" in said and "secret" not in said
+
+
 def test_slow_lines(cm: CM, origin: Origin) -> None:
     follow(cm, pages.under(PAGE, "Slow lines and time-outs"), env=IMPATIENT)
     assert len({record.connection for record in origin.requests}) == 1
