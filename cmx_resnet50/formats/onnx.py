@@ -332,9 +332,9 @@ def _external_files(
             ends[place.location] = max(ends.get(place.location, 0), place.offset + length)
     missing = []
     for location, end in ends.items():
-        size = _size_of(folder, location)
-        if size is None or size < end:
-            state = "not next to it" if size is None else "cut"
+        file = external_file(folder, location)
+        if file is None or file.stat().st_size < end:
+            state = "not next to it" if file is None else "cut"
             missing.append(
                 f"weights are in the file {location[:200]!r}, which is {state}: precision and"
                 " parameters are not known"
@@ -342,16 +342,16 @@ def _external_files(
     return tuple(f"the file {location[:200]!r}" for location in ends), tuple(missing)
 
 
-def _size_of(folder: Path, location: str) -> int | None:
-    """Return the size of a file below `folder`, None if there is none or it would be elsewhere."""
+def external_file(folder: Path, location: str) -> Path | None:
+    """Return the file `location` below `folder`, None if there is none or it would be elsewhere."""
     pure = PurePosixPath(location)
     if pure.is_absolute() or ".." in pure.parts or not location.isprintable():
         return None
+    file = folder / pure
     try:
-        found = (folder / pure).stat()
+        return file if S_ISREG(file.stat().st_mode) else None
     except OSError:
         return None
-    return found.st_size if S_ISREG(found.st_mode) else None
 
 
 def _foreign_operators(graphs: Iterable[_Graph], defined: set[tuple[str, str]]) -> Iterator[str]:

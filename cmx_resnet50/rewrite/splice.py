@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import ExitStack
 from pathlib import Path
 from typing import BinaryIO, NamedTuple
 
@@ -17,10 +18,14 @@ _BLOCK = 1 << 20
 
 
 class Extent(NamedTuple):
-    """A run of bytes of the source: from `start` up to, not including, `end`."""
+    """A run of bytes of a file: from `start` up to, not including, `end`.
+
+    `file` is the source unless it is given.
+    """
 
     start: int
     end: int
+    file: Path | None = None
 
 
 Piece = Extent | bytes
@@ -41,15 +46,20 @@ def write(pieces: Iterable[Piece], source: Path, dest: Path) -> None:
     FileExistsError
         If `dest` exists.
     Damaged
-        If `source` has become shorter meanwhile.
+        If a file that is copied has become shorter meanwhile.
     OSError
         If a file cannot be read or written. `dest` is then removed.
     """
-    with source.open("rb", buffering=0) as reader, dest.open("xb", buffering=0) as writer:
+    with ExitStack() as stack:
+        writer = stack.enter_context(dest.open("xb", buffering=0))
+        readers: dict[Path, BinaryIO] = {}
         try:
             for piece in _joined(pieces):
                 if isinstance(piece, Extent):
-                    _copy(reader, writer, piece)
+                    file = piece.file or source
+                    if file not in readers:
+                        readers[file] = stack.enter_context(file.open("rb", buffering=0))
+                    _copy(readers[file], writer, piece)
                 else:
                     _write_all(writer, piece)
         except BaseException:
@@ -63,8 +73,8 @@ def _joined(pieces: Iterable[Piece]) -> list[Piece]:
     for piece in pieces:
         last = joined[-1] if joined else None
         if isinstance(piece, Extent):
-            if isinstance(last, Extent) and last.end == piece.start:
-                joined[-1] = Extent(last.start, piece.end)
+            if isinstance(last, Extent) and (last.end, last.file) == (piece.start, piece.file):
+                joined[-1] = Extent(last.start, piece.end, piece.file)
                 continue
         elif isinstance(last, bytes):
             joined[-1] = last + piece
