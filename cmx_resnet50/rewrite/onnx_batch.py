@@ -411,6 +411,7 @@ def _infer_contributed(
 
     types = {value.name: value.type.tensor_type.elem_type for value in inferred.value_info}
     types |= {value.name: value.type.tensor_type.elem_type for value in inferred.input}
+    types |= {tensor.name: tensor.data_type for tensor in inferred.initializer}
     nodes = list(graph.node)
     del graph.node[:]
     for node in nodes:

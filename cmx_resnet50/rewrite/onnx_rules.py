@@ -24,7 +24,7 @@ Shape = tuple[int, ...]
 
 DOMAINS = ("", "ai.onnx", "com.microsoft")
 
-_QUANTIZED_DATA = {"QLinearAdd": (0, 3), "QLinearMul": (0, 3)}
+_QUANTIZED_DATA = {"QGemm": (0, 3), "QLinearAdd": (0, 3), "QLinearMul": (0, 3)}
 """The inputs with data; between them are scales and zero points."""
 
 
@@ -170,7 +170,7 @@ def contributed_shape(
     shape : tuple of int, optional
         None if it is not known here.
     source : str
-        The input that has the same type.
+        An input that has the same type.
     """
     import numpy as np
 
@@ -196,6 +196,12 @@ def contributed_shape(
         if attributes.get("channels_last"):
             return (read[0][0], *ones, read[0][-1]), source
         return (*read[0][:2], *ones), source
+    if node.op_type == "QGemm" and all(len(shape) == 2 for shape in read):
+        left = read[0][::-1] if attributes.get("transA") else read[0]
+        right = read[1][::-1] if attributes.get("transB") else read[1]
+        # The type is that of the zero point of the output or, without one, of the scales.
+        point = node.input[8] if len(node.input) > 8 else ""
+        return (left[0], right[1]), point or node.input[1]
     if node.op_type == "QLinearConcat":
         axis = int(attributes.get("axis", 0)) % max(len(read[0]), 1)
         if len({(*shape[:axis], *shape[axis + 1 :]) for shape in read}) == 1:
@@ -315,6 +321,12 @@ def _softmax(call: Call) -> None:
     # Before opset 13, all axes from this one on are one.
     default = -1 if call.graph.opset >= 13 else 1
     call.axis(int(call.attributes.get("axis", default)), len(call.shape(0)))
+
+
+def _quantized_gemm(call: Call) -> None:
+    _first(call)
+    if call.attributes.get("transA"):
+        raise call.refuse("works along the axis of the images")
 
 
 def _gemm(call: Call) -> None:
@@ -525,6 +537,7 @@ _OPERATORS: tuple[tuple[Rule, str], ...] = (
     (_normalized(-1), "LayerNormalization LpNormalization RMSNormalization"),
     (_softmax, "Hardmax LogSoftmax Softmax"),
     (_gemm, "FusedGemm Gemm"),
+    (_quantized_gemm, "QGemm"),
     (_mat_mul(0, 1), "MatMul MatMulInteger"),
     (_mat_mul(0, 3), "QLinearMatMul"),
     (_reshape, "Reshape"),

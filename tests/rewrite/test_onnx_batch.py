@@ -383,14 +383,23 @@ def quantized() -> onnx.ModelProto:
             domain="com.microsoft",
         ),
         helper.make_node("Flatten", ["p"], ["f"]),
-        helper.make_node("DequantizeLinear", ["f", scale, zero], ["y"]),
+        helper.make_node(
+            "QGemm",
+            ["f", scale, zero, "fw", scale, zero, "bias", scale, zero],
+            ["g"],
+            domain="com.microsoft",
+            transB=1,
+        ),
+        helper.make_node("DequantizeLinear", ["g", scale, zero], ["y"]),
     ]
     constants = {
         "s": np.array(0.1, np.float32),
         "z": np.array(1, np.uint8),
         "w": np.ones((5, 3, 1, 1), np.uint8),
+        "fw": np.ones((7, 5), np.uint8),
+        "bias": np.ones(7, np.int32),
     }
-    content = model(nodes, ("y", ["N", 5]), constants)
+    content = model(nodes, ("y", ["N", 7]), constants)
     content.opset_import.append(helper.make_opsetid("com.microsoft", 1))
     return content
 
