@@ -39,6 +39,14 @@ def answers() -> Iterator[Finding]:
         yield Finding(AREA, f"home {repos}, not used yet; `{ADD}` registers the script")
         return
     yield Finding(AREA, f"home {repos}")
+    if not mlc_registry.is_registered(repos):
+        yield Finding(
+            AREA,
+            f"{mlc_registry.REPOSITORY} is not listed in {repos / 'repos.json'}",
+            "MLC does not know this package's script, or knows it from an old index only.",
+            ADD,
+            ok=False,
+        )
     found = mlc_registry.who_answers(repos, TAGS)
     uid = Catalog.load().meta["uid"]
     ours = [path for path in found if path.parent.parent == mlc_registry.REPOSITORY]

@@ -92,6 +92,21 @@ def remove(repos: Path) -> bool:
     return changed
 
 
+def is_registered(repos: Path) -> bool:
+    """Whether our repository is in the list of the home `repos`.
+
+    Raises
+    ------
+    RegistryError
+        If the list cannot be read.
+    """
+    file = repos / "repos.json"
+    try:
+        return str(REPOSITORY) in json.loads(file.read_text(encoding="utf-8"))
+    except (OSError, ValueError, TypeError) as error:
+        raise RegistryError(f"{file} cannot be read: {error}") from error
+
+
 def who_answers(repos: Path, tags: str) -> list[Path]:
     """Ask MLC itself which scripts answer `tags`: their folders, the one that runs first.
 

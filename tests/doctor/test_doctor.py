@@ -167,7 +167,7 @@ def test_settings_that_cannot_work(cm: CM, tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter").touch()
     for env, area, text in (
-        ({"HTTPS_PROXY": "http://a b:1", "https_proxy": "http://a b:1"}, "network", "HTTP"),
+        ({"HTTPS_PROXY": "http://a b:1", "https_proxy": "http://a b:1"}, "network", "proxy"),
         ({"REQUESTS_CA_BUNDLE": "/no/such.pem"}, "network", "/no/such.pem"),
         ({"CM_RESNET50_MIRROR": "gopher://x/y"}, "network", "gopher"),
         ({"CM_RESNET50_STORE": str(tmp_path / "mine")}, "store", "letter"),
