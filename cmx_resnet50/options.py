@@ -12,7 +12,18 @@ from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.yes_no import yes_no
 
 PREFIX = "CM_RESNET50_"
-_OTHERS = frozenset({"CHECKPOINT", "DOCKER_NETWORK", "GENERATION", "LOCAL", "SOURCE", "TO"})
+_OTHERS = frozenset(
+    {
+        "CHECKPOINT",
+        "DOCKER_NETWORK",
+        "GENERATION",
+        "LOCAL",
+        "SOURCE",
+        "TO",
+        "URL_FILE",
+        "URL_SOURCE",
+    }
+)
 _BEGINNINGS = ("ASKED_", "RUN_")
 """Names of the script's own, and how others of them begin: they are not options."""
 HOMES = {"CM_REPOS": "~/CM", "MLC_REPOS": "~/MLC/repos"}
