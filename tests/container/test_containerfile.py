@@ -120,7 +120,7 @@ def test_a_store_that_is_filled_already(
     page.shell(anna, checkout, as_somebody(commands))
     assert only(models).read_bytes() == served["onnx-opset-8"].read_bytes()
     missing = as_somebody(commands).replace("onnx opset-8", "pytorch")
-    assert "cannot be written" in page.fails(anna, checkout, missing)
+    assert "is only read" in page.fails(anna, checkout, missing)
 
 
 def test_another_base_and_clearing_up(podman: Podman, anna: CM, checkout: Path, built: str) -> None:

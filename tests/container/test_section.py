@@ -26,6 +26,8 @@ def test_the_image_is_named_after_the_release_that_is_in_it() -> None:
     release, *_ = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", changes, re.MULTILINE)
     assert DOCKER["image_name"] == f"cmx-resnet50-{release}"
     assert f"cmx-resnet50~={release})" in DOCKER["cm_repos"]
+    # The engine exports it to shells of the host, too, which would carry these out.
+    assert not {"$", "`"} & set(DOCKER["cm_repos"])
     assert f"localhost/local/cmx-resnet50-{release}:ubuntu-22.04-latest" in page.text()
 
 
