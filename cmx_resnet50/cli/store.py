@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,10 +94,13 @@ def _init(parsed: argparse.Namespace) -> None:
 
 
 def _group(folder: Path) -> str:
+    number = str(folder.stat().st_gid)
+    if sys.platform == "win32":  # which has no groups of this kind
+        return number
     try:
         return folder.group()
     except KeyError:  # a group without a name here
-        return str(folder.stat().st_gid)
+        return number
 
 
 def _verify(parsed: argparse.Namespace) -> int:
