@@ -492,12 +492,10 @@ def test_a_model_that_mixes_rows_is_refused(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("where", ["node", "value", "initializer", "opset"])
 def test_text_that_is_not_utf_8_is_refused(where: str, tmp_path: Path) -> None:
     content = model([helper.make_node("Relu", ["x"], ["yyy"])], ("yyy", ["N", 3, 4, 4]))
-    content.graph.node[0].doc_string = "no~de"
-    content.graph.value_info.append(helper.make_tensor_value_info("va~lue", 1, ["N"]))
-    content.graph.initializer.append(
-        numpy_helper.from_array(np.ones(3, np.float32), "in~itializer")
-    )
-    content.opset_import.append(helper.make_opsetid("op~set", 1))
+    content.graph.node[0].doc_string = "n~x"
+    content.graph.value_info.append(helper.make_tensor_value_info("v~x", 1, ["N"]))
+    content.graph.initializer.append(numpy_helper.from_array(np.ones(3, np.float32), "i~x"))
+    content.opset_import.append(helper.make_opsetid("o~x", 1))
     path = tmp_path / "model.onnx"
     path.write_bytes(content.SerializeToString().replace(f"{where[0]}~".encode(), b"\xc3\x28"))
     with pytest.raises((Damaged, ReshapeError)):
