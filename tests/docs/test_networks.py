@@ -155,6 +155,9 @@ def untrusted(origin: Origin) -> dict[str, str]:
 PROVOKED: dict[str, Callable[[Origin], dict[str, str]]] = {
     "connection to …: Connection refused": lambda origin: {"CM_RESNET50_MIRROR": CLOSED},
     "the proxy … cannot be reached": lambda origin: dict.fromkeys(PROXIES, CLOSED),
+    "… cannot be read as the URL of a proxy": (
+        lambda origin: dict.fromkeys(PROXIES, "http://anna:se#cret@127.0.0.1:9")
+    ),
     "the proxy … does not reach …": refused(502),
     "the proxy … asks for a password": password,
     "the proxy … forbids …": refused(403),
