@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
@@ -33,22 +32,22 @@ ASKED = [
 
 
 def caller(cm: CM, dep: dict[str, object], **meta: object) -> None:
-    """Write a script that depends on ours into the user's local repository."""
-    folder = cm.repos / "repos" / "local" / "script" / "needs-a-model"
-    folder.mkdir(parents=True)
-    content = {
-        "alias": "needs-a-model",
-        "uid": "0123456789abcdef",
-        "automation_alias": "script",
-        "automation_uid": "5b4e0237da074764",
-        "cache": False,
-        "tags": ["needs-a-model"],
-        "deps": [dep],
-        "new_env_keys": ["CM_ML_MODEL_*", "CM_ML_MODEL", "CALLER_*"],
-        **meta,
+    """Add a script that depends on ours to the user's local repository."""
+    request = {
+        "action": "add",
+        "automation": "script,5b4e0237da074764",
+        "artifact": "needs-a-model,0123456789abcdef",
+        "common": True,
+        "meta": {
+            "cache": False,
+            "tags": ["needs-a-model"],
+            "deps": [dep],
+            "new_env_keys": ["CM_ML_MODEL_*", "CM_ML_MODEL", "CALLER_*"],
+            **meta,
+        },
     }
-    (folder / "_cm.json").write_text(json.dumps(content))
-    assert cm.run("reindex", "repo").ok
+    answer = cm.access(request)
+    assert answer["return"] == 0, answer
 
 
 def ask(cm: CM, *options: str) -> Result:
