@@ -129,6 +129,8 @@ class Filler:
             self._objects.restamp_after_link(stored, status)
         if writable and placed is not None:
             self._record(stored, PlacementRecord(dest, method, stamp))
+            with suppress(OSError, StoreError):
+                self._records.forget_others(stored.sha256, dest)
         return Placement(method, True, was, stamp.text if stamp else "")
 
     def refill(self, stored: StoredObject, old: os.stat_result) -> list[Path]:

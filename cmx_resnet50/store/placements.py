@@ -63,6 +63,12 @@ class PlacementRecords:
             if record is not None and record.path == path:
                 yield folder.name, record
 
+    def forget_others(self, sha256: str, path: Path) -> None:
+        """Drop what was recorded of `path` for other objects: it holds this one now."""
+        for other, _ in list(self.at(path)):
+            if other != sha256:
+                self._file(other, path).unlink(missing_ok=True)
+
     def _file(self, sha256: str, path: Path) -> Path:
         # Two paths of one sum would only lose a record, so short sums serve, and no hash
         # library is imported on a hit.
