@@ -15,6 +15,7 @@ PREFIX = "CM_RESNET50_"
 _OTHERS = frozenset(
     {
         "CHECKPOINT",
+        "CHECKSUM",
         "DOCKER_NETWORK",
         "GENERATION",
         "LOCAL",

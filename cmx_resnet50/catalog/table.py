@@ -84,6 +84,7 @@ class Catalog:
             If no file matches it, or, with `strict`, if the file deviates from it.
         """
         _check_sources(request)
+        _check_digest(request)
         if request.url is not None:
             resolution = self._resolve_url(request, request.url)
         else:
@@ -237,11 +238,6 @@ class Catalog:
 
     def _unknown(self, request: Request, url: str) -> Artifact:
         checksum = (request.checksum or "").lower()
-        if checksum and not re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{64}", checksum):
-            raise RequestError(
-                f"{CHECKSUM}{request.checksum} is neither an md5 (32 hexadecimal "
-                "digits) nor a sha256 (64)."
-            )
         try:
             name = posixpath.basename(urlsplit(url).path)
         except ValueError as error:
@@ -298,6 +294,15 @@ def _check_sources(request: Request) -> None:
     for one, other in _EXCLUSIVE:
         if named[one] and named[other]:
             raise RequestError(f"Choose one source: {one} or {other}.")
+
+
+def _check_digest(request: Request) -> None:
+    """Reject a checksum that is not a digest, also where the file's own is known."""
+    digest = request.checksum
+    if digest and not re.fullmatch(r"[0-9a-f]{32}|[0-9a-f]{64}", digest.lower()):
+        raise RequestError(
+            f"{CHECKSUM}{digest} is neither an md5 (32 hexadecimal digits) nor a sha256 (64)."
+        )
 
 
 def _check_checksum(resolution: Resolution) -> None:

@@ -43,6 +43,16 @@ def leave_out(meta: Mapping[str, Any], tool: str) -> None:
             dependency["tags"] = ",".join(tags)
 
 
+def forget_no_url(env: EnvView) -> None:
+    """Remove the URL from `env` where no variation and no const of the user's set one.
+
+    The meta sets it to a placeholder for itself, in place of a URL in the env of the user or a
+    caller: that is not used, and so must not be a part of the entry's identity.
+    """
+    if env.get("PACKAGE_URL") == f"<<<{env.full('PACKAGE_URL')}>>>":
+        del env["PACKAGE_URL"]
+
+
 def check_urls(env: EnvView, asked: Sequence[str]) -> None:
     """Refuse URLs and file names that would act in the shell to which the downloader hands them.
 

@@ -72,6 +72,7 @@ class Hooks:
 
     def _predeps(self, i: Hook) -> Hook:
         env, const = self._views(i)
+        downloader.forget_no_url(env)
         if receipt.result_stream(i) is sys.stderr:
             keep_stdout_free(i["run_script_input"])
         seen = self.dialect.view({**env.raw, **const.raw})

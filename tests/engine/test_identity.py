@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from pathlib import Path
 
@@ -106,6 +107,56 @@ def test_user_url_is_not_answered_by_the_cache(
         back = cm.get(framework)
         assert back.path.read_bytes() == delivered(served[known])
         assert exported(back.env, "VERIFIED") == "yes"
+
+
+@pytest.mark.parametrize("const_first", [True, False])
+@pytest.mark.parametrize("framework", ["onnx", "pytorch", "tensorflow"])
+def test_a_url_in_env_is_not_used_and_takes_no_part_in_the_identity(
+    cm: CM,
+    origin: Origin,
+    served: dict[str, Path],
+    tmp_path: Path,
+    framework: str,
+    const_first: bool,
+) -> None:
+    """Else two requests share an entry, and one swaps the file under the path of the other."""
+    known = {"onnx": "onnx-opset-11", "pytorch": "pytorch-fp32"}.get(framework, framework)
+    mine = tmp_path / served[known].name
+    dummy.write(known, mine, seed=99, width=1)
+    url = f"https://models.example.org/mine/{mine.name}"
+    origin.serve(url, mine)
+    wanted = {"const": mine.read_bytes(), "env": delivered(served[known])}
+    order = ["const", "env"] if const_first else ["env", "const"]
+    paths: dict[str, Path] = {}
+    for kind in [*order, *order]:
+        result = cm.get(framework, **{f"{kind}.CM_PACKAGE_URL": url})
+        assert result.ok, result.text
+        assert result.path.read_bytes() == wanted[kind]
+        assert paths.setdefault(kind, result.path) == result.path
+        assert exported(result.env, "VERIFIED") == ("no" if kind == "const" else "yes")
+        for other, path in paths.items():
+            assert path.read_bytes() == wanted[other]
+    assert cm.get(framework).path == paths["env"]
+
+
+def test_a_checksum_is_a_part_of_the_identity(cm: CM, origin: Origin, tmp_path: Path) -> None:
+    """What was not compared with a digest never answers for what was, and the other way round."""
+    mine = tmp_path / "mine.onnx"
+    dummy.write("onnx-opset-11", mine, seed=99, width=1)
+    url = "https://models.example.org/mine.onnx"
+    origin.serve(url, mine)
+    sha256 = hashlib.sha256(mine.read_bytes()).hexdigest()
+    right = {"const.CM_PACKAGE_URL": url, "const.CM_DOWNLOAD_CHECKSUM": sha256}
+    bare = {"const.CM_PACKAGE_URL": url}
+    stray = {**bare, "env.CM_DOWNLOAD_CHECKSUM": sha256}
+    for options in (bare, right, stray, bare, right):
+        result = cm.get("onnx", **options)
+        assert result.ok, result.text
+        verified = "yes" if options is right else "no"
+        assert exported(result.env, "VERIFIED") == verified
+    wrong = cm.get("onnx", **{**bare, "const.CM_DOWNLOAD_CHECKSUM": "0" * 64})
+    assert wrong.code == 1
+    assert cm.get("onnx", **bare).path.read_bytes() == mine.read_bytes()
 
 
 @pytest.mark.parametrize(

@@ -114,8 +114,9 @@ Set for all variations:
 
 {bullets(map(code, common))}
 
-A variation beats `--env.KEY=VALUE`. For a file of your own say `--const.CM_PACKAGE_URL=URL`, and
-its md5 or sha256 with `--const.CM_DOWNLOAD_CHECKSUM=DIGEST`.
+A variation beats `--env.KEY=VALUE`; a URL or checksum given that way is ignored. For a file of your
+own say `--const.CM_PACKAGE_URL=URL`, and its md5 or sha256 with
+`--const.CM_DOWNLOAD_CHECKSUM=DIGEST`.
 
 ### Input flags
 
