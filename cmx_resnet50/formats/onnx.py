@@ -8,18 +8,18 @@ and five times the file's size in memory. The numbers of fields and types below 
 from __future__ import annotations
 
 import math
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from stat import S_ISREG
 from typing import NamedTuple
 
+from cmx_resnet50.formats.classifier import Kind, Layer, count_classes
 from cmx_resnet50.formats.facts import Damaged, ModelFacts, TensorInfo
 from cmx_resnet50.formats.protobuf import FIXED32, LENGTH, VARINT, Document, Field, map_file, peek
 from cmx_resnet50.formats.tensors import (
     Shape,
-    classes_of,
     layout_of,
     precision_of,
     printable,
@@ -86,9 +86,48 @@ _STANDARD = frozenset({"", "ai.onnx", "ai.onnx.ml", "ai.onnx.training", "ai.onnx
 
 _SHOWN = 5
 
-# The first constant of this rank that is met on the way back from the scores is the last layer's:
-# its length along this axis is the number of classes.
-_LAST_LAYERS = {"Add": (1, 0), "Gemm": (1, 0), "MatMul": (2, 1), "Conv": (4, 0)}
+_HEAD = {
+    "ArgMax": Kind.ARGMAX,
+    "AveragePool": Kind.POOL,
+    "Cast": Kind.PASS,
+    "Clip": Kind.RECTIFY,
+    "Conv": Kind.CONVOLUTION,
+    "DequantizeLinear": Kind.PASS,
+    "Dropout": Kind.PASS,
+    "Flatten": Kind.PASS,
+    "Gemm": Kind.DENSE,
+    "GlobalAveragePool": Kind.POOL,
+    "GlobalMaxPool": Kind.POOL,
+    "Hardmax": Kind.SOFTMAX,
+    "Identity": Kind.PASS,
+    "LogSoftmax": Kind.SOFTMAX,
+    "MatMul": Kind.DENSE,
+    "QGemm": Kind.DENSE,
+    "QLinearAveragePool": Kind.POOL,
+    "QLinearConv": Kind.CONVOLUTION,
+    "QLinearGlobalAveragePool": Kind.POOL,
+    "QLinearMatMul": Kind.DENSE,
+    "QuantizeLinear": Kind.PASS,
+    "ReduceMean": Kind.POOL,
+    "Relu": Kind.RECTIFY,
+    "Reshape": Kind.PASS,
+    "Softmax": Kind.SOFTMAX,
+    "Squeeze": Kind.PASS,
+    "TopK": Kind.PASS,
+    "Unsqueeze": Kind.PASS,
+}
+_UNITS = {
+    "Conv": (1, 0),
+    "Gemm": (1, 0),
+    "MatMul": (1, -1),
+    "QGemm": (3, 0),
+    "QLinearConv": (3, 0),
+    "QLinearMatMul": (3, -1),
+}
+"""The input with the weights, and their axis that is as long as there are scores."""
+
+_GEMMS = frozenset({"Gemm", "QGemm"})
+_SAME_WEIGHT = frozenset({"Cast", "DequantizeLinear", "Identity", "Transpose"})
 
 
 class External(NamedTuple):
@@ -122,6 +161,8 @@ class Tensor(NamedTuple):
 class _Node(NamedTuple):
     op: str
     inputs: tuple[str, ...]
+    transposed: bool
+    """The attribute transB."""
 
 
 @dataclass
@@ -311,7 +352,7 @@ def _read_model(document: Document, folder: Path) -> ModelFacts:
         outputs=tuple(graph.outputs),
         layout=layout_of([info.shape for info in inputs]),
         precision=None if missing else precision_of(sizes),
-        classes=_count_classes(graph),
+        classes=_count_classes(graph, inputs),
         parameter_count=None if missing else sum(tensor.elements for tensor in tensors),
         parameter_bytes=None if missing else sum(tensor.size for tensor in tensors),
         metadata=metadata,
@@ -442,9 +483,17 @@ def _read_node(document: Document, record: Field, graph: _Graph, depth: int) -> 
             if value is not None:
                 graph.parameters[outputs[0]] = read_tensor(document, value)
     else:
-        node = _Node(op, tuple(inputs))
+        node = _Node(op, tuple(inputs), op in _GEMMS and _is_transposed(document, attributes))
         for output in outputs:
             graph.makers[output] = node
+
+
+def _is_transposed(document: Document, attributes: list[Field]) -> bool:
+    for attribute in attributes:
+        name, value = document.only(attribute, 1), document.only(attribute, 3)
+        if name is not None and value is not None and document.text(name) == "transB":
+            return bool(document.integer(value))
+    return False
 
 
 def read_value_info(document: Document, record: Field) -> TensorInfo:
@@ -507,27 +556,52 @@ def _read_pair(document: Document, record: Field) -> tuple[str, str]:
     return "" if key is None else document.text(key), "" if value is None else document.text(value)
 
 
-def _count_classes(graph: _Graph) -> int | None:
-    """Count classes by the shape of the scores or, where that is unknown, by the last layer."""
-    for output in graph.outputs:
-        if output.dtype is not None and "float" in output.dtype:
-            classes = classes_of(output.shape)
-            if classes is not None:
-                return classes
-    waiting = deque(output.name for output in graph.outputs)
-    seen = set(waiting)
-    while waiting:
-        node = graph.makers.get(waiting.popleft())
-        if node is None:
-            continue
-        if node.op in _LAST_LAYERS:
-            rank, axis = _LAST_LAYERS[node.op]
-            for name in node.inputs:
-                tensor = graph.parameters.get(name)
-                if tensor is not None and len(tensor.dims) == rank:
-                    return tensor.dims[axis]
-        for name in node.inputs:
-            if name not in seen:
-                seen.add(name)
-                waiting.append(name)
+def _count_classes(graph: _Graph, inputs: list[TensorInfo]) -> int | None:
+    def layer_of(name: str) -> Layer | None:
+        node = graph.makers.get(name)
+        if node is None or not node.inputs:
+            return None
+        if node.op == "Add":
+            return _bias_of(graph, node)
+        kind = _HEAD.get(node.op)
+        if kind is None:
+            return None
+        units = None
+        if node.op in _UNITS:
+            place, axis = _UNITS[node.op]
+            dims = _constant_dims(graph, node.inputs[place]) if place < len(node.inputs) else None
+            if dims is None or len(dims) < 2:
+                return None
+            if node.op in _GEMMS and not node.transposed:
+                axis = 1
+            units = dims[axis]
+        return Layer(kind, node.inputs[0], units)
+
+    is_image = layout_of([info.shape for info in inputs]) is not None
+    return count_classes(inputs, graph.outputs, layer_of, is_image=is_image)
+
+
+def _bias_of(graph: _Graph, node: _Node) -> Layer | None:
+    """Return an Add of a vector as a layer, None for any other Add."""
+    for index, name in enumerate(node.inputs):
+        dims = _constant_dims(graph, name)
+        if dims is not None and len(dims) and math.prod(dims) == dims[-1]:
+            return Layer(Kind.PASS, node.inputs[1 - index], dims[-1])
     return None
+
+
+def _constant_dims(graph: _Graph, name: str) -> tuple[int, ...] | None:
+    """Return the shape of a weight, which may be stored quantized or transposed."""
+    dims = None
+    turned = False
+    for _ in range(_MAX_DEPTH):
+        tensor = graph.parameters.get(name)
+        if tensor is not None:
+            dims = tensor.dims[::-1] if turned else tensor.dims
+            break
+        node = graph.makers.get(name)
+        if node is None or node.op not in _SAME_WEIGHT or not node.inputs:
+            break
+        turned ^= node.op == "Transpose"
+        name = node.inputs[0]
+    return dims

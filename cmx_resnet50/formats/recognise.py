@@ -27,6 +27,7 @@ _ARCHIVES = {
     b"\x93NUMPY": "a NumPy array",
     b"GGUF": "a GGUF file",
     b"\x7fELF": "a program",
+    b"\xdd\x85\x76\0": "an ncnn graph in binary form (.param.bin), which is not read here",
     b"%PDF": "a PDF document",
     b"\x89PNG": "a PNG image",
     b"\xff\xd8\xff": "a JPEG image",

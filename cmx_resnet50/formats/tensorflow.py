@@ -10,15 +10,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
+from cmx_resnet50.formats.classifier import Kind, Layer, count_classes
 from cmx_resnet50.formats.facts import Damaged, ModelFacts, TensorInfo
 from cmx_resnet50.formats.protobuf import LENGTH, VARINT, Document, Field, map_file, peek
-from cmx_resnet50.formats.tensors import classes_of, layout_of, precision_of
+from cmx_resnet50.formats.tensors import layout_of, precision_of
 
 _GRAPH_FIELDS = {
     1: LENGTH,  # node
@@ -147,15 +148,29 @@ _SCALAR_PLACEHOLDERS = 24
 _RESULTS = frozenset({"ArgMax", "softmax_tensor"})
 """The outputs by name of the MLPerf graph, which stay outputs where another node reads them."""
 
-# The first constant of this rank that is met on the way back from the scores is the last layer's:
-# its length along this axis is the number of classes.
-_LAST_LAYERS = {
-    "BiasAdd": (1, 0),
-    "Add": (1, 0),
-    "AddV2": (1, 0),
-    "MatMul": (2, 1),
-    "Conv2D": (4, 3),
+_HEAD = {
+    "Add": Kind.PASS,
+    "AddV2": Kind.PASS,
+    "ArgMax": Kind.ARGMAX,
+    "AvgPool": Kind.POOL,
+    "BiasAdd": Kind.PASS,
+    "Cast": Kind.PASS,
+    "Conv2D": Kind.CONVOLUTION,
+    "ExpandDims": Kind.PASS,
+    "Identity": Kind.PASS,
+    "LogSoftmax": Kind.SOFTMAX,
+    "MatMul": Kind.DENSE,
+    "Mean": Kind.POOL,
+    "Relu": Kind.RECTIFY,
+    "Relu6": Kind.RECTIFY,
+    "Reshape": Kind.PASS,
+    "Softmax": Kind.SOFTMAX,
+    "Squeeze": Kind.PASS,
+    "TopKV2": Kind.PASS,
 }
+_BIASES = frozenset({"Add", "AddV2", "BiasAdd"})
+_UNITS = {"Conv2D": (4, 3), "MatMul": (2, 1)}
+"""The rank of the weights, and their axis that is as long as there are scores."""
 
 
 class Constant(NamedTuple):
@@ -235,6 +250,7 @@ def read_facts(path: Path) -> ModelFacts:
             if node.op not in _NO_RESULT and (node.name not in consumed or node.name in _RESULTS)
         ]
         outputs = [_describe(document, graph, node) for node in results]
+        classes = _count_classes(document, graph, inputs, outputs)
 
     constants = [*graph.constants.values(), *graph.functions]
     sizes: Counter[str] = Counter()
@@ -247,7 +263,7 @@ def read_facts(path: Path) -> ModelFacts:
         outputs=tuple(outputs),
         layout=layout_of([info.shape for info in inputs]),
         precision=precision_of(sizes) if graph.frozen else None,
-        classes=_count_classes(graph, outputs),
+        classes=classes,
         parameter_count=sum(math.prod(c.dims) for c in constants) if graph.frozen else None,
         parameter_bytes=sum(c.size for c in constants) if graph.frozen else None,
     )
@@ -441,29 +457,45 @@ def _read_dtype(document: Document, node: Node, attributes: Mapping[str, Field])
     return default
 
 
-def _count_classes(graph: _Graph, outputs: list[TensorInfo]) -> int | None:
-    """Count classes by the shape of the scores or, where that is unknown, by the last layer."""
-    for output in outputs:
-        if output.dtype is not None and "float" in output.dtype:
-            classes = classes_of(output.shape)
-            if classes is not None:
-                return classes
-    waiting = deque(output.name for output in outputs)
-    seen = set(waiting)
-    while waiting:
-        node = graph.nodes[waiting.popleft()]
-        sources = [producer_of(edge)[0] for edge in node.inputs]
-        if node.op in _LAST_LAYERS:
-            rank, axis = _LAST_LAYERS[node.op]
-            for name in sources:
-                # A graph that was frozen from variables reads each of them through an Identity.
-                if name not in graph.constants and graph.nodes[name].op == "Identity":
-                    name = producer_of((*graph.nodes[name].inputs, "")[0])[0]
-                constant = graph.constants.get(name)
-                if constant is not None and len(constant.dims) == rank:
-                    return constant.dims[axis]
-        for name in sources:
-            if name not in seen:
-                seen.add(name)
-                waiting.append(name)
-    return None
+def _count_classes(
+    document: Document, graph: _Graph, inputs: list[TensorInfo], outputs: list[TensorInfo]
+) -> int | None:
+    def dims_of(name: str) -> tuple[int, ...] | None:
+        # A graph that was frozen from variables reads each of them through an Identity.
+        node = graph.nodes[name]
+        if node.op == "Identity" and node.inputs:
+            name = producer_of(node.inputs[0])[0]
+        constant = graph.constants.get(name)
+        return None if constant is None else constant.dims
+
+    def layer_of(name: str) -> Layer | None:
+        node = graph.nodes[name]
+        sources = [producer_of(edge)[0] for edge in node.inputs if not edge.startswith("^")]
+        kind = _HEAD.get(node.op)
+        if not sources or kind is None:
+            return None
+        if node.op in _BIASES:
+            for index, source in enumerate(sources[:2]):
+                dims = dims_of(source)
+                if dims is not None and len(dims) == 1:
+                    return Layer(kind, sources[1 - index], dims[0])
+            return None
+        units = None
+        if node.op in _UNITS:
+            dims = dims_of(sources[1]) if len(sources) > 1 else None
+            rank, axis = _UNITS[node.op]
+            if dims is None or len(dims) != rank:
+                return None
+            if node.op == "MatMul" and _is_true(document, node, "transpose_b"):
+                axis = 0
+            units = dims[axis]
+        return Layer(kind, sources[0], units)
+
+    is_image = layout_of([info.shape for info in inputs]) is not None
+    return count_classes(inputs, outputs, layer_of, is_image=is_image)
+
+
+def _is_true(document: Document, node: Node, name: str) -> bool:
+    value = read_attributes(document, node).get(name)
+    flag = None if value is None else document.only(value, 5)
+    return flag is not None and bool(document.integer(flag))

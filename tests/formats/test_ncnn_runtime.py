@@ -7,7 +7,19 @@ from pathlib import Path
 import pytest
 
 from cmx_resnet50.formats import read_facts
-from tests.formats.test_ncnn import FP16, FP32, GRAPH, INT8, TABLE, pair, weights
+from tests.formats.test_ncnn import (
+    FP16,
+    FP32,
+    GRAPH,
+    INT8,
+    LAYERS,
+    LENIENT,
+    TABLE,
+    layer_file,
+    length_of,
+    pair,
+    weights,
+)
 
 ncnn = pytest.importorskip("ncnn", reason="compares with ncnn; needs the package ncnn")
 
@@ -36,3 +48,29 @@ def test_the_runtime_needs_every_byte(
     facts = read_facts(pair(tmp_path, graph, held))
     assert list(net.input_names()) == [one.name for one in facts.inputs]
     assert list(net.output_names()) == [one.name for one in facts.outputs]
+
+
+@pytest.mark.parametrize("name", LENIENT)
+def test_the_runtime_reads_these_graphs(tmp_path: Path, name: str) -> None:
+    param = pair(tmp_path, LENIENT[name][0])
+    net = ncnn.Net()
+    assert net.load_param(str(param)) == 0
+    assert net.load_model(str(param.with_suffix(".bin"))) == 0
+
+
+@pytest.mark.parametrize(
+    ("kind", "values", "runs"), [case for case in LAYERS if case[2]], ids=lambda value: str(value)
+)
+def test_the_runtime_needs_the_weights_of_each_layer(
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    kind: str,
+    values: str,
+    runs: list[tuple[int, bool]],
+) -> None:
+    for short in (0, 4):
+        param = layer_file(tmp_path, kind, values, length_of(runs) - short)
+        net = ncnn.Net()
+        assert net.load_param(str(param)) == 0
+        net.load_model(str(param.with_suffix(".bin")))
+        assert ("failed" in capfd.readouterr().err) is bool(short)
