@@ -7,20 +7,23 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from cmx_resnet50.formats.classifier import Kind, Layer, count_classes
 from cmx_resnet50.formats.facts import Damaged, ModelFacts, NotAModel, TensorInfo
 from cmx_resnet50.formats.flatbuffer import FlatBuffer, Table, Vector
 from cmx_resnet50.formats.protobuf import map_file
-from cmx_resnet50.formats.tensors import Shape, classes_of, layout_of, precision_of
+from cmx_resnet50.formats.tensors import Shape, layout_of, precision_of, printable
 
 _IDENTIFIER = b"TFL3"
 _SCHEMA = 3
 
 # Fields of Model, SubGraph, Tensor, Buffer, Metadata.
-_VERSION, _SUBGRAPHS, _DESCRIPTION, _BUFFERS, _METADATA = 0, 2, 3, 4, 6
-_TENSORS, _INPUTS, _OUTPUTS = 0, 1, 2
+_VERSION, _CODES, _SUBGRAPHS, _DESCRIPTION, _BUFFERS, _METADATA = 0, 1, 2, 3, 4, 6
+_OLD_CODE, _CUSTOM_NAME, _CODE = 0, 1, 3
+_TENSORS, _INPUTS, _OUTPUTS, _OPERATORS = 0, 1, 2, 3
+_CODE_INDEX, _READ, _GIVEN = 0, 1, 2
 _SHAPE, _TYPE, _BUFFER, _NAME, _SPARSITY, _SIGNATURE = 0, 1, 2, 3, 6, 7
 _DATA, _FAR_OFFSET, _FAR_SIZE = 0, 1, 2
 _META_NAME, _META_BUFFER = 0, 1
@@ -47,6 +50,30 @@ _TYPES = {
 """Element types by number: NumPy's name and bits of an element. Others (13, 14: handles of
 variables, and what later schemas add) have no weights that are read here."""
 
+_CUSTOM = 32
+_EDGE_TPU = "edgetpu-custom-op"
+"""A graph that was compiled for an Edge TPU: the weights are inside the operator."""
+
+_HEAD = {
+    1: Kind.POOL,  # AVERAGE_POOL_2D
+    3: Kind.CONVOLUTION,  # CONV_2D
+    6: Kind.PASS,  # DEQUANTIZE
+    9: Kind.DENSE,  # FULLY_CONNECTED
+    19: Kind.RECTIFY,  # RELU
+    21: Kind.RECTIFY,  # RELU6
+    22: Kind.PASS,  # RESHAPE
+    25: Kind.SOFTMAX,  # SOFTMAX
+    40: Kind.POOL,  # MEAN
+    43: Kind.PASS,  # SQUEEZE
+    50: Kind.SOFTMAX,  # LOG_SOFTMAX
+    53: Kind.PASS,  # CAST
+    56: Kind.ARGMAX,  # ARG_MAX
+    70: Kind.PASS,  # EXPAND_DIMS
+    114: Kind.PASS,  # QUANTIZE
+}
+"""BuiltinOperator."""
+
+_SHOWN = 5
 _RUNTIME = "min_runtime_version"
 _RUNTIME_BYTES = 32
 
@@ -90,19 +117,72 @@ def _facts(buffer: FlatBuffer) -> ModelFacts:
     inputs = _ends(main, _INPUTS, tensors)
     outputs = _ends(main, _OUTPUTS, tensors)
     weights = _weights([tensor for _, owned in graphs for tensor in owned], runs, buffer.size)
-    scores = [found for one in outputs if (found := classes_of(one.shape)) is not None]
+    codes = [_operator_code(table) for table in model.tables(_CODES)]
+    custom = sorted({name for code, name in codes if code == _CUSTOM})
+    compiled = _EDGE_TPU in custom
     return ModelFacts(
         format="tflite",
         version={"schema": schema},
         inputs=inputs,
         outputs=outputs,
         layout=layout_of([one.shape for one in inputs]),
-        precision=precision_of(weights.by_dtype),
-        classes=scores[-1] if scores else None,
-        parameter_count=weights.count,
-        parameter_bytes=weights.by_dtype.total(),
+        precision=None if compiled else precision_of(weights.by_dtype),
+        classes=_classes(main, tensors, codes, inputs, outputs),
+        parameter_count=None if compiled else weights.count,
+        parameter_bytes=None if compiled else weights.by_dtype.total(),
         metadata=_metadata(buffer, model, runs),
+        requires=tuple(
+            "an Edge TPU (custom operator edgetpu-custom-op)"
+            if name == _EDGE_TPU
+            else f"the custom operator {printable(name)}"
+            for name in custom[:_SHOWN]
+        ),
     )
+
+
+def _operator_code(table: Table) -> tuple[int, str]:
+    """Return the number of an operator, and the name of a custom one."""
+    old, new = table.number(_OLD_CODE, "<b"), table.number(_CODE, "<i")
+    return max(old, new), table.text(_CUSTOM_NAME) or ""
+
+
+def _classes(
+    graph: Table,
+    tensors: list[Table],
+    codes: list[tuple[int, str]],
+    inputs: tuple[TensorInfo, ...],
+    outputs: tuple[TensorInfo, ...],
+) -> int | None:
+    """Count the classes, if the head of the graph is a classifier's."""
+    makers: dict[int, Table] = {}
+    for operator in graph.tables(_OPERATORS):
+        for output in operator.numbers(_GIVEN) or ():
+            makers[output] = operator
+
+    def layer_of(name: str) -> Layer | None:
+        operator = makers.get(int(name))
+        if operator is None:
+            return None
+        index = operator.number(_CODE_INDEX, "<I")
+        read = operator.numbers(_READ) or ()
+        kind = _HEAD.get(codes[index][0]) if index < len(codes) else None
+        if kind is None or not read:
+            return None
+        units = None
+        if kind in (Kind.DENSE, Kind.CONVOLUTION):
+            if len(read) < 2 or not 0 <= read[1] < len(tensors):
+                return None
+            dims = tensors[read[1]].numbers(_SHAPE) or ()
+            if len(dims) < 2:
+                return None
+            units = dims[0]
+        return Layer(kind, str(read[0]), units)
+
+    # Tensors are identified by position: names may be missing, or occur twice.
+    places = [str(place) for place in graph.numbers(_OUTPUTS) or ()]
+    ends = [replace(output, name=place) for output, place in zip(outputs, places, strict=True)]
+    is_image = layout_of([one.shape for one in inputs]) is not None
+    return count_classes(inputs, ends, layer_of, is_image=is_image)
 
 
 def _run(buffer: FlatBuffer, table: Table) -> Vector | None:
@@ -151,6 +231,8 @@ def _weights(tensors: list[Table], runs: list[Vector | None], size: int) -> _Wei
     counted = set()
     for tensor in tensors:
         index = tensor.number(_BUFFER, "<I")
+        if not runs:
+            continue  # a model without any buffer holds no constants
         if index >= len(runs):
             raise Damaged(f"names buffer {index} of {len(runs)}", tensor.at)
         run = runs[index]

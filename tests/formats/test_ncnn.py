@@ -236,17 +236,19 @@ def test_weights_of_layers(
 
 
 @pytest.mark.parametrize(
-    ("name", "inputs"),
+    ("name", "inputs", "classes"),
     [
-        ("ncnn-ZF-input-minus233-nihui.param", {"data": (3, 224, 224), "im_info": None}),
-        ("ncnn-srmd_x2-pixelshuffle.param", {"input": None}),
-        ("ncnn-yolo11n-string-parameter-nihui.param", {"in0": None}),
+        ("ncnn-ZF-input-minus233-nihui.param", {"data": (3, 224, 224), "im_info": None}, 21),
+        ("ncnn-srmd_x2-pixelshuffle.param", {"input": None}, None),
+        ("ncnn-yolo11n-string-parameter-nihui.param", {"in0": None}, None),
     ],
 )
-def test_real_graphs(name: str, inputs: dict[str, tuple[int, ...] | None]) -> None:
+def test_real_graphs(
+    name: str, inputs: dict[str, tuple[int, ...] | None], classes: int | None
+) -> None:
     facts = read_facts(model_file(name))
     assert {one.name: one.shape for one in facts.inputs} == inputs
-    assert facts.classes is None
+    assert facts.classes == classes
 
 
 @pytest.mark.parametrize(("name", "scales"), [("resnet50.param", 0), ("resnet50_int8.param", 1)])

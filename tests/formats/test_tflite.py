@@ -15,6 +15,7 @@ from cmx_resnet50.formats import read_facts, tflite
 from cmx_resnet50.formats.facts import Damaged, FormatError, ModelFacts, NotAModel, TensorInfo
 from tests.formats.messages import read_cheaply
 from tests.harness.edgetpu import edgetpu
+from tests.harness.model_files import model_file
 
 """Examples may share a folder: each writes its file anew."""
 
@@ -63,6 +64,38 @@ def test_parameters_are_those_of_the_file(tmp_path: Path) -> None:
     assert facts.inputs == (TensorInfo("x", (None, 3), "float32"),)
 
 
+def test_a_model_without_buffers(tmp_path: Path) -> None:
+    facts = facts_of(tmp_path, tiny(with_buffers=False))
+    assert facts.inputs == (TensorInfo("x", (None, 3), "float32"),)
+    assert (facts.precision, facts.parameter_count) == (None, 0)
+
+
+def test_a_model_compiled_for_an_edge_tpu(tmp_path: Path) -> None:
+    facts = facts_of(tmp_path, tiny(custom="edgetpu-custom-op"))
+    assert (facts.precision, facts.parameter_count, facts.parameter_bytes) == (None, None, None)
+    assert facts.requires == ("an Edge TPU (custom operator edgetpu-custom-op)",)
+
+
+def test_another_custom_operator_is_named(tmp_path: Path) -> None:
+    facts = facts_of(tmp_path, tiny(custom="Odd\x1b"))
+    assert facts.requires == (r"the custom operator 'Odd\x1b'",)
+    assert (facts.precision, facts.parameter_count) == ("fp32", 6)
+
+
+@pytest.mark.parametrize(
+    ("name", "need"),
+    [
+        ("keras_lstm_mnist_ptq_edgetpu.tflite", "an Edge TPU (custom operator edgetpu-custom-op)"),
+        ("model_invoking_error.tflite", "the custom operator fake-op-double"),
+    ],
+)
+def test_real_files(name: str, need: str) -> None:
+    facts = read_facts(model_file(name), "tflite")
+    assert facts.requires == (need,)
+    assert (facts.precision, facts.classes) == (None, None)
+    assert len(facts.inputs) == len(facts.outputs) == 1
+
+
 def tiny(
     *,
     schema: int = 3,
@@ -70,6 +103,8 @@ def tiny(
     inputs: tuple[int, ...] = (0,),
     buffer: int = 1,
     payload: bytes = bytes(24),
+    custom: str = "",
+    with_buffers: bool = True,
 ) -> bytes:
     """Return a model of one input ``x`` of shape [?, 3] and one constant tensor, ``w``."""
     import flatbuffers
@@ -102,7 +137,13 @@ def tiny(
     w = table(8, {0: ints(shape), 3: out.CreateString("w")}, {2: buffer})
     tensors, ends, none = offsets([x, w]), ints(inputs), ints(())
     graphs = offsets([table(5, {0: tensors, 1: ends, 2: none})])
-    out.Finish(table(8, {2: graphs, 4: buffers}, {0: schema}), b"TFL3")
+    fields = {2: graphs}
+    if with_buffers:
+        fields[4] = buffers
+    if custom:
+        name = out.CreateString(custom)
+        fields[1] = offsets([table(4, {1: name}, {3: 32})])
+    out.Finish(table(8, fields, {0: schema}), b"TFL3")
     return bytes(out.Output())
 
 
