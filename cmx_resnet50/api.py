@@ -224,7 +224,7 @@ def models() -> tuple[KnownModel, ...]:
     return tuple(known_model(artifact, requests) for artifact, requests in published)
 
 
-def inspect(path: StrPath) -> ModelFacts:
+def inspect(path: StrPath, *, key: str | None = None) -> ModelFacts:
     """Return the facts that a model file states.
 
     Nothing in the file is executed, and no weight is loaded.
@@ -233,6 +233,8 @@ def inspect(path: StrPath) -> ModelFacts:
     ----------
     path : path
         An ONNX, TensorFlow (frozen graph), TFLite, PyTorch or ncnn file of any name.
+    key : str, optional
+        Which state_dict of a PyTorch checkpoint is meant, where there are several.
 
     Raises
     ------
@@ -250,7 +252,7 @@ def inspect(path: StrPath) -> ModelFacts:
     """
     from cmx_resnet50.formats import read_facts
 
-    return read_facts(Path(path))
+    return read_facts(Path(path), key=key)
 
 
 def reshape(path: StrPath, out: StrPath, *, batch: int, force: bool = False) -> Path:
@@ -294,15 +296,18 @@ def reshape(path: StrPath, out: StrPath, *, batch: int, force: bool = False) -> 
     return write_new(Path(out), lambda made: write(Path(path), made, batch=batch), force=force)
 
 
-def convert(path: StrPath, out: StrPath, *, force: bool = False) -> Path:
+def convert(path: StrPath, out: StrPath, *, key: str | None = None, force: bool = False) -> Path:
     """Write PyTorch weights in the container that today's ``torch.load`` reads; the same tensors.
 
     Parameters
     ----------
     path : path
-        A state_dict in the tar or legacy pickle container, as published.
+        A state_dict in the tar or legacy pickle container, as published, or a training checkpoint
+        that contains one.
     out : path
         The file to write. One that is there already stays: it is an error unless it is the same.
+    key : str, optional
+        Which state_dict of a checkpoint is meant, where there are several.
     force : bool
         Replace a file that is at `out`.
 
@@ -330,7 +335,7 @@ def convert(path: StrPath, out: StrPath, *, force: bool = False) -> Path:
     from cmx_resnet50.rewrite.new_file import write_new
     from cmx_resnet50.rewrite.pytorch_zip import convert as write
 
-    return write_new(Path(out), lambda made: write(Path(path), made), force=force)
+    return write_new(Path(out), lambda made: write(Path(path), made, key), force=force)
 
 
 def deliver(

@@ -34,6 +34,7 @@ def add(commands: Any) -> None:
     inspect.add_argument(
         "--check", action="store_true", help="run the full checker too (ONNX files; slower)"
     )
+    _key_option(inspect)
     json_switch(inspect)
 
     reshape = command(
@@ -62,7 +63,14 @@ def add(commands: Any) -> None:
     )
     convert.add_argument("source", type=path, metavar="IN", help="model file to read")
     convert.add_argument("target", type=path, metavar="OUT", help=OUT)
+    _key_option(convert)
     _force_switch(convert)
+
+
+def _key_option(to: argparse.ArgumentParser) -> None:
+    to.add_argument(
+        "--key", metavar="NAME", help="which state_dict of a PyTorch checkpoint with several"
+    )
 
 
 def _force_switch(to: argparse.ArgumentParser) -> None:
@@ -79,7 +87,7 @@ def _inspect(parsed: argparse.Namespace) -> int:
         found.append(row)
         facts: ModelFacts | None = None
         try:
-            facts = inspect(file)
+            facts = inspect(file, key=parsed.key)
             row["size"] = file.stat().st_size
             row.update(asdict(facts), opset=facts.opset)
             if parsed.check:
@@ -153,5 +161,5 @@ def _reshape(parsed: argparse.Namespace) -> None:
 def _convert(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.api import convert
 
-    convert(parsed.source, parsed.target, force=parsed.force)
+    convert(parsed.source, parsed.target, key=parsed.key, force=parsed.force)
     print_line(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes")

@@ -17,7 +17,8 @@ from cmx_resnet50.formats.tensors import classes_of
 _DEPTH = 64
 """Layers from an output back to the dense layer, at most; a few are usual."""
 
-_IMAGENET = (1000, 1001)
+IMAGENET = (1000, 1001)
+"""The classes of ImageNet, without and with one for the background."""
 
 
 class Kind(Enum):
@@ -87,7 +88,7 @@ def count_classes(
     scores = [head for head in heads if head is not None and head.units is not None]
     if len(scores) == len(outputs) == 1 and is_image:
         (head,) = scores
-        if head.pooled or head.units in _IMAGENET:
+        if head.pooled or head.units in IMAGENET:
             return head.units
     return None
 

@@ -188,6 +188,9 @@ def sniff(head: bytes) -> bool:
     # data begins like an opset_import.
     if fields[0].number != 1:
         return {7, 8} <= numbers
+    # A version alone is two bytes that many a message begins with.
+    if numbers == {1}:
+        return False
     # A TensorFlow SavedModel begins likewise, but its field 2 is a message that opens with field 1.
     return not any(
         found.number == 2 and head[found.value : found.value + 1] == b"\n" for found in fields

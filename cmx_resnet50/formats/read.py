@@ -28,7 +28,9 @@ def format_of(path: Path) -> str:
     return found
 
 
-def read_facts(path: Path, expected_format: str | None = None) -> ModelFacts:
+def read_facts(
+    path: Path, expected_format: str | None = None, *, key: str | None = None
+) -> ModelFacts:
     """Read the facts of a model file.
 
     Parameters
@@ -37,6 +39,8 @@ def read_facts(path: Path, expected_format: str | None = None) -> ModelFacts:
         The file. Its name is not used, except that ncnn weights need their ``.param`` next to them.
     expected_format : str, optional
         The format that it must have, one of the values of `ModelFacts.format`.
+    key : str, optional
+        Which state_dict of a PyTorch checkpoint is meant, where there are several.
 
     Raises
     ------
@@ -53,6 +57,12 @@ def read_facts(path: Path, expected_format: str | None = None) -> ModelFacts:
     if expected_format is not None and found != expected_format:
         raise WrongFormat(f"{path} is a model for {found}, expected one for {expected_format}")
     try:
+        if key is not None:
+            if found != "pytorch":
+                raise NotAModel(f"is a model for {found}: only a PyTorch checkpoint has keys")
+            from cmx_resnet50.formats.pytorch import reader
+
+            return reader.read_facts(path, key)
         return reader_of(found)(path)
     except FormatError as error:
         # Readers do not name the file; the user has to know which one.

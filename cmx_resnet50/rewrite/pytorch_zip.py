@@ -18,7 +18,7 @@ from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.formats.facts import FormatError
 from cmx_resnet50.formats.protobuf import map_file
 from cmx_resnet50.formats.pytorch.containers import Contents, read_contents
-from cmx_resnet50.formats.pytorch.reader import state_dict
+from cmx_resnet50.formats.pytorch.reader import is_checkpoint, state_dict
 from cmx_resnet50.formats.pytorch.records import StorageRecord, TensorRecord
 
 _ROOT = "archive"
@@ -38,10 +38,12 @@ class ConversionError(Resnet50Error):
     """A file that cannot be converted; the text says why."""
 
 
-def convert(source: Path, dest: Path) -> None:
+def convert(source: Path, dest: Path, key: str | None = None) -> None:
     """Write the tensors of the state_dict `source`, in a tar or legacy pickle, as a zip at `dest`.
 
-    `dest` appears under its name only when it is complete; an existing file is replaced.
+    Of a training checkpoint, in any container, the state_dict inside is written; `key` names it
+    where there are several. `dest` appears under its name only when it is complete; an existing
+    file is replaced.
 
     Raises
     ------
@@ -55,7 +57,7 @@ def convert(source: Path, dest: Path) -> None:
     try:
         with map_file(source) as document:
             contents = read_contents(document.data)
-            tensors = _convertible(source, contents)
+            tensors = _convertible(source, contents, key)
             _publish(document.data, tensors, dest)
     except FormatError as error:
         raise ConversionError(
@@ -64,13 +66,16 @@ def convert(source: Path, dest: Path) -> None:
         ) from error
 
 
-def _convertible(source: Path, contents: Contents) -> dict[str, TensorRecord]:
+def _convertible(source: Path, contents: Contents, key: str | None) -> dict[str, TensorRecord]:
+    if contents.container != "torchscript" and (key is not None or is_checkpoint(contents)):
+        return state_dict(contents, key)
     if contents.container == "zip":
         raise ConversionError(f"{source} is already in the zip container: use it as it is")
     if contents.container not in _CONVERTED:
         raise ConversionError(f"{source} is {contents.container}, not a state_dict")
-    tensors = state_dict(contents)
-    if not isinstance(contents.value, dict) or not tensors or len(tensors) != len(contents.value):
+    value = contents.value
+    tensors = state_dict(contents) if isinstance(value, dict) and value else {}
+    if not isinstance(value, dict) or not tensors or len(tensors) != len(value):
         raise ConversionError(
             f"{source} is not a state_dict: it contains something other than named tensors"
         )

@@ -86,11 +86,29 @@ def test_parameter_is_its_tensor(tmp_path: Path) -> None:
         assert facts_of(tmp_path, files.zipped(main, shapes={"p": (2, 2)})).parameter_count == 4
 
 
-def test_checkpoint_is_told_from_a_state_dict(tmp_path: Path) -> None:
-    inner = b"}" + text("w") + files.tensor(files.storage("w", 4, legacy=False), (4,)) + b"s"
-    main = pickle(b"}(" + text("epoch") + integer(3) + text("state_dict") + inner + b"u")
-    with pytest.raises(NotAModel, match="checkpoint: its weights are under 'state_dict'"):
-        facts_of(tmp_path, files.zipped(main, shapes={"w": (4,)}))
+def checkpoint(*names: str) -> bytes:
+    """Return a checkpoint whose state_dicts hold a vector of 4, 5, 6 … elements."""
+    items, shapes = text("epoch") + integer(3), {}
+    for count, called in enumerate(names, 4):
+        key = f"w{count}"
+        shapes[key] = (count,)
+        held = files.tensor(files.storage(key, count, legacy=False), (count,))
+        items += text(called) + b"}" + text(key) + held + b"s"
+    return files.zipped(pickle(b"}(" + items + b"u"), shapes=shapes)
+
+
+@pytest.mark.parametrize("name", ["state_dict", "model_state", "model"])
+def test_the_one_state_dict_of_a_checkpoint(name: str, tmp_path: Path) -> None:
+    assert facts_of(tmp_path, checkpoint(name)).parameter_count == 4
+
+
+def test_one_of_several_state_dicts_of_a_checkpoint(tmp_path: Path) -> None:
+    path = tmp_path / "model.pth"
+    path.write_bytes(checkpoint("model", "ema"))
+    assert read_facts(path, key="ema").parameter_count == 5
+    for key in (None, "other"):
+        with pytest.raises(NotAModel, match=r"several state_dicts \(model, ema\).*--key"):
+            read_facts(path, key=key)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from cmx_resnet50.formats import read_facts
 from cmx_resnet50.rewrite.pytorch_zip import ConversionError, convert
 from tests.formats import torch_files as files
 from tests.formats.opcodes import integer, pickle, text
+from tests.formats.test_pytorch import checkpoint
 from tests.harness.torchscript import torchscript
 
 HONEST = {"tar": files.tar(files.tar_files()), "pickle": files.legacy()}
@@ -110,3 +111,16 @@ def test_a_file_is_not_converted_onto_itself(tmp_path: Path) -> None:
 def test_an_older_result_is_replaced_whole(tmp_path: Path) -> None:
     (tmp_path / "dest.pth").write_bytes(b"old")
     assert read_facts(converted(tmp_path, HONEST["pickle"])).classes == 10
+
+
+def test_the_state_dict_of_a_checkpoint(tmp_path: Path) -> None:
+    source, dest = tmp_path / "source.pth", tmp_path / "dest.pth"
+    source.write_bytes(checkpoint("model", "ema"))
+    with pytest.raises(ConversionError, match="--key"):
+        convert(source, dest)
+    convert(source, dest, "ema")
+    facts = read_facts(dest)
+    assert (facts.version, facts.parameter_count) == ({"container": "zip"}, 5)
+    source.write_bytes(checkpoint("state_dict"))
+    convert(source, dest)
+    assert read_facts(dest).parameter_count == 4

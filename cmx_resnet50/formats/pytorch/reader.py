@@ -5,15 +5,23 @@ from __future__ import annotations
 from collections import Counter
 from pathlib import Path
 
+from cmx_resnet50.formats.classifier import IMAGENET
 from cmx_resnet50.formats.facts import Damaged, ModelFacts, NotAModel
 from cmx_resnet50.formats.protobuf import map_file
 from cmx_resnet50.formats.pytorch.containers import Contents, read_contents
 from cmx_resnet50.formats.pytorch.records import TensorRecord
-from cmx_resnet50.formats.tensors import precision_of
+from cmx_resnet50.formats.tensors import precision_of, printable
 
 
-def read_facts(path: Path) -> ModelFacts:
+def read_facts(path: Path, key: str | None = None) -> ModelFacts:
     """Read the facts of a PyTorch file; nothing in it is executed, no weights are loaded.
+
+    Parameters
+    ----------
+    path : Path
+        The file.
+    key : str, optional
+        Which state_dict of a checkpoint is meant, where there are several.
 
     Raises
     ------
@@ -30,13 +38,15 @@ def read_facts(path: Path) -> ModelFacts:
         size = document.size
     if contents.container == "torchscript":
         tensors = contents.tensors
-        classes = _rows_of_last_matrix(tensors)
+        matrices = [tensor for tensor in tensors if len(tensor.shape) == 2]
+        classes = _classes(tensors, matrices[-1]) if matrices else None
+        if not tensors:
+            raise NotAModel("is TorchScript without weights")
     else:
-        named = state_dict(contents)
+        named = state_dict(contents, key)
         tensors = tuple(named.values())
-        classes = _length_of_last_bias(named)
-    if not tensors:
-        raise NotAModel(_without_tensors(contents.value))
+        last = _last_linear(named)
+        classes = None if last is None else _classes(tensors, last)
     # Two names of one tensor are one set of weights.
     distinct = {(tensor.at, tensor.numel): tensor for tensor in tensors}.values()
     by_dtype: Counter[str] = Counter()
@@ -55,36 +65,73 @@ def read_facts(path: Path) -> ModelFacts:
     )
 
 
-def state_dict(contents: Contents) -> dict[str, TensorRecord]:
-    """Return the named tensors of a state_dict; empty if the file contains something else."""
-    if not isinstance(contents.value, dict):
+def state_dict(contents: Contents, key: str | None = None) -> dict[str, TensorRecord]:
+    """Return the named tensors of a state_dict, or of the one inside a checkpoint.
+
+    Parameters
+    ----------
+    contents : Contents
+        What the file contains.
+    key : str, optional
+        Which one of a checkpoint is meant, where there are several.
+
+    Raises
+    ------
+    NotAModel
+        If there is none, or several and `key` is not one of them.
+    """
+    value = contents.value
+    found = _tensors_of(value)
+    nested = _nested(value)
+    if key is None and found:
+        return found
+    if key is None and len(nested) == 1:
+        return next(iter(nested.values()))
+    if key in nested:
+        return nested[key]
+    names = ", ".join(printable(name) for name in nested)
+    if key is not None and not nested:
+        raise NotAModel(f"has no state_dict under {key!a}: it is not a checkpoint")
+    if not nested:
+        raise NotAModel("contains no named weights: a state_dict is a dict of names to tensors")
+    chosen = "" if key is None else f", but none under {key!a}"
+    raise NotAModel(f"is a checkpoint with several state_dicts ({names}){chosen}: name one (--key)")
+
+
+def is_checkpoint(contents: Contents) -> bool:
+    """Whether the state_dicts are inside another dict."""
+    return not _tensors_of(contents.value) and bool(_nested(contents.value))
+
+
+def _tensors_of(value: object) -> dict[str, TensorRecord]:
+    if not isinstance(value, dict):
         return {}
-    return {
-        str(name): value
-        for name, value in contents.value.items()
-        if isinstance(value, TensorRecord)
-    }
+    return {str(name): one for name, one in value.items() if isinstance(one, TensorRecord)}
 
 
-def _length_of_last_bias(named: dict[str, TensorRecord]) -> int | None:
-    """Return the number of scores of the last linear layer: ``fc.bias`` in a ResNet."""
-    for name in reversed(named):
-        weight = named.get(name.removesuffix("bias") + "weight")
-        if name.endswith("bias") and weight is not None and len(weight.shape) == 2:
-            return named[name].numel
-    return None
+def _nested(value: object) -> dict[str, dict[str, TensorRecord]]:
+    """Return the dicts inside a dict that contain nothing but named tensors."""
+    if not isinstance(value, dict):
+        return {}
+    found = {}
+    for name, inner in value.items():
+        tensors = _tensors_of(inner)
+        if tensors and len(tensors) == len(inner) and all(isinstance(one, str) for one in inner):
+            found[str(name)] = tensors
+    return found
 
 
-def _rows_of_last_matrix(tensors: tuple[TensorRecord, ...]) -> int | None:
-    """Return the rows of the last matrix; TorchScript packs weights without names."""
-    matrices = [tensor for tensor in tensors if len(tensor.shape) == 2]
-    return matrices[-1].shape[0] if matrices else None
+def _last_linear(named: dict[str, TensorRecord]) -> TensorRecord | None:
+    """Return the matrix of the last layer, if that is a linear one: ``fc.weight`` in a ResNet."""
+    name = next(reversed(named), "")
+    if name.endswith("bias"):
+        name = name.removesuffix("bias") + "weight"
+    weight = named.get(name)
+    return weight if weight is not None and len(weight.shape) == 2 else None
 
 
-def _without_tensors(value: object) -> str:
-    """Explain why there are no weights to deliver."""
-    if isinstance(value, dict):
-        for name, inner in value.items():
-            if isinstance(inner, dict) and any(isinstance(x, TensorRecord) for x in inner.values()):
-                return f"is a checkpoint: its weights are under {str(name)[:80]!a}"
-    return "contains no named weights: a state_dict is a dict of names to tensors"
+def _classes(tensors: tuple[TensorRecord, ...], last: TensorRecord) -> int | None:
+    """Return the rows of the last matrix, if it reads the pooled channels of a convolution."""
+    channels = {tensor.shape[0] for tensor in tensors if len(tensor.shape) == 4}
+    units, width = last.shape
+    return units if width in channels or units in IMAGENET else None
