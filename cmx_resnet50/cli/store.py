@@ -131,6 +131,7 @@ def _verify(parsed: argparse.Namespace) -> int:
 
 def _fix(stored: StoredObject) -> str:
     """Return what to do about a damaged object: a command where one fixes it."""
+    from cmx_resnet50.catalog.request import BATCH
     from cmx_resnet50.catalog.table import Catalog
 
     record = stored.record
@@ -141,7 +142,9 @@ def _fix(stored: StoredObject) -> str:
             known[part.name] = (requests[0], part)
     request, found = known.get(str(record.get("artifact")), ("", None))
     dummy = str(record.get("url", "")).startswith("dummy:")
-    batch = record.get("batch")
+    # A record may be anybody's: only what is a request becomes part of a command.
+    batch = str(record.get("batch", ""))
+    batch = batch if BATCH.fullmatch(batch) else ""
     published = found is not None and (
         found.archive is not None
         or not {stored.sha256, stored.md5}.isdisjoint({found.sha256, found.md5})

