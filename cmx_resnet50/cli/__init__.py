@@ -25,6 +25,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0, or 1 for an error, 130 when interrupted. argparse itself ends with 2 when the
         command line is wrong.
     """
+    _open_missing_streams()
     # A file name may hold what the terminal's encoding has not.
     for stream in (sys.stdout, sys.stderr):
         getattr(stream, "reconfigure", dict)(errors="backslashreplace")
@@ -42,10 +43,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        name = f"{os.fsdecode(error.filename)}: " if error.filename else ""
+        name = f"{os.fsdecode(error.filename)}: " if error.filename else _lost_folder()
         print_error(f"{name}{error.strerror or error}")
         return 1
     except KeyboardInterrupt:
         print_error(INTERRUPTED)
         return 130
     return code
+
+
+def _open_missing_streams() -> None:
+    """Let what is printed go nowhere where a stream is closed, as ``>&-`` closes stdout.
+
+    Python has None for such a stream; and the next file that is opened would get its number.
+    """
+    for name in ("stdin", "stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
+
+
+def _lost_folder() -> str:
+    """Say so where the working folder is what does not exist."""
+    try:
+        os.getcwd()  # noqa: PTH109
+    except OSError:
+        return "the working folder was removed; change to another one: "
+    return ""

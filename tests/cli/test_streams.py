@@ -1,0 +1,24 @@
+"""A closed stdout, and a working folder that is gone: the command works, or names what is wrong."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.harness.cm import CM
+
+COMMANDS = ("get _dummy-weights,_ncnn", "list", "verify", "prune", "docs start")
+
+
+@pytest.mark.parametrize("closed", [">&-", "2>&-", ">&- 2>&- <&-"])
+@pytest.mark.parametrize("command", COMMANDS)
+def test_a_closed_stream_is_no_error(cm: CM, command: str, closed: str) -> None:
+    done = cm.command("/bin/bash", "-c", f"cmx-resnet50 {command} {closed}")
+    assert done.ok, done.text
+    assert "Traceback" not in done.text
+
+
+def test_a_removed_working_folder_is_named(cm: CM) -> None:
+    script = "mkdir gone && cd gone && rmdir ../gone && cmx-resnet50 get _dummy-weights --to models"
+    done = cm.command("/bin/bash", "-c", script)
+    assert done.code == 1
+    assert "the working folder was removed" in done.err and "Traceback" not in done.err
