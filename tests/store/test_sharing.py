@@ -286,8 +286,8 @@ def test_a_stranger_cannot_hold_a_lock(base: Path, annas: Path, team: Path, kind
         print(oct(os.stat(named / "locks").st_mode & 0o007))
     """
     assert finished(as_user(base, EVE, root, code)) == "0o0\n"
+    # Older releases of filelock remove a lock file when it is released, newer ones keep it.
     locks = list((root / "locks").glob("*.lock"))
-    assert locks
     allowed = 0o660 if kind == "shared" else 0o600
     assert all(stat.S_IMODE(path.stat().st_mode) & ~allowed == 0 for path in locks)
 
