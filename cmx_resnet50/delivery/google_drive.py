@@ -43,7 +43,7 @@ def download(artifact: Artifact, target: Path, *, quiet: bool) -> None:
         from gdown.exceptions import FileURLRetrievalError
     except ImportError:
         raise DriveError(
-            f"{artifact.file} ({artifact.name}) lies on Google Drive only. That takes the Python "
+            f"{artifact.file} ({artifact.name}) is on Google Drive only. That takes the Python "
             "package gdown, which is not installed:\n  pip install gdown\n" + _by_hand(artifact)
         ) from None
     from requests import RequestException
@@ -60,7 +60,7 @@ def download(artifact: Artifact, target: Path, *, quiet: bool) -> None:
             raise
         reason = " ".join(str(error).split())[:500]
         raise DriveError(
-            f"{artifact.file} ({artifact.name}) lies on Google Drive only, and gdown could not "
+            f"{artifact.file} ({artifact.name}) is on Google Drive only, and gdown could not "
             f"fetch {artifact.url}: {reason}\n{_by_hand(artifact)}\n{see('networks')}"
         ) from error
     if not target.is_file():

@@ -180,7 +180,7 @@ class Pipeline:
         return delivery if model is original else replace(delivery, model=model, original=original)
 
     def inspect(self, delivery: Delivery, folder: Path) -> tuple[Delivery, list[str]]:
-        """Read the model that lies in `folder`; return its facts in the delivery, and problems.
+        """Read the model in `folder`; return its facts in the delivery, and problems.
 
         Raises
         ------

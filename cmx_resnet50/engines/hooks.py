@@ -86,7 +86,7 @@ class Hooks:
         _silent(env)
         options = options_of(env, const)
         request = request_of(seen, const, i["variation_tags"])
-        resolution = Catalog.load().resolve(request, strict=options.strict)
+        resolution = catalog.resolve(request, strict=options.strict)
         env_run.print_notices(env, [*resolution.messages, *secret_notices(const)])
         if options.skip_tensorflow:
             env[f"{OPTION}SKIP_TENSORFLOW"] = "yes"
