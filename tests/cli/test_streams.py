@@ -21,4 +21,5 @@ def test_a_removed_working_folder_is_named(cm: CM) -> None:
     script = "mkdir gone && cd gone && rmdir ../gone && cmx-resnet50 get _dummy-weights --to models"
     done = cm.command("/bin/bash", "-c", script)
     assert done.code == 1
-    assert "the working folder was removed" in done.err and "Traceback" not in done.err
+    # Python itself may fail above, as the .pth file of coverage does in such a folder.
+    assert done.err.splitlines()[-1].startswith("cmx-resnet50: the working folder was removed")
