@@ -37,7 +37,7 @@ def add(commands: Any) -> None:
         "An object is used as long as a placement still holds it: a cache entry of CM, a\n"
         "folder named with --to or --outdirname, or any other hard link to it. An archive\n"
         "is used as long as the file that was unpacked from it. What killed runs left\n"
-        "behind is removed after a week.",
+        "behind is removed after a week, if no later run on the same host has removed it.",
         examples="cmx-resnet50 prune\ncmx-resnet50 prune --apply",
         page="airgapped",
     )

@@ -33,6 +33,7 @@ from cmx_resnet50.store.access import (
     withdraw_write,
 )
 from cmx_resnet50.store.files import children, is_folder, read_small, remove
+from cmx_resnet50.store.link_or_copy import stale, temporary_beside
 from cmx_resnet50.store.mark import VERSION_FILE, Mark, read_mark, write_mark
 from cmx_resnet50.store.model import StoreError
 
@@ -101,6 +102,7 @@ class Layout:
 
     def __init__(self, root: Path) -> None:
         self.root = plain(root)
+        self._temporaries = self.root / "temporary" / "file"
         self._mark: Mark | None = None
 
     @property
@@ -175,9 +177,12 @@ class Layout:
 
     def temporary(self) -> Path:
         """Return a fresh name on the store's file system, in an existing folder."""
-        folder = self.root / "temporary"
-        self.make_folder(folder)
-        return folder / f"{os.getpid()}-{os.urandom(6).hex()}"
+        self.make_folder(self._temporaries.parent)
+        return temporary_beside(self._temporaries)
+
+    def left_temporary(self) -> Iterator[Path]:
+        """Yield the temporary files and folders of processes of this host that have ended."""
+        return stale(self._temporaries)
 
     def write(self, path: Path, text: str, *, durable: bool = True) -> None:
         """Put `text` at `path` in one step, whatever is there.

@@ -7,6 +7,7 @@ import os
 import re
 import sys
 import zlib
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -112,18 +113,25 @@ def clone(source: Path, target: Path, size: int) -> str:
 
 
 def temporary_beside(path: Path) -> Path:
-    """Return a fresh temporary name beside `path`, which `remove_stale` knows again."""
+    """Return a fresh temporary name beside `path`, which `stale` knows again."""
     return path.with_name(f"{_prefix(path)}{os.getpid()}-{os.urandom(4).hex()}")
 
 
-def remove_stale(path: Path) -> None:
-    """Remove what ended processes of this host left beside `path` under temporary names."""
-    pattern = re.compile(re.escape(_prefix(path)) + r"(\d+)-[0-9a-f]{8}")
-    for other in children(path.parent):
-        match = pattern.fullmatch(other.name)
+def stale(path: Path) -> Iterator[Path]:
+    """Yield what ended processes of this host left beside `path` under temporary names."""
+    others = children(path.parent)
+    pattern = re.compile(re.escape(_prefix(path)) + r"(\d+)-[0-9a-f]{8}") if others else None
+    for other in others:
+        match = pattern.fullmatch(other.name) if pattern else None
         if match and not _alive(int(match[1])):
-            with suppress(OSError):
-                other.unlink()
+            yield other
+
+
+def remove_stale(path: Path) -> None:
+    """Remove the files among what is `stale` beside `path`."""
+    for other in stale(path):
+        with suppress(OSError):
+            other.unlink()
 
 
 def _prefix(path: Path) -> str:

@@ -20,7 +20,7 @@ from cmx_resnet50.store.objects import Objects
 
 _PARTIAL = re.compile(r"partial[\w.-]*")
 _OBJECT = re.compile(r"data|record\.json|stamp|keys")
-_TEMPORARY = re.compile(r"\d+-[0-9a-f]{12}")
+_TEMPORARY = re.compile(r"\.cmx-[0-9a-f]{8}-\w{1,64}-\d+-\d+-[0-9a-f]{8}", re.ASCII)
 _RECORD = re.compile(r"[0-9a-f]{16}\.json")
 
 ABANDONED = 7 * 24 * 3600.0

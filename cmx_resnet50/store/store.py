@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from cmx_resnet50.store.files import may_exist
 from cmx_resnet50.store.fill import Filler
 from cmx_resnet50.store.layout import Layout, checked_key, contradiction
+from cmx_resnet50.store.leftovers import clear_leftovers
 from cmx_resnet50.store.link_or_copy import disk_full_error
 from cmx_resnet50.store.locks import PRUNING, Locks, read_only_error
 from cmx_resnet50.store.model import (
@@ -142,8 +143,14 @@ class Store:
         if not wanted:
             raise StoreError(f"{name}: an object needs at least one key.")
         found = self._valid(wanted)
-        if found is not None:
-            return found, False
+        if found is None:
+            found, made = self._obtain(wanted, make, name)
+        else:
+            made = False
+        clear_leftovers(self.layout, self._locks, wanted[0], found.sha256)
+        return found, made
+
+    def _obtain(self, wanted: list[str], make: Make, name: str) -> tuple[StoredObject, bool]:
         with (
             self._locks.hold(f"obtain-{wanted[0]}", f"prepares {name}") as waited,
             self.writing(name, None),

@@ -207,7 +207,12 @@ def test_a_folder_that_is_no_store_is_left_alone_by_every_command(cm: CM) -> Non
     assert cm.command(TOOL, "prefetch", "_pytorch").ok
     assert cm.command(TOOL, "bundle", "export", "bundle.tar").ok
     work = cm.cwd / "work"
-    names = ("incoming/a/partial", "temporary/1-0123456789ab", "views/x/y", "locks/a.lock")
+    names = (
+        "incoming/a/partial",
+        "temporary/.cmx-01234567-a-1-1-0123abcd",
+        "views/x/y",
+        "locks/a.lock",
+    )
     past = time.time() - 30 * 24 * 3600
     for name in names:
         (work / name).parent.mkdir(parents=True)

@@ -185,6 +185,10 @@ def test_a_kill_at_any_point_is_followed_by_a_good_run(
     assert dest.read_bytes() == DATA
     assert store.check(stored)
     assert store.find(f"md5-{md5(DATA)}") == stored
+    # Nothing that the killed process left is there for good.
+    folders = [store.root / name for name in ("incoming", "temporary")]
+    left = [path for folder in folders for path in folder.glob("*")]
+    assert [*left, *store.root.glob("locks/*.holder")] == []
 
 
 @pytest.mark.unmeasured

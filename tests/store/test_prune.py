@@ -21,6 +21,9 @@ from tests.store.helpers import (
     until,
 )
 
+LEFT = ".cmx-01234567-elsewhere-4026531836-1-0123abcd"
+"""The name of a temporary file that a process of another host left behind."""
+
 
 def test_prune_removes_what_is_not_used_and_only_that(store: Store, tmp_path: Path) -> None:
     kept, gone = put(store, DATA, "url-kept"), put(store, b"gone" * 99, "url-gone")
@@ -70,7 +73,7 @@ def test_prune_clears_old_leftovers_but_no_live_ones(tmp_path: Path) -> None:
         young = store.prune(lambda _: True, dry_run=False)
         assert young == []
         (root / "temporary").mkdir(exist_ok=True)
-        (root / "temporary" / "1-0123456789ab").write_text("x")
+        (root / "temporary" / LEFT).write_text("x")
         (root / "aliases").mkdir(exist_ok=True)
         (root / "aliases" / "url-x").write_text("0" * 64 + "\n")
         (root / "objects" / "00" / ("0" * 64)).mkdir(parents=True)
@@ -81,7 +84,7 @@ def test_prune_clears_old_leftovers_but_no_live_ones(tmp_path: Path) -> None:
         removed = {
             str(i.path.relative_to(root)) for i in store.prune(lambda _: True, dry_run=False)
         }
-        assert {"incoming/url-dead", "temporary/1-0123456789ab", "aliases/url-x"} <= removed
+        assert {"incoming/url-dead", f"temporary/{LEFT}", "aliases/url-x"} <= removed
         assert not removed & {"incoming/url-a", "locks/obtain-url-a.lock"}
         assert (root / "incoming" / "url-a" / "partial").exists()
         waiting = Store(root, lock_timeout=0.3, notify=lambda _: None)
@@ -129,7 +132,7 @@ def test_what_has_no_name_of_ours_is_not_pruned(store: Store, tmp_path: Path) ->
     put(store)
     mine = tmp_path / "mine"
     files = [
-        mine / "0-0123456789ab",
+        mine / LEFT,
         store.root / "temporary" / "notes.txt",
         store.root / "incoming" / "url-x" / "thesis.tex",
         store.root / "incoming" / "My Music" / "partial",
@@ -142,7 +145,7 @@ def test_what_has_no_name_of_ours_is_not_pruned(store: Store, tmp_path: Path) ->
     for path in files:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text("precious")
-    (store.root / "temporary" / "1-0123456789ab").symlink_to(mine)
+    (store.root / "temporary" / LEFT).symlink_to(mine)
     (store.root / "incoming" / "url-y").symlink_to(mine)
     (store.root / "locks" / "x.lock").symlink_to(files[0])
     past = time.time() - 30 * 24 * 3600
