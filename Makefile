@@ -12,7 +12,7 @@ APART := runtime container gui site callers races
 empty :=
 apart := $(subst $(empty) $(empty), or ,$(APART))
 
-.PHONY: run test test-full test-matrix test-matrix-quick coverage lint lint-workflows dist docs bench clean $(APART:%=test-%)
+.PHONY: run test test-full test-matrix test-matrix-quick coverage lint lint-workflows dist docs pin bench clean $(APART:%=test-%)
 
 # Asks for VARIATIONS and prints what it got: in CM_REPOS where that is set, whose index may not
 # know this copy yet, else in a CM of its own, under $(VENV).
@@ -108,6 +108,12 @@ dist: $(TEST)/.done
 docs: $(TEST)/.done
 	$(TEST)/bin/python -m tools.readme
 	$(TEST)/bin/python -m tools.mlc_meta
+
+# Fetches the published files, about 700 MB, from their hosts, and fills what _cm.json leaves open of
+# them; for some: NAMES="tensorflow ncnn". What it filled is also in docs, then.
+pin: $(TEST)/.done
+	$(TEST)/bin/python -m tools.pin $(VENV)/pin $(NAMES)
+	$(TEST)/bin/python -m tools.readme
 
 $(RUN)/.done: pyproject.toml
 	$(PYTHON) -m venv $(RUN)

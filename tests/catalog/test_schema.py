@@ -160,15 +160,16 @@ def test_the_facts_of_a_file_are_those_published(file: known.File) -> None:
     )
     assert tuple(found["mirrors"]) == file.mirrors
     assert (found["md5"], archive.get("md5")) == (file.md5, file.archive_md5)
-    assert found["sha256"] == file.sha256
-    assert found["bytes"] == file.bytes
+    # `make pin` fills what nobody published.
+    assert file.sha256 in (None, found["sha256"])
+    assert file.bytes in (None, found["bytes"])
     assert found["approx_bytes"] == file.approx_bytes
     assert found["top1"] == file.top1
 
 
 def test_what_is_inside_the_files_is_as_published() -> None:
     inside = {url: (a["layout"], a["classes"], a["opset"]) for url, a in META["artifacts"].items()}
-    assert inside == {
+    published = {
         known.OPSET_11_URL: ("NCHW", 1001, 11),
         known.OPSET_8_URL: ("NCHW", 1001, 8),
         known.FROM_TF_URL: ("NHWC", None, None),
@@ -181,10 +182,15 @@ def test_what_is_inside_the_files_is_as_published() -> None:
         known.NO_ARGMAX_URL: ("NHWC", 1001, None),
         known.EDGETPU_URL: ("NHWC", None, None),
     }
+    assert set(inside) == set(published)
+    for url, facts in published.items():
+        # `make pin` fills what nobody published.
+        pairs = zip(facts, inside[url], strict=True)
+        assert all(fact in (None, found) for fact, found in pairs), url
     names = {
         url: [tensor["name"] for tensor in a["inputs"] + a["outputs"]]
         for url, a in META["artifacts"].items()
-        if a["inputs"]
+        if a["inputs"] and url not in (known.FROM_TF_URL, known.EDGETPU_URL)
     }
     onnx = ["input_tensor:0", "ArgMax:0", "softmax_tensor:0"]
     assert names == {

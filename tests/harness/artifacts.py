@@ -138,15 +138,23 @@ def patch(installation: Installation, served: Mapping[str, Path]) -> None:
     """
     ours = installation.script / "_cm.json"
     meta = ours if ours.exists() else installation.script / "_cm.yaml"
-    text = meta.read_text(encoding="utf-8")
+    text = patched(meta.read_text(encoding="utf-8"), served)
+    meta.write_text(_patch_facts(text, served) if meta == ours else text, encoding="utf-8")
+
+
+def patched_table(text: str, served: Mapping[str, Path]) -> str:
+    """Return the text of our ``_cm.json`` as `patch` changes it."""
+    return _patch_facts(patched(text, served), served)
+
+
+def patched(text: str, served: Mapping[str, Path]) -> str:
+    """Return `text` with the md5 of each file in place of the one that it is published under."""
     for name, path in served.items():
         known = ARTIFACTS[name].md5
         if known not in text:
-            raise LookupError(f"{meta} does not know {name} by its md5 {known}")
+            raise LookupError(f"the script does not know {name} by its md5 {known}")
         text = text.replace(known, digest_file(path).md5)
-    if meta == ours:
-        text = _patch_facts(text, served)
-    meta.write_text(text, encoding="utf-8")
+    return text
 
 
 def _patch_facts(text: str, served: Mapping[str, Path]) -> str:
@@ -158,7 +166,7 @@ def _patch_facts(text: str, served: Mapping[str, Path]) -> str:
         _replace(facts, unpacked.digests)
         if "archive" in facts:
             _replace(facts["archive"], digest_file(path))
-    return json.dumps(meta, indent=2, ensure_ascii=False)
+    return json.dumps(meta, indent=2, ensure_ascii=False) + "\n"
 
 
 def _replace(facts: dict[str, Any], digests: Digests) -> None:
