@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
 
 HIDDEN = "***"
 
@@ -43,6 +43,12 @@ def manual_command(url: str, name: str) -> str | None:
         return f"aws s3 cp {shlex.quote(redact(url))} {shlex.quote(name)}"
     if scheme not in ("http", "https"):
         return None
+    parts = urlsplit(url)
+    file_id = dict(parse_qsl(parts.query)).get("id")
+    if parts.hostname == "drive.google.com" and file_id:
+        # There, a page in place of the file would be saved.
+        asked = urlencode({"id": file_id, "export": "download", "confirm": "t"})
+        url = f"https://drive.usercontent.google.com/download?{asked}"
     # It resumes where it stopped.
     return f"curl -fL -C - -o {shlex.quote(name)} {shlex.quote(redact(url))}"
 

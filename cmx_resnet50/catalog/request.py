@@ -149,6 +149,7 @@ class Artifact:
     companions: Sequence[str] = ()
     companion_key: str | None = None
     downloader: str | None = None
+    """The tool that the variation declares for it in the meta; we do without."""
     batch: str | None = None
     """``rewritable``: the requested batch is written into a copy of the file; ``any``: the file
     takes any batch; ``native``: the file keeps the one that it has."""

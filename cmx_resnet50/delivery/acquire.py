@@ -1,4 +1,4 @@
-"""One artifact into the store: from its sources, from Google Drive, or as random weights."""
+"""One artifact into the store: from its sources, or as random weights."""
 
 from __future__ import annotations
 
@@ -134,43 +134,31 @@ class Acquirer:
         self, artifact: Artifact, urls: Sequence[str], target: Path, *, named_by_user: bool
     ) -> tuple[Digests, str]:
         """Fetch what `artifact` is delivered as; return its digests, and the URL that gave it."""
-        from cmx_resnet50.fetch import FetchError, FetchOptions, Source, fetch
+        from cmx_resnet50.fetch import FetchOptions, Source, fetch
 
         options = self.options
-        by_tool = artifact.downloader is not None and artifact.url in urls and not options.offline
         sources = [Source(url, named_by_user=True) for url in site_urls(artifact, options.mirror)]
         sources += [
             Source(url, named_by_user=named_by_user and index == 0)
             for index, url in enumerate(urls)
-            if not (by_tool and url == artifact.url)
         ]
-        if sources:
-            try:
-                found = fetch(
-                    sources,
-                    artifact.expected_download,
-                    target,
-                    name=artifact.mirror_name,
-                    options=FetchOptions(
-                        connections=options.connections,
-                        connect_timeout=options.connect_timeout,
-                        read_timeout=options.read_timeout,
-                        retry_budget=options.retry_budget,
-                        stall_seconds=options.stall_seconds,
-                        offline=options.offline,
-                    ),
-                    progress=self.progress,
-                    place_hint=BY_HAND,
-                )
-                return found.digests, found.url
-            except FetchError:
-                if not by_tool:
-                    raise
-        from cmx_resnet50.delivery import google_drive
-        from cmx_resnet50.digests import digest_file
-
-        google_drive.download(artifact, target, quiet=not self.progress.visible)
-        return digest_file(target), artifact.url
+        found = fetch(
+            sources,
+            artifact.expected_download,
+            target,
+            name=artifact.mirror_name,
+            options=FetchOptions(
+                connections=options.connections,
+                connect_timeout=options.connect_timeout,
+                read_timeout=options.read_timeout,
+                retry_budget=options.retry_budget,
+                stall_seconds=options.stall_seconds,
+                offline=options.offline,
+            ),
+            progress=self.progress,
+            place_hint=BY_HAND,
+        )
+        return found.digests, found.url
 
     def make_dummy(self, artifact: Artifact) -> tuple[StoredObject, bool]:
         """Return the object with random weights in place of `artifact`, and whether it was made."""

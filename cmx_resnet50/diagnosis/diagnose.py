@@ -15,7 +15,6 @@ def diagnose(*, online: bool = False) -> list[Finding]:
                 (engine.AREA, check) for check in (engine.versions, engine.answers, engine.cache)
             ]
     checks += [(store.AREA, store.place), (network.AREA, network.settings)]
-    checks.append((network.AREA, network.drive))
     if online:
         checks.append((network.AREA, network.sources))
     return [finding for area, check in checks for finding in run(area, check)]

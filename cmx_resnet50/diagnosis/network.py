@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from cmx_resnet50.catalog.table import Artifact, Catalog
-from cmx_resnet50.delivery import google_drive
 from cmx_resnet50.delivery.acquire import site_urls
 from cmx_resnet50.diagnosis.finding import Finding
 from cmx_resnet50.fetch import FetchOptions, Source
@@ -30,7 +29,6 @@ class Question:
     name: str
     urls: tuple[str, ...]
     named_by_user: bool = False
-    page_is_fine: bool = False
 
 
 def settings() -> Iterator[Finding]:
@@ -81,17 +79,6 @@ def sources() -> Iterator[Finding]:
         )
 
 
-def drive() -> Iterator[Finding]:
-    """Yield whether the file that only Google Drive has can be fetched."""
-    for artifact in _artifacts():
-        if artifact.downloader is not None and not google_drive.installed():
-            yield Finding(
-                AREA,
-                f"{artifact.name} is on Google Drive, and gdown is not installed; CM installs it "
-                "when that file is requested",
-            )
-
-
 def _answer(question: Question, options: FetchOptions, answers: dict[str, Finding]) -> None:
     from cmx_resnet50.fetch import diagnose
 
@@ -99,7 +86,7 @@ def _answer(question: Question, options: FetchOptions, answers: dict[str, Findin
         missing, problem = True, ""
         for url in question.urls:
             source = Source(url, named_by_user=question.named_by_user)
-            found = diagnose.ask(source, options, page_is_fine=question.page_is_fine)
+            found = diagnose.ask(source, options)
             if found.problem is None:
                 answers[question.name] = Finding(AREA, f"{question.name} sends its first bytes")
                 return
@@ -120,7 +107,7 @@ def _problem(question: Question, problem: str) -> Finding:
 
 def _public() -> list[Question]:
     return [
-        Question(url, (url,), page_is_fine=artifact.downloader is not None and url == artifact.url)
+        Question(url, (url,))
         for artifact in _artifacts()
         for url in (artifact.url, *artifact.mirrors)
     ]

@@ -13,7 +13,6 @@ from cmx_resnet50 import shell_values
 from cmx_resnet50.cached_run.receipt import RUN
 from cmx_resnet50.catalog.request import Resolution
 from cmx_resnet50.catalog.table import Catalog
-from cmx_resnet50.delivery import google_drive
 from cmx_resnet50.delivery.pipeline import Pipeline
 from cmx_resnet50.engines.dialect import MODEL, EnvView
 from cmx_resnet50.engines.env_request import CHECKSUM, URL, URL_FILE
@@ -115,9 +114,8 @@ def hand_over(env: EnvView, const: EnvView, file: Path, url: str) -> None:
 def tool_for(resolution: Resolution, asked: Sequence[str], options: Options) -> str:
     """Name the downloader's variation that is to fetch the file, say ``_wget``; empty for ours.
 
-    That is the tool that the user named, or gdown from the engine for a file that is on
-    Google Drive only and while no gdown is here. Neither is needed where a local file or the
-    store has the file, or perhaps a site's own mirror what is on Drive.
+    That is the tool that the user named, unless a local file or the store has the file. The one
+    that a variation declares, for callers that read the meta, is never needed.
 
     Parameters
     ----------
@@ -131,14 +129,13 @@ def tool_for(resolution: Resolution, asked: Sequence[str], options: Options) -> 
     request, artifact = resolution.request, resolution.artifact
     if options.offline or request.weights == "dummy" or request.local:
         return ""
-    declared = declared_tool(resolution)
-    named = [tag for tag in asked if tag != declared]
-    if not named and (not declared or options.mirror or google_drive.installed()):
+    named = [tag for tag in asked if tag != declared_tool(resolution)]
+    if not named:
         return ""
     pipeline = Pipeline(Catalog.load(), options)
     if pipeline.store.find(*artifact.store_keys) is not None:
         return ""
-    return named[-1] if named else declared
+    return named[-1]
 
 
 def declared_tool(resolution: Resolution) -> str:

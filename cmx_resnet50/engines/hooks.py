@@ -110,7 +110,7 @@ class Hooks:
         asked = downloader.tools_asked(i["run_script_input"])
         tool = downloader.tool_for(resolution, asked, options)
         declared = downloader.declared_tool(resolution)
-        if declared and tool != declared:
+        if declared:
             downloader.leave_out(i["meta"], declared)
         if tool:
             env.update(downloader.for_downloader(resolution))

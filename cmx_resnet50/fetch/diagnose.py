@@ -13,7 +13,6 @@ from urllib3.exceptions import HTTPError
 
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.fetch.http import error_pages, trust
-from cmx_resnet50.fetch.http.endpoint import Endpoint
 from cmx_resnet50.fetch.http.exceptions import translate_exception
 from cmx_resnet50.fetch.http.proxies import proxy_of
 from cmx_resnet50.fetch.http.response import validate_response
@@ -66,24 +65,17 @@ def certificates() -> Setting:
     return Setting(text)
 
 
-def ask(source: Source, options: FetchOptions, *, page_is_fine: bool = False) -> FirstAnswer:
-    """Request the first bytes of `source`, once.
-
-    Parameters
-    ----------
-    page_is_fine : bool
-        Whether a page is expected, through which a downloader finds its way.
-    """
+def ask(source: Source, options: FetchOptions) -> FirstAnswer:
+    """Request the first bytes of `source`, once."""
     session = None
     try:
-        admit(source, offline=options.offline)
-        scheme = urlsplit(source.url).scheme
-        if scheme == "file":
+        kind = admit(source, offline=options.offline)
+        if kind.endpoint is None:
             there = Path(unquote(urlsplit(source.url).path)).exists()
             return FirstAnswer() if there else FirstAnswer("there is no such file", 404)
-        endpoint = _s3(source, options) if scheme == "s3" else Endpoint(source)
+        endpoint = kind.endpoint(source, options)
         with endpoint.session() as session:
-            return _ask(session, endpoint.address(), options, page_is_fine)
+            return _ask(session, endpoint.address(), options)
     except RestartDownload:
         # The fetch would ask again, without a range.
         return FirstAnswer()
@@ -97,19 +89,11 @@ def ask(source: Source, options: FetchOptions, *, page_is_fine: bool = False) ->
         return FirstAnswer(failure.reason, failure.status)
 
 
-def _ask(
-    session: requests.Session, url: str, options: FetchOptions, page_is_fine: bool
-) -> FirstAnswer:
+def _ask(session: requests.Session, url: str, options: FetchOptions) -> FirstAnswer:
     headers = {"Range": f"bytes=0-{error_pages.LENGTH - 1}"}
     timeout = (options.connect_timeout, options.read_timeout)
     with session.get(url, headers=headers, stream=True, timeout=timeout) as response:
         answer = validate_response(response, 0, error_pages.LENGTH, ranged=True)
         data = response.raw.read(error_pages.LENGTH, decode_content=False)
-        page = None if page_is_fine else error_pages.detect_error_page(data, answer.content_type)
+        page = error_pages.detect_error_page(data, answer.content_type)
         return FirstAnswer(page or (None if data else "the answer is empty"), response.status_code)
-
-
-def _s3(source: Source, options: FetchOptions) -> Endpoint:
-    from cmx_resnet50.fetch.sources.s3 import S3Endpoint
-
-    return S3Endpoint(source, options)

@@ -30,9 +30,8 @@ SCRIPT = "repo/script/get-ml-model-resnet50"
 """Where the CM script lies, in our package and in ``cmx4mlops``."""
 
 _COPIED = ("cmind", "cmx4mlops")
-TOOLS = ("gdown", "mlcflow", "pip")
-"""What a user's environment has beside the declared dependencies: the engine would install
-gdown by itself for Google Drive, and cannot without a network. MLC is the other engine."""
+TOOLS = ("mlcflow", "pip")
+"""What a user's environment has beside the declared dependencies. MLC is the other engine."""
 MEASURED = "COVERAGE_PROCESS_CONFIG"
 """Set by coverage for the processes that it is to measure too."""
 _MEASURE = f"""import os; {MEASURED!r} in os.environ and __import__("coverage").process_startup()

@@ -55,12 +55,7 @@ def paths(folder: Path) -> dict[str, Path]:
 
 
 def publish(origin: Origin, served: dict[str, Path]) -> None:
-    """Let `origin` answer for each file at all public addresses of its artifact.
-
-    Google Drive names a file in Content-Disposition, and gdown needs it to.
-    """
+    """Let `origin` answer for each file at all public addresses of its artifact."""
     for name, path in served.items():
-        headers = {"Content-Disposition": f'attachment; filename="{path.name}"'}
-        drive = name == "onnx-from-tf"
         for url in ARTIFACTS[name].urls:
-            origin.serve(url, path, headers=headers if drive else None)
+            origin.serve(url, path)

@@ -124,8 +124,7 @@ an older one only for a tool that cannot read the newer. Other frameworks know n
 
 `NCHW` wants pictures as channels, height, width; `NHWC` as height, width, channels. It is a
 property of the file, not a choice, and exported as `CM_ML_MODEL_DATA_LAYOUT`. Only for ONNX there
-are both: a caller that feeds `NHWC` asks `_onnx,_from-tf`. That file lies on Google Drive only,
-which takes `pip install gdown`.
+are both: a caller that feeds `NHWC` asks `_onnx,_from-tf`. That file is on Google Drive only.
 
 ## Batch
 

@@ -23,6 +23,9 @@ TRANSIENT_CODES = frozenset({408, 425, 500, 502, 504, 520, 521, 522, 523, 524})
 RATE_LIMIT_CODES = frozenset({429, 503})
 RANGE_REFUSED_CODES = frozenset({416, 501})
 
+PAGE_SECONDS = 5.0
+"""Seconds in which the page of an error has to arrive, as far as it is read."""
+
 REASON_LENGTH = 160
 """Characters of a refusal that are shown."""
 
@@ -133,6 +136,18 @@ def _refusal(response: requests.Response, ranged: bool) -> AttemptError:
             f"{reason}: the server refuses this range", status=status, plain=True
         )
     return SourceFailed(reason, status=status)
+
+
+def read_beginning(response: requests.Response, limit: int) -> bytes:
+    """Return the first bytes of the body, `limit` at most, as far as they arrive in time."""
+    deadline = time.monotonic() + PAGE_SECONDS
+    body = b""
+    while len(body) < limit and time.monotonic() < deadline:
+        data = response.raw.read1(limit - len(body), decode_content=False)
+        if not data:
+            break
+        body += data
+    return body
 
 
 def retry_after(value: str | None) -> float | None:

@@ -1,6 +1,6 @@
 """The kinds of URL that a file can come from.
 
-A new kind of source is one module of this package, which defines a `Transfer`, and one row of
+A new kind of source is one module of this package, which defines an `Endpoint`, and one row of
 `KINDS`. A row imports its module when the first such URL is asked.
 """
 
@@ -18,6 +18,8 @@ from cmx_resnet50.fetch.verdicts import SourceFailed
 from cmx_resnet50.remote import extras
 
 if TYPE_CHECKING:
+    from cmx_resnet50.fetch.http.endpoint import Endpoint
+    from cmx_resnet50.fetch.model import FetchOptions
     from cmx_resnet50.fetch.transfer import Transfer, TransferTask
 
 
@@ -26,14 +28,29 @@ class Kind:
     """How URLs of some schemes are admitted and fetched."""
 
     schemes: tuple[str, ...]
-    transfer: Callable[[TransferTask], Transfer]
-    """Makes the transfer of one source."""
-    local: bool = False
-    """Whether no socket is opened, so that offline mode allows it."""
+    endpoint: Callable[[Source, FetchOptions], Endpoint] | None
+    """Makes what HTTP asks for one source; None for a file of this machine."""
+    hosts: tuple[str, ...] = ()
+    """The hosts whose URLs are of this kind; none for all that no other row names."""
     user_only: bool = False
     """Whether only a URL that the user named is admitted."""
     check: Callable[[Source, SplitResult], None] = lambda source, parts: None
     """Raises `SourceFailed` for a URL that is not admitted."""
+
+    @property
+    def local(self) -> bool:
+        """Whether no socket is opened, so that offline mode allows it."""
+        return self.endpoint is None
+
+    def transfer(self, task: TransferTask) -> Transfer:
+        """Return the transfer of one source."""
+        if self.endpoint is None:
+            from cmx_resnet50.fetch.sources.file import FileTransfer
+
+            return FileTransfer(task)
+        from cmx_resnet50.fetch.http.transfer import HttpTransfer
+
+        return HttpTransfer(task, self.endpoint(task.source, task.options))
 
 
 class UnknownScheme(Resnet50Error):
@@ -81,7 +98,7 @@ def admit(source: Source, *, offline: bool) -> Kind:
         _ = parts.hostname, parts.port
     except ValueError:
         raise SourceFailed("the URL is malformed") from None
-    kind = _kind(parts.scheme)
+    kind = _kind(parts.scheme, parts.hostname or "")
     if kind is None or (kind.user_only and not source.named_by_user):
         raise SourceFailed(f"refused: {parts.scheme or 'no'} scheme; only https is accepted")
     if offline and not kind.local:
@@ -90,28 +107,27 @@ def admit(source: Source, *, offline: bool) -> Kind:
     return kind
 
 
-def _kind(scheme: str) -> Kind | None:
-    return next((kind for kind in KINDS if scheme in kind.schemes), None)
+def _kind(scheme: str, host: str = "") -> Kind | None:
+    rows = (kind for kind in KINDS if scheme in kind.schemes)
+    return next((kind for kind in rows if not kind.hosts or host in kind.hosts), None)
 
 
-def _file(task: TransferTask) -> Transfer:
-    from cmx_resnet50.fetch.sources.file import FileTransfer
-
-    return FileTransfer(task)
-
-
-def _web(task: TransferTask) -> Transfer:
+def _web(source: Source, options: FetchOptions) -> Endpoint:
     from cmx_resnet50.fetch.http.endpoint import Endpoint
-    from cmx_resnet50.fetch.http.transfer import HttpTransfer
 
-    return HttpTransfer(task, Endpoint(task.source))
+    return Endpoint(source)
 
 
-def _s3(task: TransferTask) -> Transfer:
-    from cmx_resnet50.fetch.http.transfer import HttpTransfer
+def _drive(source: Source, options: FetchOptions) -> Endpoint:
+    from cmx_resnet50.fetch.sources.google_drive import DriveEndpoint
+
+    return DriveEndpoint(source)
+
+
+def _s3(source: Source, options: FetchOptions) -> Endpoint:
     from cmx_resnet50.fetch.sources.s3 import S3Endpoint
 
-    return HttpTransfer(task, S3Endpoint(task.source, task.options))
+    return S3Endpoint(source, options)
 
 
 def _check_web(source: Source, parts: SplitResult) -> None:
@@ -121,8 +137,11 @@ def _check_web(source: Source, parts: SplitResult) -> None:
         raise SourceFailed("refused: plain http, which anybody on the way can alter")
 
 
+DRIVE_HOSTS = ("drive.google.com", "drive.usercontent.google.com", "docs.google.com")
+
 KINDS = (
-    Kind(("file",), _file, local=True),
+    Kind(("file",), None),
+    Kind(("https",), _drive, hosts=DRIVE_HOSTS),
     Kind(("https", "http"), _web, check=_check_web),
     Kind(("s3",), _s3, user_only=True),
 )

@@ -6,12 +6,12 @@ time it is needed and never shown: messages, journal and provenance have the ``s
 
 from __future__ import annotations
 
-import time
 from typing import Any
 
 import requests
 
 from cmx_resnet50.fetch.http.endpoint import Endpoint
+from cmx_resnet50.fetch.http.response import read_beginning
 from cmx_resnet50.fetch.http.session import Session
 from cmx_resnet50.fetch.model import FetchOptions, Source
 from cmx_resnet50.fetch.verdicts import SourceFailed, TransientError
@@ -19,7 +19,6 @@ from cmx_resnet50.remote.s3_client import S3, S3Error, read_error
 
 BODY_LIMIT = 16 * 1024
 """Bytes that are read of the body of an error."""
-BODY_SECONDS = 5.0
 
 
 class S3Endpoint(Endpoint):
@@ -67,21 +66,9 @@ class _S3Session(Session):
         if response.status_code in (200, 206):
             return
         region = response.headers.get("x-amz-bucket-region")
-        trouble = read_error(_beginning(response), region)
+        trouble = read_error(read_beginning(response, BODY_LIMIT), region)
         elsewhere = response.status_code in (301, 307, 400) and trouble.region
         if elsewhere and self._store.use_region(trouble.region):
             raise TransientError(f"the bucket is in the region {trouble.region}")
         if trouble.code:
             response.reason = self._store.explain(trouble.code, trouble.message)
-
-
-def _beginning(response: requests.Response) -> bytes:
-    """Return the first bytes of the body, as far as they arrive in time."""
-    deadline = time.monotonic() + BODY_SECONDS
-    body = b""
-    while len(body) < BODY_LIMIT and time.monotonic() < deadline:
-        data = response.raw.read1(BODY_LIMIT - len(body), decode_content=False)
-        if not data:
-            break
-        body += data
-    return body
