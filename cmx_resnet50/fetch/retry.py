@@ -7,7 +7,13 @@ import time
 
 from cmx_resnet50.fetch.http.concurrency import ConcurrencyController
 from cmx_resnet50.fetch.model import FetchOptions
-from cmx_resnet50.fetch.verdicts import NetworkDown, RateLimited, SourceFailed, TransientError
+from cmx_resnet50.fetch.verdicts import (
+    NetworkDown,
+    NoAnswer,
+    RateLimited,
+    SourceFailed,
+    TransientError,
+)
 
 LONGEST_PAUSE = 30.0
 """Seconds; longer pauses are made only where the host asks for them and no source is left."""
@@ -20,7 +26,7 @@ NETWORK_RETRIES = 2
 """Consecutive retries where no name server answers or there is no route; none for a second host."""
 
 
-SLOW_LOOKUP = 3.0
+SLOW_LOOKUP = 1.0
 """Seconds of a look-up of a name from which it is not repeated."""
 
 
@@ -88,7 +94,9 @@ class RetryPolicy:
         if count > self._most:
             self._failures, lost = 1, 0.0
         else:
-            self._failures, lost = self._failures + 1, now - self._failed_at
+            # The pause before it was charged when it was made.
+            lost = now - max(self._failed_at, self.until)
+            self._failures += 1
         self._most = max(self._most, count)
         self._failed_at = now
         if self._failures > self._allowed(error, lost):
@@ -115,8 +123,7 @@ class RetryPolicy:
         """Return the consecutive retries that `error` is worth, which cost `lost` seconds."""
         if not isinstance(error, NetworkDown):
             return self._options.retries
-        # A name server that is silent was asked several times by the system already.
-        once = self._budget.network_down or lost > SLOW_LOOKUP
+        once = self._budget.network_down or lost > SLOW_LOOKUP or isinstance(error, NoAnswer)
         return 0 if once else min(NETWORK_RETRIES, self._options.retries)
 
     def stalled(self, transferred: int) -> bool:

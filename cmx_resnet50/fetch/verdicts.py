@@ -26,6 +26,10 @@ class NetworkDown(TransientError):
     """No name server answers, or there is no route: probably this machine has no network."""
 
 
+class NoAnswer(NetworkDown):
+    """No name server answered in time: the system asked more than once already."""
+
+
 class ProxyDown(TransientError):
     """The proxy cannot be reached, and so no source that is asked through it."""
 

@@ -71,6 +71,19 @@ def test_bytes_that_come_make_up_for_failures(clock: Clock) -> None:
     assert fail(tried, BROKE, 19) is not None
 
 
+def test_a_pause_is_charged_once(clock: Clock) -> None:
+    """And what a failed request took by itself, once as well."""
+    budget = RetryBudget(1000.0)
+    tried = policy(budget=budget)
+    spent = 0.0
+    for _ in range(4):
+        clock.now += 5.0
+        assert fail(tried, BROKE) is None
+        spent += 5.0 + (tried.until - clock.now)
+        clock.now = tried.until
+    assert budget.left == pytest.approx(1000.0 - spent)
+
+
 def test_failures_at_one_moment_are_one(clock: Clock) -> None:
     tried = policy(replace(OPTIONS, retries=1))
     assert fail(tried, BROKE, others=True) is None

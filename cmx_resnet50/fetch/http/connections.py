@@ -27,6 +27,8 @@ from urllib3.exceptions import (
     NewConnectionError,
 )
 
+from cmx_resnet50.fetch.http.lookup import look_up
+
 HEAD_START = 0.25
 """Seconds after which the next address is tried as well (RFC 8305, section 5)."""
 
@@ -68,7 +70,7 @@ def connect(
     OSError
         What the first address was answered by that this machine has a network for.
     """
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    found = look_up(host, port)
     addresses = _ordered(
         [(family, kind, protocol, address) for family, kind, protocol, _, address in found],
         _answered.get((host, port)),

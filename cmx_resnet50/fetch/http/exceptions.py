@@ -17,11 +17,13 @@ import requests
 import urllib3.exceptions as wire
 
 from cmx_resnet50.fetch.http import trust
+from cmx_resnet50.fetch.http.lookup import NameServerSilent
 from cmx_resnet50.fetch.http.proxies import Proxy, proxy_of
 from cmx_resnet50.fetch.http.session import MAX_REDIRECTS
 from cmx_resnet50.fetch.verdicts import (
     AttemptError,
     NetworkDown,
+    NoAnswer,
     ProxyDown,
     SourceFailed,
     TransientError,
@@ -136,6 +138,9 @@ def _not_http(error: http.client.HTTPException, host: str) -> SourceFailed | Non
 
 def _unresolved(causes: list[BaseException], name: str) -> TransientError:
     """Return the error for a name that cannot be resolved."""
+    for cause in causes:
+        if isinstance(cause, NameServerSilent):
+            return NoAnswer(f"the name of {name} cannot be resolved: {cause.strerror}")
     numbers = {cause.errno for cause in causes if isinstance(cause, socket.gaierror)}
     kind = NetworkDown if socket.EAI_AGAIN in numbers else TransientError
     return kind(f"the name of {name} cannot be resolved")
