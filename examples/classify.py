@@ -1,7 +1,7 @@
-"""Classify pictures with ONNX Runtime, prepared as the model wants them.
+"""Classify pictures with ONNX Runtime, prepared as the model takes them.
 
-What a model wants is among its facts, so one program serves files of either layout. Install it
-with::
+What a model takes is among its facts, so one program serves files of either layout. It needs
+`preprocessing.py` next to it; install the packages with::
 
     pip install . onnxruntime pillow
 
@@ -21,13 +21,13 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnxruntime
 from PIL import Image, UnidentifiedImageError
+from preprocessing import batch, prepare
 
-from cmx_resnet50 import Model, Preprocessing, Resnet50Error, get
+from cmx_resnet50 import Model, Resnet50Error, get
 
 TOP = 5
 
@@ -84,7 +84,7 @@ class Classifier:
         if shape and isinstance(shape[0], int) and shape[0] != 1:
             raise ValueError(f"{model.path} takes {shape[0]} pictures at a time")
         self._how = model.preprocessing
-        self._channels_first = model.layout == "NCHW"
+        self._layout = model.layout
         self._input = model.inputs[0].name
         # A model may also have an output with the class itself, of an integer type.
         self._scores = next(t.name for t in model.outputs if t.dtype == "float32")
@@ -92,38 +92,11 @@ class Classifier:
 
     def __call__(self, picture: Image.Image, top: int = TOP) -> list[tuple[int, float]]:
         """Return the best classes, from 0 to 999, with their scores; -1 is the background."""
-        pixels = prepare(picture, self._how)
-        if self._channels_first:
-            pixels = pixels.transpose(2, 0, 1)
-        (scores,) = self._session.run([self._scores], {self._input: pixels[np.newaxis]})
+        pixels = batch([prepare(picture, self._how)], self._layout)
+        (scores,) = self._session.run([self._scores], {self._input: pixels})
         best = np.argsort(-scores[0], kind="stable")[:top]
         offset = self._how.label_offset or 0
         return [(int(index) + offset, float(scores[0][index])) for index in best]
-
-
-def prepare(picture: Image.Image, how: Preprocessing) -> np.ndarray[Any, np.dtype[np.float32]]:
-    """Return what a model takes of a picture: height, width, channels.
-
-    Parameters
-    ----------
-    picture : Image
-        Of any size and mode.
-    how : Preprocessing
-        Of the model.
-    """
-    picture = picture.convert("RGB")
-    if how.resize is not None:
-        width, height = picture.size
-        ratio = how.resize / min(width, height)
-        size = (round(width * ratio), round(height * ratio))
-        picture = picture.resize(size, Image.Resampling.BILINEAR)
-    if how.crop is not None:
-        left, top = ((side - how.crop) // 2 for side in picture.size)
-        picture = picture.crop((left, top, left + how.crop, top + how.crop))
-    pixels = np.asarray(picture, np.float32)
-    if how.channel_order == "BGR":
-        pixels = pixels[:, :, ::-1]
-    return (pixels - np.float32(how.mean)) * np.float32(how.scale)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib.util
+import importlib
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -22,12 +23,10 @@ KNOWN = {model.name: model.preprocessing for model in models()}
 
 
 @pytest.fixture(scope="module")
-def classify() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("classify", ROOT / "examples" / "classify.py")
-    assert spec and spec.loader
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+def classify() -> Iterator[ModuleType]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.syspath_prepend(ROOT / "examples")
+        yield importlib.import_module("classify")
 
 
 def picture(width: int, height: int) -> Any:

@@ -12,7 +12,7 @@ from tests.harness.cm import CM
 PAGE = pages.ROOT / "docs" / "callers.md"
 TEXT = PAGE.read_text(encoding="utf-8")
 RUN = ("In your CI", "PyTorch 2.6 and newer")
-ELSEWHERE = "Beside other copies of the script"
+ELSEWHERE = "Next to other copies of the script"
 """Its commands uninstall the project: see `tests.callers.test_together`."""
 
 

@@ -120,7 +120,7 @@ def test_what_avoids_the_question(cm: CM) -> None:
     assert only_ours.ok, only_ours.text
     assert only_ours.env["CM_ML_MODEL_WEIGHTS"] == "dummy"
     page = (pages.ROOT / "docs" / "callers.md").read_text(encoding="utf-8")
-    said, *_ = pages.blocks(pages.section(page, "Beside other copies of the script"), "bash")
+    said, *_ = pages.blocks(pages.section(page, "Next to other copies of the script"), "bash")
     name, _, value = said.strip().removeprefix("export ").partition("=")
     said_once = {"CM_INDEX": "no", name: value}
     refused = cm.get(*REFUSED_BY_US, quiet=False, env=said_once)

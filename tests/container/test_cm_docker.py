@@ -158,7 +158,7 @@ def test_a_file_of_ones_own(
 def test_another_base_and_folder(
     podman: Podman, anna: CM, checkout: Path, models: Path, installation: Installation
 ) -> None:
-    said = page.run(anna, checkout, "Another base image, another place to build in")
+    said = page.run(anna, checkout, "Another base image or build folder")
     assert "build --network=host" in said
     assert "Docker image exists" not in said
     assert sha256(only(models)) in (installation.script / "_cm.json").read_text(encoding="utf-8")
@@ -172,7 +172,7 @@ def test_another_base_and_folder(
 def test_the_plugin_may_come_from_an_index(
     anna: CM, indexed: str, checkout: Path, models: Path, installation: Installation
 ) -> None:
-    (commands,) = page.blocks("Another base image, another place to build in")
+    (commands,) = page.blocks("Another base image or build folder")
     folder = "--docker_copy_files,=$PWD/dist:/wheels"
     assert folder in commands
     assert "company-base:1" in commands

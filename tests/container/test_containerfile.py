@@ -116,7 +116,7 @@ def test_a_store_that_is_filled_already(
 ) -> None:
     done = anna.also(origin=origin).command("cmx-resnet50", "prefetch", "_onnx,_opset-8")
     assert done.ok, done.text
-    (commands,) = page.blocks("A store that is filled already")
+    (commands,) = page.blocks("A store that is already filled")
     page.shell(anna, checkout, as_somebody(commands))
     assert only(models).read_bytes() == served["onnx-opset-8"].read_bytes()
     missing = as_somebody(commands).replace("onnx opset-8", "pytorch")
@@ -124,5 +124,5 @@ def test_a_store_that_is_filled_already(
 
 
 def test_another_base_and_clearing_up(podman: Podman, anna: CM, checkout: Path, built: str) -> None:
-    page.run(anna, checkout, "Another base, and clearing up")
+    page.run(anna, checkout, "Another base, and cleaning up")
     assert "localhost/cmx-resnet50" not in podman("images", "--format", "{{.Repository}}").split()

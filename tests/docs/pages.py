@@ -12,13 +12,14 @@ EXTRA = ROOT / "README-extra.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"
 SECURITY = ROOT / "SECURITY.md"
 DOCS = ROOT / "docs"
+REFERENCE = DOCS / "reference.md"
 
 _FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 _HEADING = re.compile(r"^#{1,6} (.+)$", re.MULTILINE)
 
 
 def section(text: str, title: str) -> str:
-    """Return what stands under the heading `title`, up to the next of its level or higher."""
+    """Return what is under the heading `title`, up to the next of its level or higher."""
     found = re.search(rf"^(#+) {re.escape(title)}$", text, re.MULTILINE)
     assert found, f"no heading {title!r}"
     level = len(found.group(1))

@@ -21,6 +21,8 @@ RUN_BY = {
     "README-extra.md": ["docs/test_commands.py"],
     "docs/README.md": ["docs/test_commands.py"],
     "docs/choose.md": ["docs/test_commands.py"],
+    "docs/reference.md": ["docs/test_commands.py"],
+    "docs/preprocessing.md": ["api/test_preprocessing.py"],
     "docs/python.md": ["examples/test_from_python.py"],
     "docs/networks.md": ["docs/test_networks.py"],
     "docs/airgapped.md": ["mirror/test_airgapped.py"],
@@ -39,11 +41,11 @@ WHOLE = {"docs/races.md": "races/test_page.py", "docs/gui.md": "gui/test_docs.py
 
 CI = "run by .ci/run: inside a test they would run themselves"
 ELSEWHERE = {
-    ("README.md", "get-ml-model-resnet50"): CI,
+    ("README.md", "Try a clone"): CI,
     ("docs/design.md", "Where tests are"): CI,
     ("CONTRIBUTING.md", "Set up"): CI,
-    ("README.md", "GUI"): "docs/gui.md",
-    ("README.md", "Docker"): "docs/containers.md",
+    ("docs/reference.md", "GUI"): "docs/gui.md",
+    ("docs/reference.md", "Docker"): "docs/containers.md",
 }
 """Blocks that a test here compares with where they are run: a page with tests of its own, or CI."""
 

@@ -1,4 +1,4 @@
-"""docs/choose.md: it is what its sources say, and what each file is stands on one page only."""
+"""docs/choose.md: it is what its sources say, and facts of a file are on one page only."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ TEXT = (pages.DOCS / "choose.md").read_text(encoding="utf-8")
 
 
 def models(meta: dict[str, Any]) -> dict[str, dict[str, Any]]:
-    """Return what can be asked for, by the shortest request, as the README names it."""
+    """Return what can be asked for, by the shortest request, as the reference names it."""
     catalog = Catalog(meta)
     found: dict[str, str] = {}
     for request in catalog.requests():
@@ -66,7 +66,11 @@ def test_preprocessing_and_batch_of_each(request_: str) -> None:
             assert str(number) in line
     lines = pages.section(TEXT, "Batch").splitlines()
     (line,) = [line for line in lines if f"`{request_}`" in line]
-    words = {"rewritable": "is made true", "any": "takes any batch", "native": "keeps the batch"}
+    words = {
+        "rewritable": "is written into the file",
+        "any": "takes any batch size, and",
+        "native": "keeps the batch size",
+    }
     assert words[model["batch"]] in line
 
 
@@ -98,11 +102,11 @@ def test_what_is_random_is_told() -> None:
         assert (f"`{request}`" in shown) is (model.get("dummy") is not None)
 
 
-def test_nothing_stands_in_the_readme_too() -> None:
-    text = pages.README.read_text(encoding="utf-8")
-    readme = pages.section(text, "Which file a request means")
+def test_nothing_is_in_the_reference_too() -> None:
+    text = pages.REFERENCE.read_text(encoding="utf-8")
+    shown = pages.section(text, "Which file a request means")
     for model in models(META).values():
-        assert not model["top1"] or model["top1"] not in readme
+        assert not model["top1"] or model["top1"] not in shown
         digest = model["md5"] or model["archive"]["md5"]
         assert digest not in TEXT
-        assert digest in readme
+        assert digest in shown

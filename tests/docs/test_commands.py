@@ -1,4 +1,4 @@
-"""README.md, README-extra.md and docs/README.md: their commands are run, as a user would.
+"""The pages at the top, docs/README.md, reference.md and choose.md: their commands are run, as a user would.
 
 Those that cannot be run inside a test run are compared with where they are run: see
 `tests.docs.test_blocks`.
@@ -39,7 +39,7 @@ def newcomer(tmp_path: Path, wheel: Path, origin: Origin) -> CM:
 
 def test_installation(newcomer: CM, served: dict[str, Path]) -> None:
     """``pip install .`` for real; the files that are then served are small ones."""
-    block, shell, _ = pages.under(pages.README, "get-ml-model-resnet50")
+    block, shell = pages.under(pages.README, "get-ml-model-resnet50")
     install, run = block.splitlines()
     follow(newcomer, [install], env=FROM_HERE)
     artifacts.patch(newcomer.installation, served)
@@ -47,15 +47,24 @@ def test_installation(newcomer: CM, served: dict[str, Path]) -> None:
     follow(newcomer, [shell])
     assert (newcomer.cwd / "models" / "resnet50_v1.onnx").is_file()
     follow(newcomer, pages.under(pages.README, "Install"), env=FROM_HERE)
+    (upgrade,) = pages.under(pages.README, "Upgrade")
+    pull, *rest = upgrade.splitlines()
+    assert pull == "git pull"
+    assert "Nothing wrong was found" in follow(newcomer, rest, env=FROM_HERE)
+    store = newcomer.repos / "resnet50-store"
+    assert store.is_dir()
+    follow(newcomer, pages.under(pages.README, "Uninstall"))
+    assert not store.exists()
+    assert not newcomer.command("cmx-resnet50", "list").ok
 
 
 def test_help(cm: CM) -> None:
-    said = follow(cm, pages.under(pages.README, "Help"), typed="\n")
+    said = follow(cm, pages.under(pages.REFERENCE, "Help"), typed="\n")
     assert "usage: cmx-resnet50 " in said
 
 
 def test_command_line(cm: CM, served: dict[str, Path]) -> None:
-    first, second = pages.under(pages.README, "Command line")
+    first, second = pages.under(pages.REFERENCE, "Command line")
     said = follow(cm, [first])
     assert said.count("\nResNet-50: ") == 3
     model = cm.cwd / "models" / "resnet50_v1.onnx"
@@ -66,7 +75,8 @@ def test_command_line(cm: CM, served: dict[str, Path]) -> None:
 
 
 def test_python(cm: CM, served: dict[str, Path]) -> None:
-    programs = pages.blocks(pages.README.read_text(encoding="utf-8"), "python")
+    texts = (page.read_text(encoding="utf-8") for page in (pages.README, pages.REFERENCE))
+    programs = [program for text in texts for program in pages.blocks(text, "python")]
     assert len(programs) == 2
     for program in programs:
         done = cm.command("python", "-c", program)
@@ -93,7 +103,7 @@ def test_without_cm(cm: CM) -> None:
 
 
 def test_a_first_try_needs_no_network(cm: CM) -> None:
-    follow(cm.also(origin=None), pages.under(pages.DOCS / "README.md", "Start here"))
+    follow(cm.also(origin=None), pages.under(pages.DOCS / "README.md", "All pages"))
     assert (cm.cwd / "models" / "resnet50_v1.onnx").is_file()
 
 

@@ -20,9 +20,9 @@ from tests.docs import pages
 
 META = json.loads((pages.ROOT / "_cm.json").read_text(encoding="utf-8"))
 PACKAGED = pages.ROOT / "cmx_resnet50" / "repo" / "script" / META["alias"]
-PAGES = [pages.README, pages.EXTRA]
+PAGES = [pages.README, pages.EXTRA, pages.REFERENCE]
 DOCS = sorted(pages.DOCS.glob("*.md"))
-PROGRAMS = {"cm", "cmr", "cmx-resnet50", "cp", "curl", "export", "make", "md5sum", "mkdir", "pip"}
+PROGRAMS = {"cm", "cmr", "cmx-resnet50", "git", "make", "mkdir", "pip", "rm"}
 
 
 def commands(page: Path) -> list[list[str]]:
@@ -48,7 +48,7 @@ def code_of(page: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "page",
-    [*PAGES, pages.CONTRIBUTING, pages.SECURITY, *DOCS, *(PACKAGED / page.name for page in PAGES)],
+    [pages.README, pages.EXTRA, pages.CONTRIBUTING, pages.SECURITY, *DOCS, *(PACKAGED / page.relative_to(pages.ROOT) for page in PAGES)],
     ids=lambda page: str(page.relative_to(pages.ROOT)),
 )
 def test_links_lead_somewhere(page: Path) -> None:

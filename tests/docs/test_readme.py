@@ -1,4 +1,4 @@
-"""README.md: it is what its sources say, and it says all that they hold."""
+"""README.md and docs/reference.md: they are what their sources say, and say all of it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.options import PREFIX, Options
 from tests.docs import pages
-from tools.readme import render
+from tools.readme import reference, render
 
 PHASES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
 
@@ -28,6 +28,11 @@ def text() -> str:
     return pages.README.read_text(encoding="utf-8")
 
 
+@pytest.fixture(scope="module", name="reference")
+def reference_page() -> str:
+    return pages.REFERENCE.read_text(encoding="utf-8")
+
+
 def asked(name: str) -> str:
     return ",".join(f"_{part}" for part in name.split(","))
 
@@ -39,6 +44,13 @@ def dependencies(meta: dict[str, Any]) -> list[dict[str, Any]]:
 
 def test_fresh(meta: dict[str, Any], text: str) -> None:
     assert text == render(meta), "README.md is stale: run `make docs`"
+    shown = pages.REFERENCE.read_text(encoding="utf-8")
+    assert shown == reference(meta), "docs/reference.md is stale: run `make docs`"
+
+
+def test_the_readme_is_short_and_leads_to_the_reference(text: str) -> None:
+    assert len(text.splitlines()) <= 150
+    assert "docs/reference.md" in pages.links(text[: text.index("## Summary")])
 
 
 def test_the_first_screen_has_each_way_in(text: str) -> None:
@@ -46,7 +58,6 @@ def test_the_first_screen_has_each_way_in(text: str) -> None:
     assert pages.blocks(screen, "bash") == [
         "pip install .\ncm run script --tags=get,ml-model,resnet50\n",
         "cmx-resnet50 get _onnx --to models\n",
-        "make run\nmake test\n",
     ]
     assert len(pages.blocks(screen, "python")) == 1
     for words in ("mlcr get,ml-model,resnet50", "cmx-resnet50 mlc add", "cm reindex repo"):
@@ -62,8 +73,8 @@ def test_summary(meta: dict[str, Any], text: str) -> None:
     assert facts["Cached?"].startswith("yes")
 
 
-def test_variations_with_all_they_set(meta: dict[str, Any], text: str) -> None:
-    listed = pages.items(pages.section(text, "Variations"))
+def test_variations_with_all_they_set(meta: dict[str, Any], reference: str) -> None:
+    listed = pages.items(pages.section(reference, "Variations"))
     expected = {
         asked(name): {f"`{key}={value}`" for key, value in variation.get("env", {}).items()}
         for name, variation in meta["variations"].items()
@@ -74,8 +85,8 @@ def test_variations_with_all_they_set(meta: dict[str, Any], text: str) -> None:
         assert {line for line in listed[name] if line.startswith("`")} == env, name
 
 
-def test_variations_with_their_dependencies(meta: dict[str, Any], text: str) -> None:
-    listed = pages.items(pages.section(text, "Variations"))
+def test_variations_with_their_dependencies(meta: dict[str, Any], reference: str) -> None:
+    listed = pages.items(pages.section(reference, "Variations"))
     for name, variation in meta["variations"].items():
         for phase in PHASES:
             for dep in variation.get(phase, ()):
@@ -89,8 +100,8 @@ def test_variations_with_their_dependencies(meta: dict[str, Any], text: str) -> 
             ), (name, target)
 
 
-def test_groups_with_defaults_and_aliases(meta: dict[str, Any], text: str) -> None:
-    table = {row[0]: row for row in pages.rows(pages.section(text, "Variations"))}
+def test_groups_with_defaults_and_aliases(meta: dict[str, Any], reference: str) -> None:
+    table = {row[0]: row for row in pages.rows(pages.section(reference, "Variations"))}
     members: dict[str, set[str]] = {}
     for name, variation in meta["variations"].items():
         if "group" in variation:
@@ -103,8 +114,8 @@ def test_groups_with_defaults_and_aliases(meta: dict[str, Any], text: str) -> No
         assert pages.spans(default) == {asked(name) for name in defaults}
 
 
-def test_default_variations(meta: dict[str, Any], text: str) -> None:
-    lines = pages.section(text, "Default variations").split("\n")
+def test_default_variations(meta: dict[str, Any], reference: str) -> None:
+    lines = pages.section(reference, "Default variations").split("\n")
     for name, variation in meta["variations"].items():
         if variation.get("default"):
             assert f"- `{asked(name)}` of `{variation['group']}`" in lines
@@ -113,25 +124,25 @@ def test_default_variations(meta: dict[str, Any], text: str) -> None:
 
 
 def test_const_and_keys_of_identity_are_explained_not_listed(
-    meta: dict[str, Any], text: str
+    meta: dict[str, Any], reference: str
 ) -> None:
-    shown = pages.section(text, "Customization")
+    shown = pages.section(reference, "Customization")
     assert "`const`" in shown
     assert "`CM_RESNET50_ASKED_*`" in shown
     for key in (row["env"] for row in meta["extra_cache_tags_from_env"]):
         assert f"`{key}=" not in shown
 
 
-def test_default_env(meta: dict[str, Any], text: str) -> None:
-    shown = pages.spans(pages.section(text, "Default env"))
+def test_default_env(meta: dict[str, Any], reference: str) -> None:
+    shown = pages.spans(pages.section(reference, "Default env"))
     internal = {row["env"] for row in meta["extra_cache_tags_from_env"]}
     expected = {**meta["default_env"], **meta["env"]}
     for key, value in expected.items():
         assert (f"{key}={value}" in shown) is (key not in internal)
 
 
-def test_flags(meta: dict[str, Any], text: str) -> None:
-    table = {row[0]: row for row in pages.rows(pages.section(text, "Input flags"))}
+def test_flags(meta: dict[str, Any], reference: str) -> None:
+    table = {row[0]: row for row in pages.rows(pages.section(reference, "Input flags"))}
     flags = {*meta["input_mapping"], *meta["input_description"]}
     written = {flag: f"`--{flag}`" if len(flag) > 1 else f"`-{flag}`" for flag in flags}
     assert table.keys() == set(written.values())
@@ -141,8 +152,8 @@ def test_flags(meta: dict[str, Any], text: str) -> None:
         assert described["desc"] in table[written[flag]][1]
 
 
-def test_options(text: str) -> None:
-    table = {row[0]: row for row in pages.rows(pages.section(text, "Options"))}
+def test_options(reference: str) -> None:
+    table = {row[0]: row for row in pages.rows(pages.section(reference, "Options"))}
     names = [f"`{PREFIX}{field.name.upper()}`" for field in dataclasses.fields(Options)]
     assert list(table) == names
     assert all(meaning for _, _, meaning in table.values())
@@ -153,8 +164,8 @@ def test_options(text: str) -> None:
     assert table["`CM_RESNET50_READ_TIMEOUT`"][1] == "`30`"
 
 
-def test_dependencies_in_order_of_work(meta: dict[str, Any], text: str) -> None:
-    shown = pages.section(text, "Dependencies")
+def test_dependencies_in_order_of_work(meta: dict[str, Any], reference: str) -> None:
+    shown = pages.section(reference, "Dependencies")
     lines = [line for line in shown.splitlines() if line[:1].isdigit()]
     for dep in dependencies(meta):
         line = next(line for line in lines if f" `{dep['tags']}`" in line)
@@ -167,8 +178,8 @@ def test_dependencies_in_order_of_work(meta: dict[str, Any], text: str) -> None:
     assert order == sorted(order)
 
 
-def test_new_env_keys_those_of_the_hooks_marked(meta: dict[str, Any], text: str) -> None:
-    table = {row[0].strip("`"): row for row in pages.rows(pages.section(text, "Script output"))}
+def test_new_env_keys_those_of_the_hooks_marked(meta: dict[str, Any], reference: str) -> None:
+    table = {row[0].strip("`"): row for row in pages.rows(pages.section(reference, "Script output"))}
     declared = {*meta["env"]}
     for owner in (*meta["variations"].values(), *meta["artifacts"].values()):
         declared.update(owner.get("env", {}), owner.get("exports", {}))
@@ -186,14 +197,14 @@ def test_new_env_keys_those_of_the_hooks_marked(meta: dict[str, Any], text: str)
     assert "CM_ML_MODEL" not in table
 
 
-def test_printed_env_and_maintainers(meta: dict[str, Any], text: str) -> None:
-    assert meta["print_env_at_the_end"].keys() <= pages.spans(pages.section(text, "Script output"))
+def test_printed_env_and_maintainers(meta: dict[str, Any], reference: str, text: str) -> None:
+    assert meta["print_env_at_the_end"].keys() <= pages.spans(pages.section(reference, "Script output"))
     for maintainer in meta["maintainers"]:
         assert f"- {maintainer}" in pages.section(text, "Maintainers")
 
 
-def test_table_of_files(meta: dict[str, Any], text: str) -> None:
-    shown = pages.section(text, "Which file a request means")
+def test_table_of_files(meta: dict[str, Any], reference: str) -> None:
+    shown = pages.section(reference, "Which file a request means")
     table = pages.rows(shown)
     for url, artifact in meta["artifacts"].items():
         facts = [row for row in table if row[1] == f"[{artifact['file']}]({url})"]
@@ -217,29 +228,29 @@ def test_table_of_files(meta: dict[str, Any], text: str) -> None:
         assert valid.variations in pages.spans(shown)
 
 
-def test_default_request_is_named(text: str) -> None:
-    first_cells = {row[0] for row in pages.rows(pages.section(text, "Which file a request means"))}
+def test_default_request_is_named(reference: str) -> None:
+    first_cells = {row[0] for row in pages.rows(pages.section(reference, "Which file a request means"))}
     assert {cell for cell in first_cells if "default" in cell} == {"`_onnx,_fp32` (default)"}
 
 
 def test_picture(text: str) -> None:
     (picture,) = pages.blocks(text, "mermaid")
     assert picture.startswith("flowchart LR\n")
-    for room in ("request", "catalog", "store", "fetch", "mirrors", "place", "keys"):
-        assert f" {room}" in picture
+    for package in ("request", "catalog", "store", "fetch", "mirrors", "place", "keys"):
+        assert f" {package}" in picture
     for opening, closing in ("[]", '""'):
         assert picture.count(opening) == picture.count(closing)
     assert picture.count('"') % 2 == 0
 
 
 def test_follows_its_source(meta: dict[str, Any]) -> None:
-    """A change of the meta is a change of the README: nothing of it stands in the generator."""
+    """A change of the meta is a change of the pages: nothing of it is in the generator."""
     changed = json.loads(json.dumps(meta))
     changed["variations"]["made-up"] = {"group": "precision", "env": {"CM_ML_MODEL_VER": "9|9"}}
     changed["input_mapping"]["made_up_flag"] = "CM_RESNET50_TO"
     changed["maintainers"] = ["somebody else"]
-    made = render(changed)
+    made = reference(changed)
     assert pages.items(pages.section(made, "Variations"))["_made-up"] == {"`CM_ML_MODEL_VER=9|9`"}
     flags = {row[0]: row for row in pages.rows(pages.section(made, "Input flags"))}
     assert flags["`--made_up_flag`"][2] == "`CM_RESNET50_TO`"
-    assert "somebody else" in made
+    assert "somebody else" in render(changed)

@@ -1,4 +1,6 @@
-"""Writes README.md and docs/choose.md from ``_cm.json``: nothing is stated here a second time.
+"""Writes README.md, docs/reference.md and docs/choose.md from ``_cm.json``.
+
+Nothing is stated here a second time.
 
 Options come from the field docstrings of ``options``, exported keys from ``engines.outputs``,
 files from ``catalog``. Only the words around them, and the meaning of each key, are here.
@@ -11,23 +13,34 @@ from typing import Any
 
 from cmx_resnet50.catalog.table import Catalog
 from tools.readme import customization, files, output, usage
+from tools.readme.markdown import GENERATED
 
 
 def render(meta: Mapping[str, Any]) -> str:
     """Return the README that belongs to `meta`, the content of a ``_cm.json``."""
-    catalog = Catalog(meta)
-    sections = (
+    return _page(
         usage.start(meta),
         usage.summary(meta),
+        usage.PICTURE,
+        usage.INSTALL,
+        usage.FIGURES,
+        usage.people(meta),
+    )
+
+
+def reference(meta: Mapping[str, Any]) -> str:
+    """Return ``docs/reference.md``: all that can be requested, set, and read afterwards."""
+    catalog = Catalog(meta)
+    return _page(
+        usage.REFERENCE_START,
+        files.table_of_requests(catalog),
         usage.reuse(meta),
         customization.variations(meta),
         customization.settings(meta),
         output.dependencies(meta),
         output.new_env(catalog),
-        usage.people(meta),
-        files.table_of_requests(catalog),
-        usage.PICTURE,
-        usage.FIGURES,
     )
-    text = "\n\n".join(section.strip() for section in sections)
-    return f"{text}\n\n<!-- Generated from _cm.json: change the source, then `make docs`. -->\n"
+
+
+def _page(*sections: str) -> str:
+    return "\n\n".join([*(section.strip() for section in sections), GENERATED]) + "\n"

@@ -9,7 +9,7 @@ from cmx_resnet50.catalog.table import Artifact, Catalog, Request, RequestError
 from cmx_resnet50.catalog.variations import compose
 from cmx_resnet50.engines.cm import CM
 from tools.readme.files import requests_of
-from tools.readme.markdown import UNKNOWN, bullets, code, table, tag
+from tools.readme.markdown import GENERATED, UNKNOWN, bullets, code, table, tag
 
 USES = {
     "onnx-opset-11": "ONNX Runtime, and most tools that read ONNX",
@@ -23,12 +23,12 @@ USES = {
     "tflite-no-argmax": "TensorFlow Lite, for programs that read the scores only",
     "tflite-edgetpu": "Edge TPU: quantized",
 }
-"""What each artifact is taken for, by its name."""
+"""What each artifact is used for, by its name."""
 
 _BATCHES = {
-    "rewritable": "A batch is made true in the file, when you ask for one; else it takes any",
-    "any": "The file takes any batch, and has none in it to fix",
-    "native": "The file keeps the batch that it has; a line says so, or a refusal if strict",
+    "rewritable": "A requested batch size is written into the file; without a request it takes any",
+    "any": "The file takes any batch size, and has none in it to fix",
+    "native": "The file keeps the batch size that it has; a line reports this, or an error if strict",
 }
 
 _STEPS = {
@@ -65,20 +65,21 @@ def render(meta: Mapping[str, Any]) -> str:
     )
     batches = _grouped(models, lambda model: _BATCHES[model.batch or "native"])
     dummies = ", ".join(plain[model.url] for model in models if model.dummy)
-    head = ("request", "take it for", "top-1 %", "classes", "preprocessing")
+    head = ("request", "use it for", "top-1 %", "classes", "preprocessing")
     return f"""\
 # Choose a file
 
-There are {len(models)} files, and no others. Take the one that your framework reads; in doubt the
-default. What each is, with its name, size, layout, opset, inputs, outputs and digest, stands in
-the [README](../README.md#which-file-a-request-means) (`cmx-resnet50 docs`).
+There are {len(models)} files, and no others. Use the one that your framework reads; if in doubt, the
+default. The [reference](reference.md#which-file-a-request-means) (`cmx-resnet50 docs reference`) has
+the name, size, layout, opset, inputs, outputs and digest of each.
 
 {table(head, rows)}
 
 *{UNKNOWN.capitalize()}*: no public source says it. Top-1 is as published, on the validation set of
-ImageNet 2012; nothing here measures it. The letters stand for [preprocessing](#preprocessing).
+ImageNet 2012; nothing here measures it. The letters are explained under
+[preprocessing](#preprocessing).
 
-Look, and take one:
+List the files, and get one:
 
 ```bash
 cmx-resnet50 list
@@ -88,26 +89,26 @@ cmx-resnet50 inspect models/resnet50_v1.pb
 
 ## How a request is read
 
-Write variations behind the tags, of each group at most one:
-`{CM.run},_pytorch,_int8`. What you leave out takes its
-default. The command `cmx-resnet50` takes the same words.
+Append variations to the tags, at most one of each group:
+`{CM.run},_pytorch,_int8`. What you omit has its
+default. The command `cmx-resnet50` accepts the same words.
 
-- A request that means no file is refused before anything is fetched, with the nearest ones that do.
-- A variation that changes nothing, such as `_opset-8` with PyTorch, is said in a line.
-- With `CM_RESNET50_STRICT=yes`, or `--strict` behind `cm run script`, such a line is an error.
-- The keys `CM_ML_MODEL_*` say what the file is, whatever was asked.
+- A request without a file is refused before anything is fetched, and the nearest valid ones are named.
+- A variation that changes nothing, such as `_opset-8` with PyTorch, is reported in a line.
+- With `CM_RESNET50_STRICT=yes`, or `--strict` after `cm run script`, such a line is an error.
+- The keys `CM_ML_MODEL_*` describe the file, whatever was requested.
 
 ## int8 and uint8
 
-They name the precision of the weights in the file. Their publishers
-quantized the few that exist; nothing is quantized here. Where there is none, a request that callers
-are known to make gets another file, with a line on stderr. It is exported as what it is, and
-`CM_ML_MODEL_REQUESTED_PRECISION` says what was asked:
+They name the precision of the weights in the file. The publishers quantized the few that exist; nothing
+is quantized here. Where there is none, a request that callers are known to make gets another file, with
+a line on stderr. The exported keys are true for that file, and `CM_ML_MODEL_REQUESTED_PRECISION` has the
+precision that was requested:
 
 {_precisions(catalog)}
 
-The type of the input is another thing: a quantized file may take float32. Believe the column
-*inputs* of the README, or `cmx-resnet50 inspect`.
+The type of the input is a separate fact: a quantized file may take float32. See the column *inputs* of
+the reference, or `cmx-resnet50 inspect`.
 
 To have an error instead:
 
@@ -117,14 +118,14 @@ CM_RESNET50_STRICT=yes cmx-resnet50 get _onnx,_int8 || echo "no such file"
 
 ## Opset
 
-The ONNX files have opset {_opsets(models)}; the default is the last. The network is the same. Take
-an older one only for a tool that cannot read the newer. Other frameworks know no opset.
+The ONNX files have opset {_opsets(models)}; the default is the last. The network is the same. Use
+an older one only for a tool that cannot read the newer. Only ONNX has opsets.
 
 ## Layout and names
 
-`NCHW` wants pictures as channels, height, width; `NHWC` as height, width, channels. It is a
-property of the file, not a choice, and exported as `CM_ML_MODEL_DATA_LAYOUT`. Only for ONNX there
-are both: a caller that feeds `NHWC` asks `_onnx,_from-tf`. That file is on Google Drive only.
+`NCHW` means pictures as channels, height, width; `NHWC` as height, width, channels. It is a property
+of the file, not a choice, and exported as `CM_ML_MODEL_DATA_LAYOUT`. Only ONNX has both: a caller that
+feeds `NHWC` requests `_onnx,_from-tf`. That file is on Google Drive only.
 
 ## Batch
 
@@ -136,19 +137,20 @@ cmx-resnet50 get _tensorflow,_batch_size.4 --to batch4
 cmx-resnet50 inspect batch4/resnet50_v1.pb
 ```
 
-Weights are not touched. `CM_ML_MODEL_STARTING_FILE_PATH` names the published file.
-`_fix-input-shape` without a batch means one of 1.
+Weights do not change. `CM_ML_MODEL_STARTING_FILE_PATH` names the published file.
+`_fix-input-shape` without a batch size means 1.
 
 ## Classes and argmax
 
-Files with 1001 classes have a background class in front: class 1 is ImageNet's first. Those with
-1000 begin with it. Where a file has an output `ArgMax`, that is the class; `softmax_tensor` holds
-the scores. `_no-argmax` gives another file for TFLite only. Elsewhere it changes what is exported,
-not the file.
+Files with 1001 classes have a background class first, so index 1 is ImageNet's class 0. Files with 1000
+start with ImageNet's class 0. An output `ArgMax` is the index of the best class; `softmax_tensor` holds
+the scores. `_no-argmax` gives another file for TFLite only. Elsewhere it changes the exported keys, not
+the file.
 
 ## Preprocessing
 
-What is done to a picture, with values from 0 to 255, before it is fed:
+How a picture, with values from 0 to 255, becomes the input; [Preprocessing](preprocessing.md) has the
+code:
 
 {_lettered(preprocessing, letters, plain)}
 
@@ -156,13 +158,13 @@ What is done to a picture, with values from 0 to 255, before it is fed:
 
 {_licences(models)}
 
-The script is Apache-2.0; each file is its publisher's. The names in the README's
-[table](../README.md#which-file-a-request-means) link to where each comes from.
+The script is Apache-2.0; each file is its publisher's. The names in the
+[table of files](reference.md#which-file-a-request-means) link to where each comes from.
 
 ## Random weights, for a first try
 
 `_dummy-weights` makes the true graph with seeded random weights, in about a second and without a
-network. Predictions mean nothing. They are made in place of {dummies}.
+network. Predictions are meaningless. They exist for {dummies}.
 
 ```bash
 cmx-resnet50 get _pytorch,_dummy-weights --to random
@@ -172,11 +174,11 @@ cmx-resnet50 get _pytorch,_dummy-weights --to random
 
 Name its URL, `--const.CM_PACKAGE_URL=URL`, and its md5 or sha256,
 `--const.CM_DOWNLOAD_CHECKSUM=DIGEST`. Without a digest it is exported with
-`CM_ML_MODEL_VERIFIED=no`. What it says of itself decides what is exported; a file of another format
-is refused. For a file that you have already see the
+`CM_ML_MODEL_VERIFIED=no`. The exported keys then come from the file's content; a file of another format
+is refused. For a file that you have already, see the
 [notes](../README-extra.md#a-file-that-you-have-already).
 
-<!-- Generated from _cm.json: change the source, then `make docs`. -->
+{GENERATED}
 """
 
 

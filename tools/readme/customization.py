@@ -1,4 +1,4 @@
-"""The README's sections on what can be asked and set: variations, env, flags, options."""
+"""The sections of docs/reference.md on what can be requested and set: variations, env, flags, options."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def variations(meta: Meta) -> str:
 
 ### Variations
 
-Append them to the tags, each with an underscore, of a group at most one:
+Append them to the tags, each with an underscore, at most one of each group:
 `{CM.run},_pytorch,_int8`.
 
 {table(("group", "variations", "default"), rows)}
@@ -48,9 +48,9 @@ Append them to the tags, each with an underscore, of a group at most one:
 Without a group: {_listed(known.single)}.
 
 Below is what each one sets. Where the delivered file says otherwise, the file is right: see
-[Script output](#script-output). Each variation also has a `const`, `{ASKED}*`. It tells the
-catalog what was asked, and makes a cache entry answer only the request that it was made for. It
-is not yours to set.
+[Script output](#script-output). Each variation also has a `const`, `{ASKED}*`. It passes the request
+to the catalog, and makes a cache entry answer only the request that it was made for. Do not set it
+yourself.
 
 {details}
 
@@ -114,8 +114,8 @@ Set for all variations:
 
 {bullets(map(code, common))}
 
-A variation beats `--env.KEY=VALUE`; a URL or checksum given that way is ignored. For a file of your
-own say `--const.CM_PACKAGE_URL=URL`, and its md5 or sha256 with
+A variation overrides `--env.KEY=VALUE`; a URL or checksum given that way is ignored. For a file of
+your own, give `--const.CM_PACKAGE_URL=URL`, and its md5 or sha256 with
 `--const.CM_DOWNLOAD_CHECKSUM=DIGEST`.
 
 ### Input flags
@@ -151,7 +151,7 @@ def _flag(meta: Meta, flag: str) -> tuple[str, str, str]:
 
 
 def _options() -> Iterator[tuple[str, str, str]]:
-    """Yield name, default and meaning of each option; the meaning stands under its field."""
+    """Yield name, default and meaning of each option; the meaning is written below its field."""
     tree = ast.parse(inspect.getsource(options))
     body = next(
         node.body

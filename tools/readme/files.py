@@ -1,4 +1,4 @@
-"""The README's table "request, file, what is in it", from the catalog."""
+"""The table "request, file, what is in it" of docs/reference.md, from the catalog."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from cmx_resnet50.catalog.table import Artifact, Catalog, Request
 from cmx_resnet50.catalog.variations import compose
-from tools.readme.markdown import CHOOSING, UNKNOWN, bullets, code, folded, table
+from tools.readme.markdown import UNKNOWN, bullets, code, folded, table
 
 
 def asked(catalog: Catalog) -> dict[str, list[str]]:
@@ -41,8 +41,8 @@ def table_of_requests(catalog: Catalog) -> str:
     return f"""
 ## Which file a request means
 
-[Choose a file]({CHOOSING}) says which to take when: accuracy, classes, batch, preprocessing,
-licence, int8 and uint8.
+[Choose a file](choose.md) says which to use when: accuracy, classes, batch, preprocessing, licence,
+int8 and uint8.
 
 {table(head, ((request, *_facts(artifact)) for request, artifact in known))}
 
@@ -52,8 +52,8 @@ licence, int8 and uint8.
 
 {folded("Every request that has a file", bullets(every))}
 
-Any other request is refused, or gets the nearest file with a warning and the truth about it: see
-[{CHOOSING}]({CHOOSING}#int8-and-uint8).
+Any other request is refused, or gets the nearest file with a warning and true facts about it: see
+[int8 and uint8](choose.md#int8-and-uint8).
 """
 
 

@@ -8,10 +8,14 @@ from typing import Any
 NOTES = "README-extra.md"
 PAGES = "docs/README.md"
 CHOOSING = "docs/choose.md"
+REFERENCE = "docs/reference.md"
 """Pages beside the README, as it links to them."""
 
+GENERATED = "<!-- Generated from _cm.json: change the source, then `make docs`. -->"
+"""The last line of each page."""
+
 UNKNOWN = "unknown"
-"""What stands where no public source says a fact."""
+"""What is written where no public source says a fact."""
 
 
 def code(text: str) -> str:

@@ -1,4 +1,4 @@
-"""The README's sections on what runs, in which order, and on the keys that come out."""
+"""The sections of docs/reference.md on what runs, in which order, and on the keys that come out."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MEANINGS = {
     "OUTPUT_LAYERS": "names of the outputs",
     "OUTPUT_LAYER_ARGMAX": "whether an argmax output is meant",
     "OUTPUT_LAYER_NAME": "name of the first output",
-    "PARAM_FILE_WITH_PATH": "ncnn only: the graph (`.param`), beside the weights (`.bin`)",
+    "PARAM_FILE_WITH_PATH": "ncnn only: the graph (`.param`), next to the weights (`.bin`)",
     "PATH": "the folder of the file",
     "PRECISION": "precision of the file",
     "REQUESTED_PRECISION": "the precision asked for, where the file has another",

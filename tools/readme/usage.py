@@ -1,4 +1,4 @@
-"""The README's sections for whoever runs the script: first commands, summary, ways in, people."""
+"""README.md for whoever runs the script: first commands, summary, ways in, upgrade, people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from cmx_resnet50.engines.cm import CM
-from tools.readme.markdown import CHOOSING, NOTES, PAGES, bullets, code, table
+from tools.readme.markdown import CHOOSING, NOTES, PAGES, REFERENCE, bullets, code, table
 
 _TAGS = CM.run.partition("--tags=")[2]
 
@@ -19,24 +19,89 @@ flowchart LR
     catalog -->|no such file| refusal["refusal<br>with the nearest requests"]
     catalog -->|one artifact| store["store<br>objects by digest"]
     mirrors["mirrors<br>in order"] --> fetch["fetch<br>and compare"] --> store
-    store --> reshape["rewrite<br>where a batch is asked for"]
+    store --> reshape["rewrite<br>if a batch is requested"]
     reshape --> place["place<br>cache entry, output folder"]
-    place --> inspect["fact check<br>what the file says"] --> keys["CM_ML_MODEL_* keys"]
+    place --> inspect["fact check<br>what the file contains"] --> keys["CM_ML_MODEL_* keys"]
     hit["cache hit"] --> ensure["ensure<br>valid? in place?"]
     ensure -->|check, repair| store
 ```
 """
 
+INSTALL = """
+## Install, upgrade, uninstall
+
+### Install
+
+```bash
+pip install .
+cm reindex repo
+```
+
+The second line is needed only if CM has an index already. CM and its scripts (`cmind`, `cmx4mlops`)
+are installed as dependencies. In an environment of its own: `pipx install --include-deps .`, where
+`--include-deps` makes `cm` available too, or `uv tool install --with-executables-from cmind .`. A
+wheel (`make dist`) installs in the same ways.
+
+### Upgrade
+
+```bash
+git pull
+pip install --upgrade .
+cmx-resnet50 doctor
+```
+
+The store and CM's cache entries stay; the next run checks them as always. `doctor` reports what is
+wrong, such as an index of CM that is out of date.
+
+### Uninstall
+
+```bash
+cm rm cache --tags=ml-model,resnet50 -f
+pip uninstall --yes cmx-resnet50
+rm -rf "${CM_REPOS:-$HOME/CM}/resnet50-store"
+```
+
+Remove the cache entries first. Then the old script in `cmx4mlops` answers again, and it would use our
+entries without a check: a plain request can get the ncnn file. The last line removes the store, where
+the files are kept; leave it out to keep them (`CM_RESNET50_STORE` names another folder). Under MLC, run
+`cmx-resnet50 mlc remove` before the second line.
+
+### Try a clone
+
+```bash
+make run
+make test
+```
+
+`make run` needs no network: it requests `_dummy-weights`, the same network with random weights. For a
+published file: `make run VARIATIONS=_onnx,_opset-8`.
+"""
+
 FIGURES = """
 ## How fast
 
-Measured against named peers, each in the same run as ours, on one machine with two cores. Beyond
-the line, a goal was missed.
+Each figure is measured against a named peer in the same run, on one machine with two cores. Beyond the
+line, a goal was missed.
 
 ![Each figure as a share of its goal](benchmarks/results/goals.svg)
 
-[benchmarks/README.md](benchmarks/README.md) says how, and what limits us where a goal is missed;
-all values are in [its results](benchmarks/results/README.md). They are in a checkout only.
+[benchmarks/README.md](benchmarks/README.md) describes the method, and what limits us where a goal is
+missed; [the results](benchmarks/results/README.md) have all values. Both are in a checkout only.
+"""
+
+REFERENCE_START = """
+# Reference
+
+What can be requested and set, and the keys that come back. The [README](../README.md) has the first
+commands.
+
+- [Which file a request means](#which-file-a-request-means)
+- [Reuse](#reuse-this-script): [pull](#pull), [help](#help), [command line](#command-line),
+  [Python](#python), [GUI](#gui), [Docker](#docker)
+- [Variations](#variations), with their groups and [defaults](#default-variations)
+- [Default env](#default-env), [input flags](#input-flags), [options](#options)
+- [Dependencies](#dependencies)
+- [Script output](#script-output)
 """
 
 
@@ -49,7 +114,7 @@ The ResNet-50 model files of MLPerf: pick a file by tags, get exactly that file,
 [CM](https://github.com/mlcommons/ck), under its successor [MLC](docs/mlc.md), from Python, or from
 the command line.
 
-Install it with Python 3.10 or newer, and run it under CM:
+Install it with Python 3.10 or newer, in a clone of this project, and run it under CM:
 
 ```bash
 pip install .
@@ -72,28 +137,19 @@ cmx-resnet50 get _onnx --to models
 ```
 
 Under MLC: `pip install '.[mlc]'`, once `cmx-resnet50 mlc add`, then `mlcr {_TAGS}`.
-Where CM was used before, rebuild its index once: `cm reindex repo`.
+If CM was used before, rebuild its index once: `cm reindex repo`.
 
-Where to go on: [which file do I need?]({CHOOSING}) · [Python](docs/python.md) ·
-[company networks](docs/networks.md) · [machines without internet](docs/airgapped.md) ·
-[all pages]({PAGES}) ·
-[how it differs from the script that it replaces, and troubleshooting]({NOTES})
-
-To try and test a clone, with make:
-
-```bash
-make run
-make test
-```
-
-`make run` fetches nothing: it asks for `_dummy-weights`, the same network with random weights. For
-a published file: `make run VARIATIONS=_onnx,_opset-8`.
+Where to go on: [which file do I need?]({CHOOSING}) ·
+[all variations, flags, options and keys]({REFERENCE}) · [Python](docs/python.md) ·
+[preprocessing](docs/preprocessing.md) · [company networks](docs/networks.md) ·
+[machines without internet](docs/airgapped.md) · [all pages]({PAGES}) ·
+[troubleshooting, and differences from the old script]({NOTES})
 """
 
 
 def summary(meta: Mapping[str, Any]) -> str:
     """Return what the script is, in a few facts."""
-    cached = "yes; a later run finds the entry and checks what is in it" if meta["cache"] else "no"
+    cached = "yes; a later run finds the entry and checks its content" if meta["cache"] else "no"
     rows = (
         ("Category", meta["category"]),
         ("Licence", f"{meta['license']} for the script; the model files are their publishers'"),
@@ -106,7 +162,7 @@ def summary(meta: Mapping[str, Any]) -> str:
 
 A request (tags) means exactly one known file, or is refused before any network use. The file is
 fetched once into a store, compared with its published digest, placed in the engine's cache and in
-the folder that you name, and described by `CM_ML_MODEL_*` keys that say what the file is.
+the folder that you name, and described by `CM_ML_MODEL_*` keys with the facts of the file.
 
 {table(("", ""), rows)}
 """
@@ -121,13 +177,7 @@ def reuse(meta: Mapping[str, Any]) -> str:
 
 ### Install
 
-```bash
-pip install .
-cm reindex repo
-```
-
-The second line is needed only where CM has an index already. CM and its scripts (`cmind`,
-`cmx4mlops`) are installed as dependencies.
+`pip install .` in a clone; [README](../README.md#install) has upgrade and uninstall too.
 
 ### Pull
 
@@ -141,7 +191,7 @@ No `cm pull` needed: CM finds the installed package by itself, before the copy o
 cmx-resnet50 --help
 ```
 
-The first ends with a question of CM's; press Enter.
+The first command ends with a question of CM's; press Enter.
 
 ### Command line
 
@@ -160,8 +210,7 @@ cmx-resnet50 get _onnx,_opset-8 --to models
 
 ### Python
 
-`from cmx_resnet50 import get` is shown above; functions, fields and errors are in
-[docs/python.md](docs/python.md). Through CM:
+`from cmx_resnet50 import get`; [From Python](python.md) describes functions, fields and errors. Through CM:
 
 ```python
 import cmind
@@ -180,11 +229,11 @@ print(result["new_env"]["{path}"])
 cmr "cm gui" --script="{_TAGS}"
 ```
 
-[docs/gui.md](docs/gui.md) goes through the page.
+[A page in the browser](gui.md) describes it.
 
 ### Docker
 
-From a clone, so that the image gets the same package:
+In a clone, build a wheel, so that the image gets the same package:
 
 ```bash
 pip wheel --no-deps --wheel-dir dist .
@@ -198,7 +247,7 @@ cm docker script "{words} _dummy-weights" --quiet --to=models \\
   --docker_copy_files,=$PWD/dist:/wheels
 ```
 
-[docs/containers.md](docs/containers.md) has the details, also for people without CM.
+[In a container](containers.md) has the details, also for people without CM.
 """
 
 
@@ -211,7 +260,7 @@ def people(meta: Mapping[str, Any]) -> str:
 
 ## Notes
 
-[{NOTES}]({NOTES}): how this script differs from the one it replaces, how to add a file,
-what is trusted, where files are, troubleshooting. [{PAGES}]({PAGES}) links to all pages. They are
-in the package too: `cmx-resnet50 docs start`.
+[{NOTES}]({NOTES}): how this script differs from the old one, how to add a file, what is trusted, where
+files are, troubleshooting. [{PAGES}]({PAGES}) links to all pages. They are in the package too:
+`cmx-resnet50 docs start`.
 """
