@@ -128,7 +128,7 @@ def test_opencv_agrees(example: ModuleType, letter: str, size: tuple[int, int]) 
 @pytest.mark.runtime
 @pytest.mark.parametrize("size", SIZES, ids=str)
 def test_pytorch_agrees(example: ModuleType, size: tuple[int, int]) -> None:
-    """torchvision's words: a filtered resize, a crop, /255, mean and std; in PyTorch."""
+    """The words of torchvision: a filtered resize, a crop, /255, mean and std; in PyTorch."""
     torch: Any = pytest.importorskip("torch", reason="needs torch")
     image = picture(*size)
     pixels = torch.from_numpy(np.array(image)).permute(2, 0, 1)[None].float()

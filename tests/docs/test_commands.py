@@ -1,4 +1,4 @@
-"""The pages at the top, docs/README.md, reference.md and choose.md: their commands are run, as a user would.
+"""Commands of the pages at the top, and of the first pages in docs/: run as a user would.
 
 Those that cannot be run inside a test run are compared with where they are run: see
 `tests.docs.test_blocks`.

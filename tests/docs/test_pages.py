@@ -48,7 +48,10 @@ def code_of(page: Path) -> set[str]:
 
 @pytest.mark.parametrize(
     "page",
-    [pages.README, pages.EXTRA, pages.CONTRIBUTING, pages.SECURITY, *DOCS, *(PACKAGED / page.relative_to(pages.ROOT) for page in PAGES)],
+    [
+        *(pages.README, pages.EXTRA, pages.CONTRIBUTING, pages.SECURITY, *DOCS),
+        *(PACKAGED / page.relative_to(pages.ROOT) for page in PAGES),
+    ],
     ids=lambda page: str(page.relative_to(pages.ROOT)),
 )
 def test_links_lead_somewhere(page: Path) -> None:

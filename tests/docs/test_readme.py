@@ -14,6 +14,7 @@ from cmx_resnet50.options import PREFIX, Options
 from tests.docs import pages
 from tools.readme import reference, render
 
+FILES = "Which file a request means"
 PHASES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
 
 
@@ -179,7 +180,8 @@ def test_dependencies_in_order_of_work(meta: dict[str, Any], reference: str) -> 
 
 
 def test_new_env_keys_those_of_the_hooks_marked(meta: dict[str, Any], reference: str) -> None:
-    table = {row[0].strip("`"): row for row in pages.rows(pages.section(reference, "Script output"))}
+    shown = pages.rows(pages.section(reference, "Script output"))
+    table = {row[0].strip("`"): row for row in shown}
     declared = {*meta["env"]}
     for owner in (*meta["variations"].values(), *meta["artifacts"].values()):
         declared.update(owner.get("env", {}), owner.get("exports", {}))
@@ -198,13 +200,14 @@ def test_new_env_keys_those_of_the_hooks_marked(meta: dict[str, Any], reference:
 
 
 def test_printed_env_and_maintainers(meta: dict[str, Any], reference: str, text: str) -> None:
-    assert meta["print_env_at_the_end"].keys() <= pages.spans(pages.section(reference, "Script output"))
+    shown = pages.spans(pages.section(reference, "Script output"))
+    assert meta["print_env_at_the_end"].keys() <= shown
     for maintainer in meta["maintainers"]:
         assert f"- {maintainer}" in pages.section(text, "Maintainers")
 
 
 def test_table_of_files(meta: dict[str, Any], reference: str) -> None:
-    shown = pages.section(reference, "Which file a request means")
+    shown = pages.section(reference, FILES)
     table = pages.rows(shown)
     for url, artifact in meta["artifacts"].items():
         facts = [row for row in table if row[1] == f"[{artifact['file']}]({url})"]
@@ -229,7 +232,7 @@ def test_table_of_files(meta: dict[str, Any], reference: str) -> None:
 
 
 def test_default_request_is_named(reference: str) -> None:
-    first_cells = {row[0] for row in pages.rows(pages.section(reference, "Which file a request means"))}
+    first_cells = {row[0] for row in pages.rows(pages.section(reference, FILES))}
     assert {cell for cell in first_cells if "default" in cell} == {"`_onnx,_fp32` (default)"}
 
 

@@ -26,7 +26,7 @@ USES = {
 """What each artifact is used for, by its name."""
 
 _BATCHES = {
-    "rewritable": "A requested batch size is written into the file; without a request it takes any",
+    "rewritable": "A requested batch size is written into the file; otherwise it takes any",
     "any": "The file takes any batch size, and has none in it to fix",
     "native": "The file keeps the batch size that it has; a line reports this, or an error if strict",
 }
@@ -69,9 +69,10 @@ def render(meta: Mapping[str, Any]) -> str:
     return f"""\
 # Choose a file
 
-There are {len(models)} files, and no others. Use the one that your framework reads; if in doubt, the
-default. The [reference](reference.md#which-file-a-request-means) (`cmx-resnet50 docs reference`) has
-the name, size, layout, opset, inputs, outputs and digest of each.
+There are {len(models)} files, and no others. Use the one that your framework reads; if in doubt,
+the default. The [reference](reference.md#which-file-a-request-means)
+(`cmx-resnet50 docs reference`) has the name, size, layout, opset, inputs, outputs and digest of
+each.
 
 {table(head, rows)}
 
@@ -93,22 +94,23 @@ Append variations to the tags, at most one of each group:
 `{CM.run},_pytorch,_int8`. What you omit has its
 default. The command `cmx-resnet50` accepts the same words.
 
-- A request without a file is refused before anything is fetched, and the nearest valid ones are named.
+- A request without a file is refused before anything is fetched, and the nearest valid ones are
+  named.
 - A variation that changes nothing, such as `_opset-8` with PyTorch, is reported in a line.
 - With `CM_RESNET50_STRICT=yes`, or `--strict` after `cm run script`, such a line is an error.
 - The keys `CM_ML_MODEL_*` describe the file, whatever was requested.
 
 ## int8 and uint8
 
-They name the precision of the weights in the file. The publishers quantized the few that exist; nothing
-is quantized here. Where there is none, a request that callers are known to make gets another file, with
-a line on stderr. The exported keys are true for that file, and `CM_ML_MODEL_REQUESTED_PRECISION` has the
-precision that was requested:
+They name the precision of the weights in the file. The publishers quantized the few that exist;
+nothing is quantized here. Where there is none, a request that callers are known to make gets
+another file, with a line on stderr. The exported keys are true for that file, and
+`CM_ML_MODEL_REQUESTED_PRECISION` has the precision that was requested:
 
 {_precisions(catalog)}
 
-The type of the input is a separate fact: a quantized file may take float32. See the column *inputs* of
-the reference, or `cmx-resnet50 inspect`.
+The type of the input is a separate fact: a quantized file may take float32. See the column *inputs*
+of the reference, or `cmx-resnet50 inspect`.
 
 To have an error instead:
 
@@ -123,9 +125,9 @@ an older one only for a tool that cannot read the newer. Only ONNX has opsets.
 
 ## Layout and names
 
-`NCHW` means pictures as channels, height, width; `NHWC` as height, width, channels. It is a property
-of the file, not a choice, and exported as `CM_ML_MODEL_DATA_LAYOUT`. Only ONNX has both: a caller that
-feeds `NHWC` requests `_onnx,_from-tf`. That file is on Google Drive only.
+`NCHW` means pictures as channels, height, width; `NHWC` as height, width, channels. It is a
+property of the file, not a choice, and exported as `CM_ML_MODEL_DATA_LAYOUT`. Only ONNX has both: a
+caller that feeds `NHWC` requests `_onnx,_from-tf`. That file is on Google Drive only.
 
 ## Batch
 
@@ -142,15 +144,15 @@ Weights do not change. `CM_ML_MODEL_STARTING_FILE_PATH` names the published file
 
 ## Classes and argmax
 
-Files with 1001 classes have a background class first, so index 1 is ImageNet's class 0. Files with 1000
-start with ImageNet's class 0. An output `ArgMax` is the index of the best class; `softmax_tensor` holds
-the scores. `_no-argmax` gives another file for TFLite only. Elsewhere it changes the exported keys, not
-the file.
+Files with 1001 classes have a background class first, so index 1 is ImageNet's class 0. Files with
+1000 start with ImageNet's class 0. An output `ArgMax` is the index of the best class;
+`softmax_tensor` holds the scores. `_no-argmax` gives another file for TFLite only. Elsewhere it
+changes the exported keys, not the file.
 
 ## Preprocessing
 
-How a picture, with values from 0 to 255, becomes the input; [Preprocessing](preprocessing.md) has the
-code:
+How a picture, with values from 0 to 255, becomes the input; [Preprocessing](preprocessing.md) has
+the code:
 
 {_lettered(preprocessing, letters, plain)}
 
@@ -174,8 +176,8 @@ cmx-resnet50 get _pytorch,_dummy-weights --to random
 
 Name its URL, `--const.CM_PACKAGE_URL=URL`, and its md5 or sha256,
 `--const.CM_DOWNLOAD_CHECKSUM=DIGEST`. Without a digest it is exported with
-`CM_ML_MODEL_VERIFIED=no`. The exported keys then come from the file's content; a file of another format
-is refused. For a file that you have already, see the
+`CM_ML_MODEL_VERIFIED=no`. The exported keys then come from the file's content; a file of another
+format is refused. For a file that you have already, see the
 [notes](../README-extra.md#a-file-that-you-have-already).
 
 {GENERATED}

@@ -1,4 +1,4 @@
-"""The sections of docs/reference.md on what can be requested and set: variations, env, flags, options."""
+"""Sections of docs/reference.md on what to request and set: variations, env, flags, options."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ Append them to the tags, each with an underscore, at most one of each group:
 Without a group: {_listed(known.single)}.
 
 Below is what each one sets. Where the delivered file says otherwise, the file is right: see
-[Script output](#script-output). Each variation also has a `const`, `{ASKED}*`. It passes the request
-to the catalog, and makes a cache entry answer only the request that it was made for. Do not set it
-yourself.
+[Script output](#script-output). Each variation also has a `const`, `{ASKED}*`. It passes the
+request to the catalog, and makes a cache entry answer only the request that it was made for. Do not
+set it yourself.
 
 {details}
 

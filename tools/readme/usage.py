@@ -61,10 +61,10 @@ pip uninstall --yes cmx-resnet50
 rm -rf "${CM_REPOS:-$HOME/CM}/resnet50-store"
 ```
 
-Remove the cache entries first. Then the old script in `cmx4mlops` answers again, and it would use our
-entries without a check: a plain request can get the ncnn file. The last line removes the store, where
-the files are kept; leave it out to keep them (`CM_RESNET50_STORE` names another folder). Under MLC, run
-`cmx-resnet50 mlc remove` before the second line.
+Remove the cache entries first. Then the old script in `cmx4mlops` answers again, and it would use
+our entries without a check: a plain request can get the ncnn file. The last line removes the store,
+where the files are kept; leave it out to keep them (`CM_RESNET50_STORE` names another folder).
+Under MLC, run `cmx-resnet50 mlc remove` before the second line.
 
 ### Try a clone
 
@@ -73,20 +73,20 @@ make run
 make test
 ```
 
-`make run` needs no network: it requests `_dummy-weights`, the same network with random weights. For a
-published file: `make run VARIATIONS=_onnx,_opset-8`.
+`make run` needs no network: it requests `_dummy-weights`, the same network with random weights. For
+a published file: `make run VARIATIONS=_onnx,_opset-8`.
 """
 
 FIGURES = """
 ## How fast
 
-Each figure is measured against a named peer in the same run, on one machine with two cores. Beyond the
-line, a goal was missed.
+Each figure is measured against a named peer in the same run, on one machine with two cores. Beyond
+the line, a goal was missed.
 
 ![Each figure as a share of its goal](benchmarks/results/goals.svg)
 
-[benchmarks/README.md](benchmarks/README.md) describes the method, and what limits us where a goal is
-missed; [the results](benchmarks/results/README.md) have all values. Both are in a checkout only.
+[benchmarks/README.md](benchmarks/README.md) describes the method, and what limits us where a goal
+is missed; [the results](benchmarks/results/README.md) have all values. Both are in a checkout only.
 """
 
 REFERENCE_START = """
@@ -210,7 +210,8 @@ cmx-resnet50 get _onnx,_opset-8 --to models
 
 ### Python
 
-`from cmx_resnet50 import get`; [From Python](python.md) describes functions, fields and errors. Through CM:
+`from cmx_resnet50 import get`; [From Python](python.md) describes functions, fields and errors.
+Through CM:
 
 ```python
 import cmind
@@ -260,7 +261,7 @@ def people(meta: Mapping[str, Any]) -> str:
 
 ## Notes
 
-[{NOTES}]({NOTES}): how this script differs from the old one, how to add a file, what is trusted, where
-files are, troubleshooting. [{PAGES}]({PAGES}) links to all pages. They are in the package too:
-`cmx-resnet50 docs start`.
+[{NOTES}]({NOTES}): how this script differs from the old one, how to add a file, what is trusted,
+where files are, troubleshooting. [{PAGES}]({PAGES}) links to all pages. They are in the package
+too: `cmx-resnet50 docs start`.
 """
