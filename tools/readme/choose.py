@@ -28,7 +28,7 @@ USES = {
 _BATCHES = {
     "rewritable": "A requested batch size is written into the file; otherwise it takes any",
     "any": "The file takes any batch size, and has none in it to fix",
-    "native": "The file keeps the batch size that it has; a line reports this, or an error if strict",
+    "native": "The file keeps the batch size that it has; a line says so, or an error if strict",
 }
 
 _STEPS = {
