@@ -6,6 +6,8 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+COLLISION = "the md5 is as expected and the sha256 is not"
+"""What is wrong with a file that was made to have another file's md5."""
 CHUNK = 1 << 20
 """Bytes read at a time; larger reads gain nothing, smaller ones cost calls."""
 
@@ -45,8 +47,13 @@ class Expected:
             expected = getattr(self, name)
             found = getattr(actual, name)
             if expected is not None and expected != found:
-                return f"{name} is {found}, expected {expected}"
+                problem = f"{name} is {found}, expected {expected}"
+                return f"{problem}; {COLLISION}" if self.collides(actual) else problem
         return None
+
+    def collides(self, actual: Digests) -> bool:
+        """Whether `actual` has the expected md5 and not the expected sha256."""
+        return self.sha256 not in (None, actual.sha256) and self.md5 == actual.md5
 
 
 class Hasher:

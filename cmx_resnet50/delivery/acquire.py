@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from cmx_resnet50.redaction import redact
 from cmx_resnet50.store import Store, StoredObject
 
 if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
-    from cmx_resnet50.digests import Digests
+    from cmx_resnet50.digests import Digests, Expected
 
 BY_HAND = "any folder; then run again with CM_RESNET50_MIRROR=file:///THAT/FOLDER"
 UNPACKED_LIMIT = 4 << 30
@@ -90,14 +91,18 @@ class Acquirer:
                 record = self._unpacked_record(
                     artifact, artifact.url if by_other_tool else url, given
                 )
-            problem = artifact.expected.mismatch(digests)
+            problem = self._with_recorded(artifact.expected).mismatch(digests)
             if problem is not None:
                 partial.unlink()
                 raise DigestError(f"{artifact.file} from {url}: {problem}.")
             _reject_other_formats(artifact, partial)
             return digests, record
 
-        return self.store.obtain(artifact.store_keys, make, name=artifact.file)
+        with self.store.verified.explained(artifact.md5):
+            stored, made = self.store.obtain(artifact.store_keys, make, name=artifact.file)
+        if made and artifact.md5:
+            self.store.verified.record(stored.md5, stored.sha256)
+        return stored, made
 
     def fetch_archive(
         self,
@@ -122,8 +127,12 @@ class Acquirer:
             digests, url = self._download(artifact, urls, partial, named_by_user=named_by_user)
             return digests, self._archive_record(artifact, artifact.url if by_other_tool else url)
 
-        name = artifact.mirror_name
-        return self.store.obtain(artifact.archive_keys, make, name=name)[0]
+        name, md5 = artifact.mirror_name, (artifact.archive or {}).get("md5")
+        with self.store.verified.explained(md5):
+            stored, made = self.store.obtain(artifact.archive_keys, make, name=name)
+        if made and md5:
+            self.store.verified.record(stored.md5, stored.sha256)
+        return stored
 
     def import_archive(self, artifact: Artifact, path: Path) -> None:
         """Take the user's own archive, which was compared already, as `fetch_archive` keeps it."""
@@ -144,7 +153,7 @@ class Acquirer:
         ]
         found = fetch(
             sources,
-            artifact.expected_download,
+            self._with_recorded(artifact.expected_download),
             target,
             name=artifact.mirror_name,
             options=FetchOptions(
@@ -177,6 +186,12 @@ class Acquirer:
             return digests, self.record(artifact, f"dummy:{artifact.name}")
 
         return self.store.obtain(artifact.dummy_keys, make, name=artifact.file)
+
+    def _with_recorded(self, expected: Expected) -> Expected:
+        """Return what is expected, with the sha256 that the first download of its md5 had."""
+        if expected.sha256 is not None or expected.md5 is None:
+            return expected
+        return replace(expected, sha256=self.store.verified.sha256_of(expected.md5))
 
     def _archive_record(self, artifact: Artifact, url: str) -> dict[str, Any]:
         return {**self.record(artifact, url), "file": artifact.mirror_name}

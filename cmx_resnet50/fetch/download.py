@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cmx_resnet50 import gunzip
-from cmx_resnet50.digests import Digests, Expected, digest_file
+from cmx_resnet50.digests import COLLISION, Digests, Expected, digest_file
 from cmx_resnet50.fetch import errors, sources
 from cmx_resnet50.fetch.errors import SpaceError
 from cmx_resnet50.fetch.http import error_pages
@@ -257,8 +257,9 @@ class Run:
         if digests.size != (self._expected.size or digests.size):
             raise SourceFailed(f"wrong bytes: {problem}")
         kind = "sha256" if self._expected.sha256 is not None else "md5"
+        collision = self._expected.collides(digests)
         raise SourceFailed(
-            "wrong bytes: another file, or an altered one",
+            f"wrong bytes: {COLLISION if collision else 'another file, or an altered one'}",
             expected=f"{kind} {getattr(self._expected, kind)}",
             actual=f"{kind} {getattr(digests, kind)} ({digests.size:,} bytes)",
         )

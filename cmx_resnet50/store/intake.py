@@ -163,9 +163,13 @@ def require_match(keys: Iterable[str], digests: Digests, name: str) -> None:
     WrongFile
         If one is; the text has both.
     """
-    wrong = contradiction(tuple(keys), digests.sha256, digests.md5)
+    wanted = tuple(keys)
+    wrong = contradiction(wanted, digests.sha256, digests.md5)
     if wrong is not None:
         kind, _, expected = wrong.partition("-")
-        raise WrongFile(
-            f"{name}: {kind} is {getattr(digests, kind)}, expected {expected}. Rejected."
-        )
+        text = f"{name}: {kind} is {getattr(digests, kind)}, expected {expected}"
+        if kind == "sha256" and f"md5-{digests.md5}" in wanted:
+            from cmx_resnet50.digests import COLLISION
+
+            text += f"; {COLLISION}"
+        raise WrongFile(f"{text}. Rejected.")

@@ -9,6 +9,7 @@
     objects/<aa>/<sha256>/keys         the keys that are not digests and that it answers
     aliases/<key>                      the sha256 that a key stands for
     placements/<sha256>/<id>.json      a file that was placed, see ``placements``
+    verified/<key>                     the sha256 of a download, see ``verified``
     incoming/<key>/partial             what is being made, and the maker's own files beside it
     locks/<name>.lock, .holder         see ``locks``
     temporary/                         files on their way, never read

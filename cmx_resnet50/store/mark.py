@@ -23,7 +23,16 @@ VERSION_FILE = "cmx-resnet50-store.json"
 TAG = "CACHEDIR.TAG"
 FORMAT = "cmx-resnet50-store"
 VERSION = 1
-FOLDERS = ("objects", "aliases", "placements", "incoming", "locks", "temporary", "models")
+FOLDERS = (
+    "objects",
+    "aliases",
+    "placements",
+    "verified",
+    "incoming",
+    "locks",
+    "temporary",
+    "models",
+)
 """All that a store has beside its mark."""
 
 _TAG_TEXT = """\

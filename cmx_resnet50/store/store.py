@@ -25,6 +25,7 @@ from cmx_resnet50.store.objects import Objects
 from cmx_resnet50.store.place import Placer
 from cmx_resnet50.store.placements import PlacementRecords
 from cmx_resnet50.store.repair import Repairer
+from cmx_resnet50.store.verified import VerifiedDigests
 
 if TYPE_CHECKING:
     from cmx_resnet50.store.intake import Intake
@@ -71,6 +72,7 @@ class Store:
         self._locks = Locks(self.layout, lock_timeout, notify)
         self._records = PlacementRecords(self.layout)
         self._objects = Objects(self.layout, self._records)
+        self.verified = VerifiedDigests(self.layout)
         filler = Filler(self._objects)
         self._repairer = Repairer(self._objects, filler, self._locks, notify)
         self._placer = Placer(self._objects, filler, self._locks, self._repairer, notify)
@@ -94,7 +96,7 @@ class Store:
 
     def find(self, *keys: str) -> StoredObject | None:
         """Return the object that one of `keys` names, or None; its bytes are not looked at."""
-        return self._objects.find([checked_key(key) for key in keys])
+        return self._objects.find(self._checked(keys))
 
     def check(self, stored: StoredObject) -> bool:
         """Whether both digests are those of the bytes: by the stamp, or by reading them all."""
@@ -108,7 +110,7 @@ class Store:
         StoreError
             If it is damaged and the store cannot be written.
         """
-        wanted = tuple(checked_key(key) for key in keys)
+        wanted = tuple(self._checked(keys))
         found = self._objects.find(wanted)
         if found is not None and self.check(found):
             return found
@@ -139,7 +141,7 @@ class Store:
             If the store cannot be written, the disk is full, or what was made is not what a
             digest among `keys` says.
         """
-        wanted = [checked_key(key) for key in keys]
+        wanted = self._checked(keys)
         if not wanted:
             raise StoreError(f"{name}: an object needs at least one key.")
         found = self._valid(wanted)
@@ -189,14 +191,16 @@ class Store:
         from cmx_resnet50.digests import digest_file
         from cmx_resnet50.store.intake import require_match
 
-        wanted, name = tuple(checked_key(key) for key in keys), name or str(source)
+        wanted, name = tuple(self._checked(keys)), name or str(source)
         try:
             if not source.is_file():
                 raise StoreError(f"{name} is not a file that can be taken into the store.")
             digests = digest_file(source)
         except OSError as error:
             raise StoreError(f"{name} cannot be read ({error.strerror or error}).") from error
-        require_match(wanted, digests, name)
+        md5 = digests.md5 if f"md5-{digests.md5}" in wanted else None
+        with self.verified.explained(md5):
+            require_match(wanted, digests, name)
         provenance = {"name": source.name, **record}
         with self.writing(source.name, digests.size):
             there = self._valid([f"sha256-{digests.sha256}"])
@@ -218,7 +222,7 @@ class Store:
         """
         from cmx_resnet50.store.intake import require_match
 
-        wanted = tuple(checked_key(key) for key in keys)
+        wanted = tuple(self._checked(keys))
         require_match(wanted, stored.digests, stored.name)
         with self.writing(stored.name, None):
             self._bind(stored, wanted)
@@ -370,6 +374,10 @@ class Store:
         from cmx_resnet50.store.intake import Intake
 
         return Intake(self._objects, self._locks, self._repairer)
+
+    def _checked(self, keys: Iterable[str]) -> list[str]:
+        """Return valid keys, and the sha256 that the first download of an md5 among them had."""
+        return self.verified.added_to(checked_key(key) for key in keys)
 
     def _valid(self, keys: Sequence[str]) -> StoredObject | None:
         found = self._objects.find(keys)

@@ -102,7 +102,7 @@ class CopyingStore(Store):
 
     def find(self, *keys: str) -> StoredObject | None:
         """Return the object that one of `keys` names, here or there."""
-        return super().find(*keys) or self._claimed(keys)
+        return super().find(*keys) or self._claimed(self._checked(keys))
 
     def check(self, stored: StoredObject) -> bool:
         """Do as `Store.check`; there, a stamp will do, as the object is compared when copied."""
