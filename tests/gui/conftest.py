@@ -35,7 +35,7 @@ Open = Callable[..., Shown]
 def with_streamlit(_shared: Path, wheel: Path, served: dict[str, Path]) -> build.Installation:
     """Return the wheel in an environment that sees Streamlit too. Not to be altered."""
     if importlib.util.find_spec("streamlit") is None:
-        pytest.skip('Streamlit is missing: pip install "cmx-resnet50[gui]"')
+        pytest.skip('Streamlit is missing: pip install ".[gui]"')
 
     def make(folder: Path) -> None:
         made = build.install(folder / "user", wheel)

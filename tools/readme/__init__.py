@@ -1,4 +1,4 @@
-"""Writes README.md, docs/reference.md and docs/choose.md from ``_cm.json``.
+"""Writes README.md, README-index.md, docs/reference.md and docs/choose.md from ``_cm.json``.
 
 Nothing is stated here a second time.
 
