@@ -15,8 +15,8 @@ from tools.readme import render
 from tools.readme.markdown import GENERATED, NOTES
 
 FLOW = """\
-1. The *catalog* finds the one file that a request (tags of variations) means, or refuses the request
-   and names the nearest valid ones.
+1. The *catalog* finds the one file that a request (tags of variations) means, or refuses it and
+   names the nearest valid ones.
 2. The *store* has the file already, by its digest; otherwise it is *fetched* from mirrors and
    public hosts, in order, and compared with its digest.
 3. If a batch size is requested, it is *written* into a copy of the file.
