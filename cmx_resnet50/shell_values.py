@@ -20,10 +20,11 @@ NAME_LENGTH = 200
 class Place(Enum):
     """Where a value is written. Each value is a pattern of what would act there."""
 
-    QUOTED = r'[$`\x00-\x1f\x7f]|(?<!\\)(?:\\\\)*"|(?<!\\)(?:\\\\)*\\\Z'
+    QUOTED = r'[$`\x00-\x1f\x7f]|(?<!\\)(?:\\\\)*"|(?<!\\)(?:\\\\)*\\(?:\Z|<)'
     """Between the double quotes of an ``export`` line. A quote after an odd number of backslashes
     is text, as in the documented shapes of inputs; after an even number it ends the
-    word, and a last backslash would swallow the closing quote."""
+    word, and a last backslash would swallow the closing quote. Before ``<`` one would reach into
+    the value that the engine puts in place of ``<<<KEY>>>``, and make a quote of its own there."""
     EVAL = r'[$`"\\\x00-\x1f\x7f;&|<>()]'
     """There, and in a script that hands the value to ``eval``."""
     TAG = r'[$`"\\\x00-\x1f\x7f;&|<>()\s,]'

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-import re
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any
 
 from cmx_resnet50 import shell_values
 from cmx_resnet50.cached_run.receipt import RUN
@@ -28,8 +26,6 @@ CHECKSUM = RUN + "DOWNLOAD_CHECKSUM"
 """The user's own checksum, kept before the downloader's key for it is emptied."""
 URL = RUN + "PACKAGE_URL"
 """The user's own URL, kept before the downloader's key for it loses its secrets."""
-_NAME = re.compile(r"(?:\+[ :;,]?)?[A-Za-z_][A-Za-z0-9_]*")
-"""A variable's name; behind a plus, and perhaps a separator, the engine appends to the variable."""
 
 
 def check_values(env: EnvView, patterns: Iterable[str]) -> None:
@@ -58,47 +54,6 @@ def check_values(env: EnvView, patterns: Iterable[str]) -> None:
     shell_values.check(env.full("DOWNLOAD_FILENAME"), name, Place.FILE)
     if "/" in name or "\\" in name or name in (".", ".."):
         raise UnsafeValue(f"{env.full('DOWNLOAD_FILENAME')}={name} is not a plain file name.")
-
-
-def check_input(env: Mapping[str, Any], run: Mapping[str, Any], tags: str) -> None:
-    """Refuse whatever a run's own input would have a shell do: names and values, of all keys.
-
-    For a run that a user started. What a caller's env brings to a dependency is not its own
-    input, and `check_values` looks at the keys of ours in it.
-
-    Parameters
-    ----------
-    env : mapping
-        All that the engine would write, const included.
-    run : mapping
-        ``run_script_input``; changes of dependencies (``--adr``, ``--ad``) are in it.
-    tags : str
-        The tags that the run was asked by.
-
-    Raises
-    ------
-    UnsafeValue
-        For a name that is not a shell variable's, or a value that would not stay text.
-    """
-    _check_env(env, "")
-    shell_values.check("--tags", tags, Place.EVAL)
-    for name, change in run.get("add_deps_recursive", {}).items():
-        for key, value in change.items() if isinstance(change, Mapping) else ():
-            if isinstance(value, Mapping):
-                _check_env(value, f"--adr.{name}.{key}.")
-            else:
-                shell_values.check(f"--adr.{name}.{key}", str(value), Place.EVAL)
-
-
-def _check_env(env: Mapping[str, Any], where: str) -> None:
-    for name, value in env.items():
-        if not _NAME.fullmatch(name):
-            raise UnsafeValue(
-                f"{where}{name.splitlines()[0][:80]!r} is not the name of an environment variable: "
-                "letters, digits and underscores, and no digit first."
-            )
-        for text in value if isinstance(value, list) else [value]:
-            shell_values.check(where + name, str(text), Place.QUOTED)
 
 
 def options_of(env: EnvView, const: EnvView) -> Options:

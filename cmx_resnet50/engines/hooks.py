@@ -19,7 +19,6 @@ from cmx_resnet50.engines import downloader, env_run
 from cmx_resnet50.engines.dialect import OPTION, Dialect, EnvView
 from cmx_resnet50.engines.env_request import (
     LOCAL,
-    check_input,
     check_values,
     local_file,
     options_of,
@@ -27,6 +26,7 @@ from cmx_resnet50.engines.env_request import (
     request_of,
     secret_notices,
 )
+from cmx_resnet50.engines.input_check import check_input
 from cmx_resnet50.engines.json_output import keep_stdout_free
 from cmx_resnet50.errors import INTERRUPTED, Resnet50Error
 from cmx_resnet50.options import Options, flag
@@ -77,7 +77,7 @@ class Hooks:
             keep_stdout_free(i["run_script_input"])
         seen = self.dialect.view({**env.raw, **const.raw})
         if not i["input"].get("recursion"):
-            check_input(seen.raw, i["run_script_input"], str(i["input"].get("tags", "")))
+            check_input(seen.raw, i["run_script_input"], i["input"])
         catalog = Catalog.load()
         check_values(seen, catalog.meta["checked_env_keys"])
         downloader.check_urls(seen, downloader.tools_asked(i["run_script_input"]))

@@ -56,6 +56,7 @@ HOSTILE = {
     "last a backslash": "a\\",
     "last three backslashes": "a\\\\\\",
     "only a backslash": "\\",
+    "a backslash before what the engine fills in": "\\<<<CM_ML_B>>>",
 }
 HARMLESS = [
     "",

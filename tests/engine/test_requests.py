@@ -157,6 +157,14 @@ def test_hostile_value_is_refused_and_not_run(cm: CM, origin: Origin, key: str, 
         "--adr.model-downloader.tags=_url.$(touch pwned)",
         "--adr.model-downloader.env.FOO=$(touch pwned)",
         "--adr.python.version=3;touch pwned",
+        "--adr.model-downloader.add_deps.tool.env.CM_DOWNLOAD_FILENAME=a;touch pwned",
+        "--adr.model-downloader.env.CM_DOWNLOAD_URL1=https://h/a&touch%20pwned",
+        "--ad.model-downloader.env.FOO=$(touch pwned)",
+        "--add_deps.model-downloader.tags=_url.$(touch pwned)",
+        "--env.FOO,=it's,; touch pwned #",
+        "--env.CM_DOWNLOAD_CHECKSUM_FILE='; touch pwned #",
+        "--env.CM_DOWNLOAD_EXTRA_OPTIONS=; touch pwned #",
+        "--env.CM_EXTRACT_TOOL_EXTRA_OPTIONS=; touch pwned #",
     ],
 )
 def test_whatever_a_run_is_given_is_checked(cm: CM, origin: Origin, argument: str) -> None:
@@ -167,6 +175,30 @@ def test_whatever_a_run_is_given_is_checked(cm: CM, origin: Origin, argument: st
     assert "which a shell would act on" in result.err or "environment variable" in result.err
     assert not list(cm.home.rglob("pwned")) and not list(cm.repos.rglob("pwned"))
     assert not list(cm.repos.rglob("tmp-run.sh")) and not origin.requests
+
+
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--env.CM_DOWNLOAD_CONFIG_CMD=touch pwned",
+        "--adr.model-downloader.env.CM_RCLONE_CONFIG_CMD=touch pwned",
+        "--state.script_prefix,=touch pwned",
+        "--const_state.script_prefix,=touch pwned",
+    ],
+)
+def test_a_command_in_the_input_is_refused(cm: CM, argument: str) -> None:
+    result = cm.run("run", "script", "--tags=get,ml-model,resnet50,_tensorflow", argument)
+    assert result.code == 1 and "would run" in result.err, result.text
+    assert not list(cm.home.rglob("pwned")) and not list(cm.repos.rglob("pwned"))
+
+
+@pytest.mark.parametrize("where", ["const", "env"])
+def test_values_that_the_engine_joins_stay_text(cm: CM, where: str) -> None:
+    """Each is text by itself; in place of ``<<<CM_ML_B>>>``, the second would end the first."""
+    given = {f"{where}.CM_ML_A": "\\<<<CM_ML_B>>>", f"{where}.CM_ML_B": '\\"; touch pwned #'}
+    result = cm.get("tensorflow", **given, **{"adr.model-downloader.tags": "_wget"})
+    assert result.code == 1 and "which a shell would act on" in result.err, result.text
+    assert not list(cm.home.rglob("pwned")) and not list(cm.repos.rglob("pwned"))
 
 
 @pytest.mark.parametrize("tool", ["_wget", "_curl", "_gdown"])

@@ -49,6 +49,22 @@ def test_a_refusal_is_one_text_without_guesses(mlc: MLC, origin: Origin) -> None
     assert not origin.requests
 
 
+@pytest.mark.parametrize(
+    "argument",
+    [
+        "--ad.model-downloader.env.FOO=$(touch pwned)",
+        "--adr.model-downloader.env.MLC_DOWNLOAD_CHECKSUM_FILE='; touch pwned #",
+        "--state.script_prefix=touch pwned",
+        "--const.MLC_ML_A=\\<<<MLC_ML_B>>>",
+    ],
+)
+def test_whatever_a_run_is_given_is_checked(mlc: MLC, argument: str) -> None:
+    result = mlc.command("mlcr", TAGS, argument)
+    assert result.code == 1, result.text
+    assert "would act on" in result.text or "would run" in result.text, result.text
+    assert not list(mlc.home.rglob("pwned")) and not list(mlc.repos.rglob("pwned"))
+
+
 def test_nothing_is_asked_of_the_internet_without_a_file_to_fetch(mlc: MLC, origin: Origin) -> None:
     result = mlc.command("mlcr", "get,ml-model,resnet50,_pytorch,_dummy-weights")
     assert result.ok, result.text
