@@ -41,6 +41,14 @@ class Expected:
         """Whether a digest is known, so that the bytes can be trusted when it matches."""
         return self.md5 is not None or self.sha256 is not None
 
+    def implausible(self, size: int) -> str | None:
+        """Return why a file of `size` bytes cannot be the one, in words; None if it can."""
+        if self.size is not None and size != self.size:
+            return f"it has {size:,} bytes, expected {self.size:,}"
+        if self.most is not None and size > self.most:
+            return f"it has {size:,} bytes, at most {self.most:,} are expected"
+        return None
+
     def mismatch(self, actual: Digests) -> str | None:
         """Return how `actual` differs from what is expected, in words; None if it does not."""
         for name in ("sha256", "md5", "size"):

@@ -98,6 +98,7 @@ class Catalog:
                 request, artifact, self._companions(artifact), self._sources(request, artifact)
             )
         _check_checksum(resolution)
+        resolution = _with_checksum(resolution)
         _check_dummy(resolution)
         resolution = replace(resolution, deviations=tuple(_deviations(resolution)))
         if strict and resolution.deviations:
@@ -318,6 +319,22 @@ def _check_checksum(resolution: Resolution) -> None:
             f"{CHECKSUM}{checksum} does not match {artifact.file} "
             f"({artifact.name}), whose digest is {' or '.join(sorted(kin))}. Omit it."
         )
+
+
+def _with_checksum(resolution: Resolution) -> Resolution:
+    """Expect of a known file the digest that the user gives, too, where that kind is not known."""
+    checksum, artifact = resolution.request.checksum, resolution.artifact
+    if checksum is None or not artifact.known:
+        return resolution
+    kind = "md5" if len(checksum) == 32 else "sha256"
+    # Of what is downloaded, as in the key of the engine that it comes in.
+    changes: dict[str, Any] = {kind: checksum.lower()}
+    known = getattr(artifact, kind) if artifact.archive is None else artifact.archive.get(kind)
+    if known is not None:
+        return resolution
+    if artifact.archive is not None:
+        changes = {"archive": {**artifact.archive, **changes}}
+    return replace(resolution, artifact=replace(artifact, **changes))
 
 
 def _notices(resolution: Resolution) -> Iterator[str]:

@@ -269,7 +269,12 @@ def _reject_other_formats(artifact: Artifact, partial: Path) -> None:
         from cmx_resnet50.formats import read_facts
 
         try:
-            read_facts(partial, artifact.format)
+            facts = read_facts(partial, artifact.format)
+            if not facts.complete:
+                raise Resnet50Error(
+                    f"{partial}: {facts.warnings[0]}; a URL is that of one file, so fetch all of "
+                    "them into a folder, and give that with --checkpoint=FOLDER"
+                )
         except Resnet50Error as error:
             partial.unlink()
             text = str(error).replace(str(partial), redact(artifact.url))

@@ -29,7 +29,7 @@ def placed(pipeline: Pipeline, delivery: Delivery, to: Path | None) -> tuple[Mod
     StoreError
         If the folder cannot be written.
     """
-    own = pipeline.store.models(delivery.model.sha256)
+    own = pipeline.store.models(delivery.identity)
     folder = to or own / "model"
     files = _place(pipeline, delivery, folder, named=to is not None)
     # Not beside the model, as in a cache entry: the user has not named that folder.

@@ -29,7 +29,7 @@ def check_facts(artifact: Artifact, path: Path) -> tuple[Artifact, list[str]]:
     Raises
     ------
     FormatError
-        If a file of unknown origin is not a model of the format that is asked for.
+        If a file of unknown origin is not a complete model of the format that is asked for.
     UnsafeValue
         If it names its inputs or outputs with characters that a shell would act on.
     """
@@ -47,6 +47,8 @@ def check_facts(artifact: Artifact, path: Path) -> tuple[Artifact, list[str]]:
             for name, declared, found in _differences(artifact, facts)
         ]
         return _filled(artifact, facts), [f"{text}. Please report this." for text in problems]
+    if not facts.complete:
+        raise FormatError(f"{path} is not complete: {facts.warnings[0]}")
     for tensor in (*facts.inputs, *facts.outputs):
         check(f"The name of a tensor in {path}", tensor.name, Place.NAME)
     precision = facts.precision or artifact.precision

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.catalog.table import Artifact, Catalog, Resolution
+from cmx_resnet50.catalog.table import Catalog, Resolution
 from cmx_resnet50.delivery.acquire import Acquirer
-from cmx_resnet50.errors import DigestError, Resnet50Error, see
+from cmx_resnet50.errors import DigestError, Resnet50Error
 from cmx_resnet50.options import Options, own_stores
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.redaction import redact
@@ -44,6 +44,16 @@ class Delivery:
         """Whether this must never answer another request: random weights, unknown local files."""
         request = self.resolution.request
         return request.weights == "dummy" or (request.local is not None and not self.verified)
+
+    @property
+    def identity(self) -> str:
+        """The model's sha256; of a model with weights in files of any content, a sum over all."""
+        if all(companion.known for companion in self.resolution.companions):
+            return self.model.sha256
+        from hashlib import sha256
+
+        names = [one.sha256 for one in (self.model, *self.companions)]
+        return sha256(" ".join(names).encode()).hexdigest()
 
     def files(self) -> list[tuple[StoredObject, str]]:
         """Every object with its file name, the model first."""
@@ -111,7 +121,8 @@ class Pipeline:
         if resolution.request.weights == "dummy":
             return self._dummies(resolution)
         if resolution.request.local is not None:
-            return self._imported(resolution, Path(resolution.request.local))
+            return self._given(resolution, Path(resolution.request.local))
+        self._require_checksum(resolution)
         sources = [*resolution.sources, *extra_sources]
         named = resolution.request.url is not None
         model, made = self._acquirer.fetch(
@@ -250,16 +261,17 @@ class Pipeline:
         StoreError
             If the folder cannot be written.
         """
-        given = resolution.request.local
         for artifact in (resolution.artifact, *resolution.companions):
             dummy = resolution.request.weights == "dummy"
             keys = artifact.dummy_keys if dummy else artifact.store_keys
             if artifact is resolution.artifact and resolution.batch is not None:
                 original = self.store.find(*keys)
                 keys = [] if original is None else [derived_key(original, resolution.batch)]
-            path = folder / artifact.file
-            if given is not None and _same_file(Path(given), path):
-                continue
+            self._require_free(folder / artifact.file, keys, resolution)
+
+    def _require_free(self, path: Path, keys: Sequence[str], resolution: Resolution) -> None:
+        given = resolution.request.local
+        if given is None or not _same_file(Path(given), path):
             self.store.require_free(path, keys, force=self.options.force)
 
     def place(
@@ -278,8 +290,15 @@ class Pipeline:
             Each file, the model first, and what was done.
         """
         placed = [(folder / name, stored) for stored, name in delivery.files()]
+        # What a model names as its external data, the onnx package does not read from a hard link.
+        link = all(companion.known for companion in delivery.resolution.companions)
+        if named and not link:
+            # All, before the first: which files the user's own model has is known only now.
+            for path, stored in placed:
+                self._require_free(path, [f"sha256-{stored.sha256}"], delivery.resolution)
         return [
-            (path, self._filled(delivery, stored, path, named=named)) for path, stored in placed
+            (path, self._filled(delivery, stored, path, named=named, link=link))
+            for path, stored in placed
         ]
 
     def reimport(self, resolution: Resolution, folder: Path, sha256: str) -> Delivery | None:
@@ -310,16 +329,36 @@ class Pipeline:
         return self._filled(delivery, delivery.original, folder / delivery.resolution.artifact.file)
 
     def _filled(
-        self, delivery: Delivery, stored: StoredObject, path: Path, *, named: bool = False
+        self,
+        delivery: Delivery,
+        stored: StoredObject,
+        path: Path,
+        *,
+        named: bool = False,
+        link: bool = True,
     ) -> Placement:
         force = self.options.force
         try:
-            return self.store.place(stored, path, named=named, force=force)
+            return self.store.place(stored, path, named=named, force=force, link=link)
         except ObjectMissing:
             # Pruned since it was found: until it has a place, nothing says that it is used.
             with self.store.without_pruning(stored.name):
                 self.obtain(delivery.resolution)
-                return self.store.place(stored, path, named=named, force=force)
+                return self.store.place(stored, path, named=named, force=force, link=link)
+
+    def _require_checksum(self, resolution: Resolution) -> None:
+        """Refuse a checksum of the user's that is not that of the published file, if it is here."""
+        artifact = resolution.artifact
+        expected = artifact.expected_download
+        if resolution.request.checksum is None or not artifact.known or expected.md5 is None:
+            return
+        found = self.store.find_valid(f"md5-{expected.md5}")
+        problem = None if found is None else expected.mismatch(found.digests)
+        if problem is not None:
+            raise DigestError(
+                f"{artifact.mirror_name} ({artifact.name}): {problem} by the checksum that you "
+                "give. Omit it, or correct it."
+            )
 
     @staticmethod
     def _is(resolution: Resolution, model: StoredObject) -> bool:
@@ -356,61 +395,12 @@ class Pipeline:
                 resolution = replace(resolution, artifact=found)
         return Delivery(resolution, model, companions, origin, artifact.verifiable, url)
 
-    def _imported(self, resolution: Resolution, given: Path) -> Delivery:
-        artifact = resolution.artifact
-        path = given / artifact.file if given.is_dir() else given
-        if given.is_dir() and not path.is_file() and (given / artifact.mirror_name).is_file():
-            path = given / artifact.mirror_name
-        if not path.is_file():
-            raise Resnet50Error(f"The given file {path} does not exist, or is no file.")
-        from cmx_resnet50.digests import digest_file
+    def _given(self, resolution: Resolution, given: Path) -> Delivery:
+        from cmx_resnet50.delivery.given_file import GivenFile
 
-        digests = digest_file(path)
-        packed = artifact.expected_archive
-        if packed.verifiable and packed.mismatch(digests) is None:
-            # Only the archive's digest is published: what is in it cannot be compared itself.
-            self._acquirer.import_archive(artifact, path)
-            stored, _ = self._acquirer.fetch(artifact, [path.as_uri()])
-            delivery = self._delivery(resolution, stored, (), "local")
-            return replace(delivery, verified=True, url=path.as_uri())
-        problem = artifact.expected.mismatch(digests)
-        if problem is None and not artifact.expected.verifiable:
-            problem = "no digest of it is known"
-        if problem is not None and not self.options.accept_any:
-            raise DigestError(
-                f"The given file {path} is not {artifact.file} ({artifact.name}): {problem}. "
-                "To use it all the same, unverified, set CM_RESNET50_ACCEPT_ANY=yes. "
-                + see("notes")
-            )
-        if problem is not None:
-            from cmx_resnet50.formats import read_facts
-
-            read_facts(path, artifact.format)
-        names = artifact.store_keys if problem is None else [f"sha256-{digests.sha256}"]
-        stored = self.store.import_file(
-            path, keys=names, record=self._acquirer.record(artifact, path.as_uri())
-        )
-        others = tuple(self._beside(companion, path.parent) for companion in resolution.companions)
-        if problem is not None:
-            unknown = replace(artifact, md5=None, sha256=None, bytes=None, top1=None, known=False)
-            resolution = replace(resolution, artifact=unknown)
-        return replace(
-            self._delivery(resolution, stored, others, "local"),
-            verified=problem is None,
-            url=path.as_uri(),
-        )
-
-    def _beside(self, companion: Artifact, folder: Path) -> StoredObject:
-        path = folder / companion.file
-        if path.is_file() and not self.options.accept_any:
-            return self._acquirer.fetch(
-                companion, [path.as_uri(), companion.url, *companion.mirrors]
-            )[0]
-        if path.is_file():
-            return self.store.import_file(
-                path, record=self._acquirer.record(companion, path.as_uri())
-            )
-        return self._acquirer.fetch(companion, [companion.url, *companion.mirrors])[0]
+        taken = GivenFile(self.store, self._acquirer, self.options).take(resolution, given)
+        delivery = self._delivery(taken.resolution, taken.model, taken.companions, "local")
+        return replace(delivery, verified=taken.verified, url=taken.url)
 
     def _dummies(self, resolution: Resolution) -> Delivery:
         artifact = resolution.artifact

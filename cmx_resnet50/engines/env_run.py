@@ -229,7 +229,7 @@ def ensure(env: EnvView, const: EnvView, *, silent: bool) -> str:
         env.setdefault(PLACE, env.get(receipt.CACHED, ""))
         finish(env, delivery)
     if not place.parent.is_dir():
-        place = pipeline.store.models(delivery.model.sha256) / "model"
+        place = pipeline.store.models(delivery.identity) / "model"
     placed = dict(pipeline.place(delivery, place))
     for path, done in placed.items():
         own = place == Path(env[receipt.CACHED]).parent

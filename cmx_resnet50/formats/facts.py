@@ -72,10 +72,17 @@ class ModelFacts:
     parameter_bytes: int | None = None
     metadata: dict[str, str] = field(default_factory=dict)
     """Free text in the file (ONNX metadata_props, TFLite description and the like)."""
+    files: tuple[str, ...] = ()
+    """Other files that hold its weights, as it names them: relative to its folder."""
     requires: tuple[str, ...] = ()
     """What it needs apart from a runtime of its format: other files, operators of other makers."""
     warnings: tuple[str, ...] = ()
     """What was not checked or is not known, and why."""
+
+    @property
+    def complete(self) -> bool:
+        """Whether the other files that hold its weights are there."""
+        return not self.files or self.parameter_count is not None
 
     @property
     def opset(self) -> int | None:

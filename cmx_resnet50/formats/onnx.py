@@ -359,7 +359,11 @@ def _read_model(document: Document, folder: Path) -> ModelFacts:
         parameter_count=None if missing else sum(tensor.elements for tensor in tensors),
         parameter_bytes=None if missing else sum(tensor.size for tensor in tensors),
         metadata=metadata,
-        requires=(*_foreign_operators((graph, functions), defined), *files),
+        files=files,
+        requires=(
+            *_foreign_operators((graph, functions), defined),
+            *(f"external data: the file {location[:200]!r}" for location in files),
+        ),
         warnings=missing,
     )
 
@@ -367,7 +371,7 @@ def _read_model(document: Document, folder: Path) -> ModelFacts:
 def _external_files(
     tensors: Iterable[Tensor], folder: Path
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Return the files with weights that a model needs, and what is wrong with them."""
+    """Return the names of the files that hold weights, and what is wrong with them."""
     ends: dict[str, int] = {}
     for tensor in tensors:
         place = tensor.external
@@ -383,7 +387,7 @@ def _external_files(
                 f"weights are in the file {location[:200]!r}, which is {state}: precision and"
                 " parameters are not known"
             )
-    return tuple(f"the file {location[:200]!r}" for location in ends), tuple(missing)
+    return tuple(ends), tuple(missing)
 
 
 def external_file(folder: Path, location: str) -> Path | None:

@@ -18,6 +18,7 @@ HEAD = 4096
 
 _ARCHIVES = {
     b"\x1f\x8b": "gzip data",
+    b"PK\x05\x06": "an empty zip archive",
     b"BZh": "bzip2 data",
     b"\xfd7zXZ\x00": "xz data",
     b"7z\xbc\xaf\x27\x1c": "a 7z archive",
@@ -97,7 +98,7 @@ def describe(head: bytes) -> str:
     if text[:1] in (b"{", b"["):
         return "JSON" + _quote(text)
     if head.startswith(_LFS_POINTER):
-        return "a Git LFS pointer in place of the file"
+        return "a Git LFS pointer in place of the file, which `git lfs pull` fetches"
     for magic, name in _ARCHIVES.items():
         if head.startswith(magic):
             return name

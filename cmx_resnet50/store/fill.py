@@ -84,6 +84,7 @@ class Filler:
         *,
         writable: bool,
         named: bool = False,
+        link: bool = True,
     ) -> Placement:
         """Put the object at `dest`; with the object's lock held where the store is writable.
 
@@ -94,6 +95,8 @@ class Filler:
             placement remembered.
         named : bool
             Whether `dest` is in a folder that the user named.
+        link : bool
+            Whether it may be a hard link, where the user did not name the folder.
 
         Raises
         ------
@@ -106,7 +109,7 @@ class Filler:
             remove_stale(dest)
             if was == "folder":
                 self._remove_empty(dest)
-            method = self._bring(stored, temporary, link=writable and not named)
+            method = self._bring(stored, temporary, link=link and writable and not named)
             if named and was == "absent":
                 _put_new(temporary, dest)
             else:

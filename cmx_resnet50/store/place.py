@@ -43,12 +43,14 @@ class Placer:
         self._root = objects.layout.root
         self._user_folders = UserFolders(objects)
 
-    def place(self, stored: StoredObject, dest: Path, *, named: bool, force: bool) -> Placement:
+    def place(
+        self, stored: StoredObject, dest: Path, *, named: bool, force: bool, link: bool
+    ) -> Placement:
         """See `Store.place`."""
         dest = destination(dest, self._root)
         for last in (False, True):
             try:
-                return self._place(stored, dest, named=named, force=force)
+                return self._place(stored, dest, named=named, force=force, link=link)
             except FileExistsError as error:  # made since we looked
                 if last:
                     raise StoreError(f"{dest} was made by somebody else meanwhile.") from error
@@ -58,7 +60,9 @@ class Placer:
         """See `Store.require_free`."""
         self._user_folders.require_free(destination(dest, self._root), keys, force=force)
 
-    def _place(self, stored: StoredObject, dest: Path, *, named: bool, force: bool) -> Placement:
+    def _place(
+        self, stored: StoredObject, dest: Path, *, named: bool, force: bool, link: bool
+    ) -> Placement:
         status = self._objects.status(stored)
         if status is not None:
             seen = self._filler.look(stored, status, dest, named=named)
@@ -82,7 +86,9 @@ class Placer:
                 return seen
             if named and seen != "absent":
                 replaced = self._may_replace(dest, force=force)
-            placed = self._filler.fill(stored, status, dest, seen, writable=writable, named=named)
+            placed = self._filler.fill(
+                stored, status, dest, seen, writable=writable, named=named, link=link
+            )
         if replaced:
             self._notify(f"{dest}: {replaced} was replaced by {stored.label}")
         return placed

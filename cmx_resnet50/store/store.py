@@ -228,7 +228,13 @@ class Store:
             self._bind(stored, wanted)
 
     def place(
-        self, stored: StoredObject, dest: Path, *, named: bool = False, force: bool = False
+        self,
+        stored: StoredObject,
+        dest: Path,
+        *,
+        named: bool = False,
+        force: bool = False,
+        link: bool = True,
     ) -> Placement:
         """Make sure that `dest` is a regular file with the object's bytes.
 
@@ -246,6 +252,8 @@ class Store:
             Whether the user named the folder.
         force : bool
             Whether they give up what is there.
+        link : bool
+            Whether it may be a hard link, which it never is in a folder that the user named.
 
         Raises
         ------
@@ -257,7 +265,7 @@ class Store:
             If `dest` cannot be written.
         """
         with self.writing(stored.name, stored.size):
-            return self._placer.place(stored, dest, named=named, force=force)
+            return self._placer.place(stored, dest, named=named, force=force, link=link)
 
     def require_free(self, dest: Path, keys: Sequence[str], *, force: bool = False) -> None:
         """Make sure that the object of `keys` may be placed at `dest`, in a folder of the user's.

@@ -118,6 +118,18 @@ def test_a_right_checksum_of_a_known_file_is_no_fault(file: known.File) -> None:
     assert resolve(TAGS[file], file.url, str(file.md5).upper()).artifact.md5 == file.md5
 
 
+@pytest.mark.parametrize("file", [file for file in TAGS if file.md5], ids=lambda f: str(f.file))
+def test_a_checksum_of_another_kind_is_expected_too(file: known.File) -> None:
+    """Whatever its value: nothing is known to compare it with but the bytes."""
+    try:
+        artifact = resolve(TAGS[file], file.url, SHA256.upper()).artifact
+    except RequestError as error:
+        assert "does not match" in str(error)
+        return
+    expected = artifact.expected_download
+    assert (expected.md5, expected.sha256) == (file.md5, SHA256)
+
+
 def test_a_checksum_that_contradicts_a_known_file_is_refused() -> None:
     with pytest.raises(RequestError) as caught:
         resolve("_onnx", known.OPSET_11_URL, MD5)

@@ -159,6 +159,29 @@ def test_a_checksum_is_a_part_of_the_identity(cm: CM, origin: Origin, tmp_path: 
     assert cm.get("onnx", **bare).path.read_bytes() == mine.read_bytes()
 
 
+@pytest.mark.parametrize("name", ["onnx-opset-11", "tflite-argmax"])
+def test_a_sha256_of_the_users_is_compared_where_only_an_md5_is_published(
+    cm: CM, origin: Origin, served: dict[str, Path], name: str
+) -> None:
+    framework = name.partition("-")[0]
+    sha256 = hashlib.sha256(served[name].read_bytes()).hexdigest()
+    wrong = {"const.CM_DOWNLOAD_CHECKSUM": "0" * 64}
+    refused = cm.get(framework, **wrong)
+    assert refused.code == 1, refused.text
+    assert f"expected sha256 {'0' * 64}" in refused.err
+    assert f"actual   sha256 {sha256}" in refused.err
+    for _ in range(2):
+        result = cm.get(framework, **{"const.CM_DOWNLOAD_CHECKSUM": sha256})
+        assert result.ok, result.text
+        assert exported(result.env, "VERIFIED") == "yes"
+    origin.clear_log()
+    again = cm.get(framework, **wrong)
+    assert again.code == 1
+    assert f"expected {'0' * 64} by the checksum that you give" in again.err
+    assert not origin.requests
+    assert cm.get(framework).path.read_bytes() == delivered(served[name])
+
+
 @pytest.mark.parametrize(
     ("content", "said"),
     [

@@ -436,7 +436,8 @@ def test_external_weights_count_only_if_they_are_there(tmp_path: Path) -> None:
     )
     facts = read_facts(path)
     assert (facts.precision, facts.parameter_count, facts.parameter_bytes) == ("fp32", 121, 488)
-    assert facts.requires == ("the file 'weights.data'",)
+    assert facts.files == ("weights.data",)
+    assert facts.requires == ("external data: the file 'weights.data'",)
     assert facts.warnings == ()
     data = tmp_path / "weights.data"
     data.write_bytes(data.read_bytes()[:-1])
