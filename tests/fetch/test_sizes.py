@@ -76,7 +76,8 @@ def test_nothing_useless_stays(fault: Answer, server: FileServer, partial: Path)
 
 def test_what_cannot_be_continued_does_not_stay(server: FileServer, partial: Path) -> None:
     """Of a body without a length nobody knows later how far it came."""
-    server.plan = [lambda request: Reply(200, {}, ZEROS, framing="chunked", terminated=False)]
+    cut = Reply(200, {}, ZEROS, framing="chunked", terminated=False, ending="close")
+    server.plan = [lambda request: cut]
     server.always = Status(404)
     with pytest.raises(FetchError):
         get([server.url], partial, ABOUT)
