@@ -291,9 +291,15 @@ def reshape(path: StrPath, out: StrPath, *, batch: int, force: bool = False) -> 
     (8, 3, 224, 224)
     """
     from cmx_resnet50.rewrite import reshape as write
+    from cmx_resnet50.rewrite.batch import has_batch
     from cmx_resnet50.rewrite.new_file import write_new
 
-    return write_new(Path(out), lambda made: write(Path(path), made, batch=batch), force=force)
+    return write_new(
+        Path(out),
+        lambda made: write(Path(path), made, batch=batch),
+        may_be_ours=lambda there: has_batch(there, batch),
+        force=force,
+    )
 
 
 def convert(path: StrPath, out: StrPath, *, key: str | None = None, force: bool = False) -> Path:
@@ -334,8 +340,14 @@ def convert(path: StrPath, out: StrPath, *, key: str | None = None, force: bool 
     """
     from cmx_resnet50.rewrite.new_file import write_new
     from cmx_resnet50.rewrite.pytorch_zip import convert as write
+    from cmx_resnet50.rewrite.pytorch_zip import is_converted
 
-    return write_new(Path(out), lambda made: write(Path(path), made, key), force=force)
+    return write_new(
+        Path(out),
+        lambda made: write(Path(path), made, key),
+        may_be_ours=is_converted,
+        force=force,
+    )
 
 
 def deliver(

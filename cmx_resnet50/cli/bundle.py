@@ -6,7 +6,7 @@ import argparse
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import command, json_switch, path, requests, silent_switch
-from cmx_resnet50.cli.chosen import check_requests, chosen_objects, rows, total
+from cmx_resnet50.cli.chosen import check_requests, chosen_objects, expected_names, rows, total
 from cmx_resnet50.cli.output import print_json, print_line, print_note, print_table
 
 if TYPE_CHECKING:
@@ -41,8 +41,9 @@ def add(commands: Any) -> None:
         "lacks is fetched first. A folder gets what it lacks: files that it has with the\n"
         "right bytes stay, and any number of machines may export to one folder at the\n"
         "same time. It can be served as it is: with its address in CM_RESNET50_MIRROR,\n"
-        "files are found there by digest and by name. A .tar file is written anew. A file\n"
-        "that comes as an archive is packed twice, unpacked and as that archive, which\n"
+        "files are found there by digest and by name. A .tar file is written anew. What\n"
+        "is there and is not of a bundle stays, unless you give --force. A file that\n"
+        "comes as an archive is packed twice, unpacked and as that archive, which\n"
         "machines look for in a mirror.",
         examples="cmx-resnet50 bundle export models.tar\n"
         "cmx-resnet50 bundle export /srv/www/resnet50 _onnx _pytorch\n"
@@ -51,6 +52,9 @@ def add(commands: Any) -> None:
     )
     export.add_argument("target", type=path, metavar="TARGET", help="folder or .tar file to write")
     requests(export)
+    export.add_argument(
+        "--force", action="store_true", help="replace a file of yours that is in the way"
+    )
     json_switch(export)
     silent_switch(export)
 
@@ -78,11 +82,13 @@ def _export(parsed: argparse.Namespace) -> None:
 
     check_requests(parsed, "bundle export")
     target = parsed.target
-    check_target(target)
     progress = progress_for(not parsed.silent)
     pipeline = Pipeline(Catalog.load(), Options.read({}), progress)
+    replaced = check_target(target, expected_names(pipeline, parsed), force=parsed.force)
     objects = chosen_objects(pipeline, parsed, f"{target} was not written: it would be incomplete.")
-    written = export(pipeline.store, objects, target, progress)
+    written = export(pipeline.store, objects, target, progress, force=parsed.force)
+    if replaced:
+        print_note(f"{target} was there, and was replaced.")
     _warn_of_archives(pipeline, objects)
     if parsed.json:
         new = {stored.sha256 for stored in written}

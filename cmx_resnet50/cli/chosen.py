@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import usage_error
@@ -57,6 +58,23 @@ def chosen_objects(
     if not objects:
         raise Resnet50Error(f"The store {store.root} is empty. Name requests, or give --all.")
     return objects
+
+
+def expected_names(pipeline: Pipeline, parsed: argparse.Namespace) -> list[str]:
+    """Return the names of the files that `chosen_objects` will return, before it fetches any."""
+    from cmx_resnet50.api import names_in
+    from cmx_resnet50.errors import Resnet50Error
+
+    catalog = pipeline.catalog
+    if not (parsed.requests or parsed.all):
+        return [stored.name for stored in pipeline.store.objects()]
+    wanted = [] if parsed.all else parsed.requests
+    found = [artifact for artifact, _ in catalog.published()] if parsed.all else []
+    for text in wanted:
+        with suppress(Resnet50Error):  # reported when it is fetched
+            resolution = catalog.resolve(catalog.request(names_in(text)))
+            found += [resolution.artifact, *resolution.companions]
+    return [name for artifact in found for name in (artifact.file, artifact.mirror_name)]
 
 
 def rows(objects: Iterable[StoredObject]) -> list[dict[str, Any]]:

@@ -38,8 +38,20 @@ MAX_CLAIMS = 16
 """Bound on the keys of one object that are not digests: to look into one takes seconds."""
 
 
-def check_target(target: Path) -> None:
+def check_target(target: Path, names: Iterable[str] = (), *, force: bool = False) -> bool:
     """Check that a bundle can be written to `target`, as far as that shows before there are files.
+
+    Parameters
+    ----------
+    names : iterable of str
+        The names of files that will be in it.
+    force : bool
+        Whether the user gives up files of theirs that have these names, or that of `target`.
+
+    Returns
+    -------
+    bool
+        Whether a file is at `target`, which will be replaced.
 
     Raises
     ------
@@ -52,13 +64,18 @@ def check_target(target: Path) -> None:
             "smaller. Name a folder, or a file that ends in .tar."
         )
     if _is_tar(target):
-        bundle_tar.check_target(target)
-    else:
-        manifest.check(bundle_folder.BundleFolder(target))
+        return bundle_tar.check_target(target, force=force)
+    bundle_folder.BundleFolder(target).check_free(() if force else names)
+    return False
 
 
 def export(
-    store: Store, chosen: Iterable[StoredObject], target: Path, progress: Progress | None = None
+    store: Store,
+    chosen: Iterable[StoredObject],
+    target: Path,
+    progress: Progress | None = None,
+    *,
+    force: bool = False,
 ) -> list[StoredObject]:
     """Write a bundle of the objects `chosen`; return those whose bytes were written.
 
@@ -73,6 +90,8 @@ def export(
         folder, to which is added what it lacks.
     progress : Progress, optional
         Where to show the bytes.
+    force : bool
+        Whether the user gives up files of theirs that are in the way.
 
     Raises
     ------
@@ -81,11 +100,11 @@ def export(
     """
     objects = [store.require(stored) for stored in chosen]
     target = plain(target)
-    check_target(target)
+    check_target(target, force=force)
     entries = manifest.entries_of(store, objects)
     shown = progress or Progress()
     if not _is_tar(target):
-        return bundle_folder.write(objects, entries, target, shown)
+        return bundle_folder.write(objects, entries, target, shown, force=force)
     bundle_tar.write(objects, entries, target, shown)
     return objects
 

@@ -91,6 +91,19 @@ class BundleFolder:
                     _copy(first, temporary, None)
                 temporary.chmod(0o644)
 
+    def check_free(self, names: Iterable[str]) -> None:
+        """Check that no file of somebody else's has one of `names`; before there are entries.
+
+        Raises
+        ------
+        MirrorError
+            If one has, or the manifest is not one.
+        """
+        own = set(_by_name(manifest.merged(self)))
+        for name in names:
+            if name not in own and os.path.lexists(self.root / name):
+                raise self._foreign(name)
+
     def check_names(self, own: Sequence[Entry]) -> None:
         """Check that no file of somebody else's has the file name of an object of ours.
 
@@ -106,9 +119,12 @@ class BundleFolder:
             if not foreign:
                 return
             # Unless it is of an object that another writer has added meanwhile.
-        raise MirrorError(
-            f"{self.root / foreign[0]} is not a file of this bundle, and is left alone. Move it "
-            "away, or name another folder."
+        raise self._foreign(foreign[0])
+
+    def _foreign(self, name: str) -> MirrorError:
+        return MirrorError(
+            f"{self.root / name} is not a file of this bundle, and is left alone. Move it away, or "
+            "name another folder; or replace it: --force."
         )
 
     def name(self, objects: Sequence[StoredObject], own: Sequence[Entry]) -> None:
@@ -156,9 +172,19 @@ class BundleFolder:
 
 
 def write(
-    objects: Sequence[StoredObject], entries: Sequence[Entry], target: Path, progress: Progress
+    objects: Sequence[StoredObject],
+    entries: Sequence[Entry],
+    target: Path,
+    progress: Progress,
+    *,
+    force: bool = False,
 ) -> list[StoredObject]:
     """Add `objects` to the bundle folder `target`; return those whose bytes were written.
+
+    Parameters
+    ----------
+    force : bool
+        Whether files of others that have the name of one of them are replaced.
 
     Raises
     ------
@@ -168,7 +194,8 @@ def write(
     folder = BundleFolder(target)
     size = sum(stored.size for stored in objects)
     try:
-        folder.check_names(entries)
+        if not force:
+            folder.check_names(entries)
         missing = [
             stored
             for stored in objects

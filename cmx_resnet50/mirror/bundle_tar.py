@@ -165,8 +165,18 @@ class _Bounded:
         return self._file.read(size)
 
 
-def check_target(target: Path) -> None:
+def check_target(target: Path, *, force: bool) -> bool:
     """Check that nothing but a bundle is at `target`, which is going to be replaced.
+
+    Parameters
+    ----------
+    force : bool
+        Whether the user gives up a file or a link that is there.
+
+    Returns
+    -------
+    bool
+        Whether something is there.
 
     Raises
     ------
@@ -174,7 +184,10 @@ def check_target(target: Path) -> None:
         If something else is there.
     """
     if not os.path.lexists(target):
-        return
+        return False
+    replaceable = target.is_symlink() or target.is_file()
+    if force and replaceable:
+        return True
     try:
         if regular(target) is None:
             raise rejected(target, "it is not a regular file")
@@ -182,10 +195,11 @@ def check_target(target: Path) -> None:
             files, _ = _members(tar, target)
             _entries(tar, files.get(manifest.NAME), target)
     except MirrorError as error:
+        advice = "name another file; or replace it: --force." if replaceable else "name another."
         raise MirrorError(
-            f"{target} is there and is not a bundle, and is left alone. Move it away, or name "
-            "another file."
+            f"{target} is there and is not a bundle, and is left alone. Move it away, or {advice}"
         ) from error
+    return True
 
 
 def _read(tar: tarfile.TarFile, source: Path, layout: Layout) -> Iterator[tuple[Entry, Path]]:

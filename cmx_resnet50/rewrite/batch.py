@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cmx_resnet50.formats import format_of
+from cmx_resnet50.formats import format_of, read_facts
 from cmx_resnet50.formats.facts import FormatError
 from cmx_resnet50.rewrite.errors import ReshapeError
 
@@ -12,6 +12,16 @@ RESHAPEABLE = frozenset({"onnx", "tensorflow"})
 """The formats (`ModelFacts.format`) whose files `reshape` can change."""
 
 _MAX_BATCH = (1 << 31) - 1
+
+
+def has_batch(path: Path, batch: int) -> bool:
+    """Whether `path` is a model that `reshape` may have written with that batch size."""
+    try:
+        facts = read_facts(path)
+    except (FormatError, OSError):
+        return False
+    first = [info.shape[0] for info in facts.inputs if info.shape]
+    return facts.format in RESHAPEABLE and batch in first
 
 
 def reshape(source: Path, dest: Path, *, batch: int) -> None:

@@ -11,13 +11,22 @@ from tempfile import TemporaryDirectory
 from cmx_resnet50.errors import Resnet50Error
 
 
-def write_new(out: Path, write: Callable[[Path], None], *, force: bool = False) -> Path:
+def write_new(
+    out: Path,
+    write: Callable[[Path], None],
+    *,
+    may_be_ours: Callable[[Path], bool],
+    force: bool = False,
+) -> Path:
     """Let `write` write a file to `out`; leave alone what is there, an error unless it is the same.
 
     Nobody loses a file that way, and the same call can be repeated.
 
     Parameters
     ----------
+    may_be_ours : callable
+        Whether a file can be what `write` writes, by a look at it: any other is refused before
+        the work.
     force : bool
         Whether the user gives up what is at `out`; a folder stays all the same.
 
@@ -30,6 +39,8 @@ def write_new(out: Path, write: Callable[[Path], None], *, force: bool = False) 
         raise Resnet50Error(f"{out.parent} is not a folder. Create it, or name another.")
     if os.path.lexists(out) and not (out.is_file() or (force and not out.is_dir())):
         raise Resnet50Error(f"{out} exists already, and is not a file. Name another file.")
+    if out.is_file() and not force and not may_be_ours(out):
+        raise _taken(out)
     with TemporaryDirectory(dir=out.parent, prefix=".cmx-resnet50-") as folder:
         made = Path(folder, out.name)
         write(made)
@@ -42,8 +53,12 @@ def write_new(out: Path, write: Callable[[Path], None], *, force: bool = False) 
             if not os.path.lexists(out):
                 made.replace(out)  # a file system without links
             elif not out.is_file() or not filecmp.cmp(made, out, shallow=False):
-                raise Resnet50Error(
-                    f"{out} exists already, with other content. It is left alone. Name another "
-                    "file; or replace it: --force, in Python force=True."
-                ) from error
+                raise _taken(out) from error
     return out
+
+
+def _taken(out: Path) -> Resnet50Error:
+    return Resnet50Error(
+        f"{out} exists already, with other content. It is left alone. Name another file; or "
+        "replace it: --force, in Python force=True."
+    )

@@ -38,6 +38,16 @@ class ConversionError(Resnet50Error):
     """A file that cannot be converted; the text says why."""
 
 
+def is_converted(path: Path) -> bool:
+    """Whether `path` is a file that `convert` may have written."""
+    from cmx_resnet50.formats import read_facts
+
+    try:
+        return read_facts(path, "pytorch").version.get("container") == "zip"
+    except (FormatError, OSError):
+        return False
+
+
 def convert(source: Path, dest: Path, key: str | None = None) -> None:
     """Write the tensors of the state_dict `source`, in a tar or legacy pickle, as a zip at `dest`.
 

@@ -34,6 +34,19 @@ def batch4(source: Path, out: str) -> Path:
     return reshape(source, out, batch=4)
 
 
+@pytest.mark.parametrize("make", [batch4, convert])
+@pytest.mark.parametrize("there", ["text", "model"])
+def test_what_is_not_ours_is_refused_before_the_work(
+    world: World, user: Path, make: Callable[[Path, str], Path], there: str
+) -> None:
+    """Before the source is read, even: it is not there."""
+    content = b"mine" if there == "text" else world.served["onnx-opset-11"].read_bytes()
+    (user / "out").write_bytes(content)
+    with pytest.raises(Resnet50Error, match=r"out exists already, .* --force"):
+        make(Path("absent"), "out")
+    assert (user / "out").read_bytes() == content
+
+
 @pytest.mark.parametrize(
     ("make", "name", "error"),
     [(batch4, "onnx-opset-11", ReshapeError), (convert, "pytorch-fp32", ConversionError)],

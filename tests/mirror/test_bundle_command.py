@@ -362,7 +362,7 @@ def test_a_url_in_a_bundle_proves_nothing(
     assert "offline mode is on" in result.err
 
 
-@pytest.mark.parametrize("name", ["mine.tar", "mine/manifest.json"])
+@pytest.mark.parametrize("name", ["mine.tar", "mine/manifest.json", "mine/resnet50_v1.pb"])
 def test_a_file_of_the_user_is_left_alone_before_a_fetch(
     cm: CM, origin: Origin, tmp_path: Path, name: str
 ) -> None:
@@ -376,3 +376,9 @@ def test_a_file_of_the_user_is_left_alone_before_a_fetch(
     assert "Move it away, or name another" in result.err
     assert mine.read_bytes() == b"a month of work"
     assert not origin.requests
+    forced = cm.command(TOOL, "bundle", "export", str(target), "_tf", "--force")
+    assert forced.ok == ("--force" in result.err) == (mine.name != "manifest.json"), forced.text
+    assert (mine.read_bytes() == b"a month of work") == (not forced.ok)
+    if forced.ok:
+        assert (f"{mine} was there, and was replaced" in forced.err) == (mine == target)
+        assert cm.command(TOOL, "bundle", "import", str(target)).ok
