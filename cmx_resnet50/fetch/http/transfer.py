@@ -57,6 +57,8 @@ QUIET = 1.0
 JOINING = 2.0
 """Seconds to wait for the threads of dropped connections."""
 
+NOTHING = memoryview(b"")
+
 
 class _Dropped(Exception):
     """The connection is not needed any more, or is replaced by a new one."""
@@ -318,8 +320,8 @@ class HttpTransfer(Transfer):
                 self._concurrency.latency = time.monotonic() - asked
             try:
                 answer = validate_response(response, start, end, ranged=not self.task.plain)
-                body = read_chunks(response.raw)
-                data = next(body, b"")
+                body = read_chunks(response.raw, self._partial.buffers.take)
+                data = next(body, NOTHING)
                 with self._partial.changed:
                     if self._over or self._complete:
                         raise _Dropped
@@ -330,12 +332,14 @@ class HttpTransfer(Transfer):
                     del self._responses[me]
 
     def _accept(
-        self, answer: Answer, response: requests.Response, part: ByteRange, data: bytes
+        self, answer: Answer, response: requests.Response, part: ByteRange, data: memoryview
     ) -> None:
         """Compare `answer` with what is known about the file; the first one prepares the file."""
         partial, total = self._partial, answer.total
         if answer.start == 0:
-            page = error_pages.detect_error_page(data, answer.content_type)
+            page = error_pages.detect_error_page(
+                bytes(data[: error_pages.LENGTH]), answer.content_type
+            )
             if page is not None:
                 raise SourceFailed(page, status=self.status)
         if total == 0:
@@ -406,7 +410,9 @@ class HttpTransfer(Transfer):
         # The calling thread waits for this to show progress, and to count connections.
         self._partial.changed.notify_all()
 
-    def _receive(self, answer: Answer, body: Iterator[bytes], part: ByteRange, data: bytes) -> None:
+    def _receive(
+        self, answer: Answer, body: Iterator[memoryview], part: ByteRange, data: memoryview
+    ) -> None:
         partial = self._partial
         limit = self.task.limit(encoded=bool(answer.encoded))
         logged_at = time.monotonic()
@@ -437,7 +443,7 @@ class HttpTransfer(Transfer):
                     )
             if not self._threads:
                 self._tick()
-            data = next(body, b"")
+            data = next(body, NOTHING)
         if answer.length is not None and part.position == answer.start + answer.length:
             # The read that finds the end of the body gives the connection back for reuse.
             next(body, None)

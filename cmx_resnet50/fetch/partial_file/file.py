@@ -18,6 +18,7 @@ from typing import IO
 
 from cmx_resnet50.digests import Digests, Expected
 from cmx_resnet50.fetch.errors import FetchError, SpaceError, amount
+from cmx_resnet50.fetch.partial_file.buffers import Buffers
 from cmx_resnet50.fetch.partial_file.hashing import Digester
 from cmx_resnet50.fetch.partial_file.journal import Header, Journal
 from cmx_resnet50.fetch.partial_file.ranges import RangeSet
@@ -47,6 +48,7 @@ class PartialFile:
         self._digester: Digester | None = None
         self._writeback: Writeback | None = None
         self._notified = 0
+        self.buffers = Buffers()
 
     def load(self, expected: Expected) -> Header | None:
         """Load what an earlier run left of the same file; return what it belongs to."""
@@ -95,7 +97,9 @@ class PartialFile:
             else:
                 self.journal.begin(header, self.ranges)
         if self._digester is None:
-            self._digester = Digester(self.path, self.changed, lambda: self.ranges.prefix)
+            self._digester = Digester(
+                self.path, self.changed, lambda: self.ranges.prefix, self.buffers
+            )
         if self._writeback is None:
             self._writeback = Writeback(self.path, self.changed, lambda: self.ranges.count)
 
@@ -136,10 +140,10 @@ class PartialFile:
             )
         return FetchError(f"{self.path} cannot be written: {error.strerror or error}.")
 
-    def write(self, position: int, data: bytes) -> None:
-        """Write `data` at `position`; the caller holds the condition."""
+    def write(self, position: int, data: memoryview) -> None:
+        """Write `data` at `position`; the caller holds the condition, and alters `data` no more."""
         assert self._file is not None and self._digester is not None  # noqa: S101 - open() is first
-        start, left = position, memoryview(data)
+        start, left = position, data
         self._file.seek(position)
         try:
             with self._disk():

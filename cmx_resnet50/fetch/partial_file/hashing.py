@@ -14,6 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cmx_resnet50.digests import Digests
+from cmx_resnet50.fetch.partial_file.buffers import Buffers
 
 BLOCK = 512 * 1024
 """Bytes read from the file at once."""
@@ -33,17 +34,28 @@ class Digester:
         Held while `prefix` is called; notified when it has grown.
     prefix : callable
         Returns how many bytes are present from byte 0 on.
+    buffers : Buffers
+        Where the memory goes that is no longer needed.
     """
 
-    def __init__(self, path: Path, changed: threading.Condition, prefix: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        changed: threading.Condition,
+        prefix: Callable[[], int],
+        buffers: Buffers,
+    ) -> None:
         self._path = path
         self._changed = changed
         self._prefix = prefix
         self._stopped = False
         self._end: int | None = None
         self._error: OSError | None = None
-        self._recent: deque[tuple[int, bytes]] = deque()
+        self._buffers = buffers
+        self._recent: deque[tuple[int, memoryview]] = deque()
         self._kept = 0
+        self._read: list[memoryview | None] = [None, None]
+        """What each digest takes from memory right now."""
         self._md5 = hashlib.md5(usedforsecurity=False)
         self._sha256 = hashlib.sha256()
         self._positions = [0, 0]
@@ -65,12 +77,15 @@ class Digester:
         self._stopped = True
         self._changed.notify_all()
 
-    def offer(self, position: int, data: bytes) -> None:
+    def offer(self, position: int, data: memoryview) -> None:
         """Remember what was just written at `position`; the caller holds the condition."""
         self._recent.append((position, data))
         self._kept += len(data)
         while self._kept > RECENT:
-            self._kept -= len(self._recent.popleft()[1])
+            _, old = self._recent.popleft()
+            self._kept -= len(old)
+            if not any(old.obj is view.obj for view in self._read if view is not None):
+                self._buffers.give_back(old)
 
     def result(self, size: int) -> Digests:
         """Wait until all `size` bytes are digested, and return the digests.
@@ -119,7 +134,7 @@ class Digester:
                             self._changed.wait()
                         if self._stopped or self._end == position:
                             return
-                        block = self._remembered(position)
+                        block = self._read[number] = self._remembered(position)
                         end = self._prefix() if self._end is None else self._end
                     if block is None:
                         file.seek(position)
@@ -128,6 +143,7 @@ class Digester:
                             raise OSError(f"{self._path} became shorter while it was read")
                         block = buffer[:count]
                     digest.update(block)
+                    self._read[number] = None
                     position += len(block)
                     self._positions[number] = position
         except OSError as error:
@@ -137,5 +153,5 @@ class Digester:
         """Return what is in memory from `position` on; the caller holds the condition."""
         for start, data in self._recent:
             if start <= position < start + len(data):
-                return memoryview(data)[position - start :]
+                return data[position - start :]
         return None

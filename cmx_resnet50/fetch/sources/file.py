@@ -38,7 +38,7 @@ class FileTransfer(Transfer):
                 position = 0
                 while data := file.read(min(CHUNK, status.st_size - position)):
                     with partial.changed:
-                        partial.write(position, data)
+                        partial.write(position, memoryview(data))
                     position += len(data)
                     progress.advance(len(data))
         except OSError as error:
