@@ -239,7 +239,7 @@ def inspect(path: StrPath, *, key: str | None = None) -> ModelFacts:
     Raises
     ------
     FormatError
-        If it is not a model, or damaged.
+        If it is not a model, is damaged, or exceeds what is read here; its text says which.
     OSError
         If it cannot be read.
 

@@ -25,7 +25,8 @@ def add(commands: Any) -> None:
         "print what model files are: format, opset, inputs, outputs, precision",
         "Reads ONNX, TensorFlow frozen graphs, TFLite, PyTorch and ncnn, whatever the\n"
         "name of the file. Nothing in a file is executed, and weights are not loaded.\n"
-        "Exits with 1 if a file is damaged or not a model.",
+        "Exits with 1 if a file is not a model, is damaged, or is too large or too deep to\n"
+        "be read here; the text says which.",
         examples="cmx-resnet50 inspect resnet50_v1.onnx\n"
         "cmx-resnet50 inspect --json --check *.onnx",
         page="choose",
@@ -114,11 +115,12 @@ def _checked(file: Path, facts: ModelFacts) -> str:
         return f"no further check for {facts.format}"
     from cmx_resnet50.formats.facts import Damaged
     from cmx_resnet50.formats.onnx import check_onnx
+    from cmx_resnet50.formats.read import of_file
 
     try:
         check_onnx(file)
     except Damaged as error:
-        raise Damaged(f"{file}: {error.reason}", error.offset) from None
+        raise of_file(error, file, facts.format) from None
     return "passed"
 
 

@@ -1,4 +1,4 @@
-"""The facts that every reader returns, and the three errors that reject a file."""
+"""The facts that every reader returns, and the four errors that reject a file."""
 
 from __future__ import annotations
 
@@ -34,6 +34,10 @@ class WrongFormat(FormatError):
 
 class Damaged(FormatError):
     """The file begins as a model and then contradicts its format: cut, altered or hostile."""
+
+
+class NotReadHere(FormatError):
+    """The file may be valid: it exceeds a limit of its reader, or uses what that does not know."""
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ import struct
 import sys
 from typing import NamedTuple
 
-from cmx_resnet50.formats.facts import Damaged
+from cmx_resnet50.formats.facts import Damaged, NotReadHere
 
 STEPS = 200_000
 """Offsets followed and fields read in one document; a ResNet-50 needs about 5,000."""
@@ -55,11 +55,13 @@ class FlatBuffer:
         Raises
         ------
         Damaged
-            If it is not inside the file, or the budget is used up.
+            If it is not inside the file.
+        NotReadHere
+            If the budget is used up.
         """
         self._steps_left -= 1
         if self._steps_left < 0:
-            raise Damaged(f"takes more than {STEPS:,} steps to read", at)
+            raise NotReadHere(f"takes more than {STEPS:,} steps to read, the limit here", at)
         if self._steps_left % _RELEASE_EVERY == 0:
             self._release()
         if at < 0 or at + struct.calcsize(layout) > self.size:
@@ -144,7 +146,9 @@ class Table:
         if run is None:
             return None
         if run.length > STRING:
-            raise Damaged(f"a text claims {run.length:,} bytes", run.at)
+            raise NotReadHere(
+                f"a text has {run.length:,} bytes, more than the limit here of {STRING:,}", run.at
+            )
         return self._buffer.data[run.at : run.end].decode("utf-8", "backslashreplace")
 
     def _place(self, field: int) -> int | None:

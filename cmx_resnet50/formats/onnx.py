@@ -16,7 +16,7 @@ from stat import S_ISREG
 from typing import NamedTuple
 
 from cmx_resnet50.formats.classifier import Kind, Layer, count_classes
-from cmx_resnet50.formats.facts import Damaged, ModelFacts, TensorInfo
+from cmx_resnet50.formats.facts import Damaged, ModelFacts, NotAModel, NotReadHere, TensorInfo
 from cmx_resnet50.formats.protobuf import FIXED32, LENGTH, VARINT, Document, Field, map_file, peek
 from cmx_resnet50.formats.tensors import (
     Shape,
@@ -203,9 +203,11 @@ def read_facts(path: Path) -> ModelFacts:
     Raises
     ------
     NotAModel
-        If `path` is not a regular file, or empty.
+        If `path` is not a regular file, or has no graph.
     Damaged
         If the file contradicts the format: cut, altered or hostile.
+    NotReadHere
+        If it exceeds a limit, or has types that are not known here.
     OSError
         If the file cannot be read.
     """
@@ -250,8 +252,14 @@ def read_tensor(document: Document, record: Field) -> Tensor:
             external = document.integer(item) == _EXTERNAL
     where = f"the tensor {name!r}"
     if dtype not in DTYPES:
-        raise Damaged(f"{where} has the unknown type {dtype}", record.at)
-    if len(dims) > _MAX_RANK or min(dims, default=0) < 0 or math.prod(dims) >> 63:
+        if dtype <= 0:
+            raise Damaged(f"{where} has no type", record.at)
+        raise NotReadHere(f"{where} has the type {dtype}, unknown here", record.at)
+    if len(dims) > _MAX_RANK:
+        raise NotReadHere(
+            f"{where} has more than {_MAX_RANK} dimensions, the limit here", record.at
+        )
+    if min(dims, default=0) < 0 or math.prod(dims) >> 63:
         raise Damaged(f"{where} has an impossible shape", record.at)
     tensor = Tensor(name, dtype, tuple(dims))
     numpy_name, bits = DTYPES[dtype]
@@ -332,8 +340,9 @@ def _read_model(document: Document, folder: Path) -> ModelFacts:
             key, value = _read_pair(document, item)
             metadata[key] = value
     if "ir" not in version or graph is None:
-        raise Damaged(
-            "begins as an ONNX model and ends without a graph: the file is cut", document.size
+        raise NotAModel(
+            "is a protobuf message without the graph of an ONNX model: another kind of file, or the"
+            " beginning of a model"
         )
     # Required since IR version 3, and written after the weights.
     if int(version["ir"]) >= 3 and not opsets:
@@ -419,7 +428,7 @@ def _foreign_operators(graphs: Iterable[_Graph], defined: set[tuple[str, str]]) 
 
 def _read_graph(document: Document, record: Field, depth: int = 0) -> _Graph:
     if depth > _MAX_DEPTH:
-        raise Damaged(f"nests graphs deeper than {_MAX_DEPTH}", record.at)
+        raise NotReadHere(f"nests graphs deeper than {_MAX_DEPTH}, the limit here", record.at)
     graph = _Graph()
     for item in document.fields(record):
         if item.number == 1:
@@ -518,10 +527,7 @@ def read_value_info(document: Document, record: Field) -> TensorInfo:
     dtype = None
     for item in document.fields(tensor):
         if item.number == 1:
-            known = DTYPES.get(document.integer(item))
-            if known is None:
-                raise Damaged(f"the value {name!r} has an unknown type", item.at)
-            dtype = known[0]
+            dtype = DTYPES.get(document.integer(item), (None, None))[0]
         elif item.number == 2:
             shape = tuple(
                 _read_dimension(document, dimension)
@@ -529,7 +535,10 @@ def read_value_info(document: Document, record: Field) -> TensorInfo:
                 if dimension.number == 1
             )
             if len(shape) > _MAX_RANK:
-                raise Damaged(f"the value {name!r} has {len(shape):,} dimensions", item.at)
+                raise NotReadHere(
+                    f"the value {name!r} has more than {_MAX_RANK} dimensions, the limit here",
+                    item.at,
+                )
     return TensorInfo(name, shape, dtype)
 
 

@@ -2,9 +2,10 @@
 
 ONNX files and TensorFlow graphs are protobuf messages whose weights fill nearly all bytes.
 A `Document` reads the few kilobytes around them from a memory map and never loads them.
-Input may be hostile: a document has a budget of fields and of text, the depth is bounded by the
-calling reader, and every contradiction raises `Damaged`. Fields are encoded in the order of the
-calls, so the bytes are the same everywhere, which a library does not promise for maps.
+Input may be hostile: a document has a budget of fields and of text, and the depth is bounded by the
+calling reader. What exceeds them raises `NotReadHere`, and every contradiction `Damaged`. Fields
+are encoded in the order of the calls, so the bytes are the same everywhere, which a library does
+not promise for maps.
 
 The wire format is specified at https://protobuf.dev/programming-guides/encoding/.
 """
@@ -20,7 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from cmx_resnet50.formats.facts import Damaged, NotAModel
+from cmx_resnet50.formats.facts import Damaged, FormatError, NotAModel, NotReadHere
 
 VARINT, FIXED64, LENGTH, FIXED32 = 0, 1, 2, 5
 """Wire types. The two types for groups (3, 4) occur in none of the formats read here."""
@@ -86,7 +87,9 @@ class Document:
         Raises
         ------
         Damaged
-            If a tag, a length or a number contradicts the wire format, or the budget is used up.
+            If a tag, a length or a number contradicts the wire format.
+        NotReadHere
+            If the budget is used up.
         """
         if inside is None:
             position, stop = 0, self.size
@@ -146,12 +149,16 @@ class Document:
         Raises
         ------
         Damaged
-            If it is not UTF-8, or the budget of text is used up.
+            If it is not UTF-8.
+        NotReadHere
+            If the budget of text is used up.
         """
         self._require(field, LENGTH)
         self._text_left -= field.end - field.value
         if self._text_left < 0:
-            raise Damaged(f"contains more than {TEXT_BUDGET:,} bytes of names", field.at)
+            raise NotReadHere(
+                f"contains more than {TEXT_BUDGET:,} bytes of names, the limit here", field.at
+            )
         try:
             return self.data[field.value : field.end].decode()
         except UnicodeDecodeError:
@@ -187,7 +194,7 @@ class Document:
     def _spend(self, at: int) -> None:
         self._fields_left -= 1
         if self._fields_left < 0:
-            raise Damaged(f"contains more than {FIELD_BUDGET:,} fields", at)
+            raise NotReadHere(f"contains more than {FIELD_BUDGET:,} fields, the limit here", at)
         if self._fields_left % _RELEASE_EVERY == 0 and isinstance(self.data, mmap.mmap):
             release = getattr(self.data, "madvise", None)
             if release is not None and hasattr(mmap, "MADV_DONTNEED"):
@@ -222,7 +229,7 @@ def peek(head: bytes) -> list[Field]:
     try:
         for field in document.fields():
             found.append(field)
-    except (Damaged, IndexError):
+    except (FormatError, IndexError):
         pass
     return found
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 import stat
 from pathlib import Path
 
-from cmx_resnet50.formats.facts import FormatError, ModelFacts, NotAModel, WrongFormat
-from cmx_resnet50.formats.recognise import HEAD, describe, reader_of, recognise
+from cmx_resnet50.formats.facts import (
+    Damaged,
+    FormatError,
+    ModelFacts,
+    NotAModel,
+    NotReadHere,
+    WrongFormat,
+)
+from cmx_resnet50.formats.recognise import HEAD, describe, reader_of, recognise, title_of
 
 
 def format_of(path: Path) -> str:
@@ -24,7 +31,7 @@ def format_of(path: Path) -> str:
     if found is None and _belongs_to_param(path):
         found = "ncnn"
     if found is None:
-        raise NotAModel(f"{path} is not a model but {describe(head)}", 0)
+        raise NotAModel(f"{path} is not a model but {describe(head)}")
     return found
 
 
@@ -50,6 +57,8 @@ def read_facts(
         If it is a model of another format than `expected_format`.
     Damaged
         If it begins as a model and then contradicts its format.
+    NotReadHere
+        If it may be valid, but exceeds a limit of the reader, or uses what that does not know.
     OSError
         If the file cannot be read.
     """
@@ -65,14 +74,34 @@ def read_facts(
             return reader.read_facts(path, key)
         return reader_of(found)(path)
     except FormatError as error:
-        # Readers do not name the file; the user has to know which one.
-        raise type(error)(f"{path}: {error.reason}", error.offset) from None
+        raise of_file(error, path, found) from None
+
+
+def of_file(error: FormatError, path: Path, name: str) -> FormatError:
+    """Return a reader's error with what its text leaves open: which file, and what it should be.
+
+    Parameters
+    ----------
+    error : FormatError
+        The reader's.
+    path : Path
+        The file.
+    name : str
+        The format that it was read as.
+    """
+    text = f"{path}: {error.reason}"
+    if isinstance(error, Damaged):
+        text = f"{path} is not a valid {title_of(name)}: {error.reason}"
+    elif isinstance(error, NotReadHere):
+        text = f"{path} may be a valid {title_of(name)}, but is not read here: {error.reason}"
+    return type(error)(text, error.offset)
 
 
 def _read_head(path: Path) -> bytes:
     # A named pipe would block in open() until somebody writes to it.
     if not stat.S_ISREG(path.stat().st_mode):
-        raise NotAModel(f"{path} is not a model but {'a folder' if path.is_dir() else 'a device'}")
+        what = "a folder" if path.is_dir() else "a device"
+        raise NotAModel(f"{path} is not a model but {what}")
     with path.open("rb", buffering=0) as file:
         return file.read(HEAD)
 
@@ -80,4 +109,6 @@ def _read_head(path: Path) -> bytes:
 def _belongs_to_param(path: Path) -> bool:
     """Whether an ncnn graph is next to `path`, for ncnn weights have no identifier of their own."""
     param = path.with_suffix(".param")
-    return param != path and param.is_file() and recognise(_read_head(param)) == "ncnn"
+    return (
+        path.suffix.lower() == ".bin" and param.is_file() and recognise(_read_head(param)) == "ncnn"
+    )

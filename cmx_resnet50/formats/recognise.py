@@ -1,6 +1,7 @@
 """Detect a file's format by its first bytes, not by its name, and describe what is not a model.
 
-A format is one row of `_FORMATS`: its name, how its files begin, and the module that reads them.
+A format is one row of `_FORMATS`: its name, what its files are called, the module that reads them,
+and how they begin.
 """
 
 from __future__ import annotations
@@ -39,9 +40,10 @@ _TEXT_CONTROLS = frozenset(b"\t\n\r\f")
 
 
 class _Format(NamedTuple):
-    """A format: its name, its reader's module below this package, and the test of a head."""
+    """A format: its name, what a file of it is called, its reader's module, the test of a head."""
 
     name: str
+    title: str
     module: str
     matches: Callable[[bytes], bool]
 
@@ -64,11 +66,11 @@ def _is_tensorflow(head: bytes) -> bool:
 
 
 _FORMATS = (
-    _Format("tflite", "tflite", lambda head: head[4:8] == b"TFL3"),
-    _Format("ncnn", "ncnn.reader", lambda head: head.startswith(b"7767517")),
-    _Format("pytorch", "pytorch.reader", _is_pytorch),
-    _Format("onnx", "onnx", _is_onnx),
-    _Format("tensorflow", "tensorflow", _is_tensorflow),
+    _Format("tflite", "TensorFlow Lite model", "tflite", lambda head: head[4:8] == b"TFL3"),
+    _Format("ncnn", "ncnn model", "ncnn.reader", lambda head: head.startswith(b"7767517")),
+    _Format("pytorch", "PyTorch file", "pytorch.reader", _is_pytorch),
+    _Format("onnx", "ONNX model", "onnx", _is_onnx),
+    _Format("tensorflow", "TensorFlow graph", "tensorflow", _is_tensorflow),
 )
 """In the order of the tests: the last two import a module for theirs."""
 
@@ -80,9 +82,18 @@ def recognise(head: bytes) -> str | None:
 
 def reader_of(name: str) -> Callable[[Path], ModelFacts]:
     """Return the function that reads the facts of a file of the format `name`."""
-    module = next(row.module for row in _FORMATS if row.name == name)
+    module = _row(name).module
     reader = import_module(f"cmx_resnet50.formats.{module}")
     return cast(Callable[[Path], ModelFacts], reader.read_facts)
+
+
+def title_of(name: str) -> str:
+    """Return what a file of the format `name` is called in messages."""
+    return _row(name).title
+
+
+def _row(name: str) -> _Format:
+    return next(row for row in _FORMATS if row.name == name)
 
 
 def describe(head: bytes) -> str:

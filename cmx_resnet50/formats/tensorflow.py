@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from cmx_resnet50.formats.classifier import Kind, Layer, count_classes
-from cmx_resnet50.formats.facts import Damaged, ModelFacts, TensorInfo
+from cmx_resnet50.formats.facts import Damaged, ModelFacts, NotReadHere, TensorInfo
 from cmx_resnet50.formats.protobuf import LENGTH, VARINT, Document, Field, map_file, peek
 from cmx_resnet50.formats.tensors import layout_of, precision_of
 
@@ -233,6 +233,8 @@ def read_facts(path: Path) -> ModelFacts:
         If `path` is not a regular file, or empty.
     Damaged
         If the file contradicts the format: cut, altered or hostile.
+    NotReadHere
+        If it exceeds a limit, or has types that are not known here.
     OSError
         If the file cannot be read.
     """
@@ -353,7 +355,11 @@ def read_constant(document: Document, node: Node, value: Field) -> Constant:
         elif item.number == 4:
             content = document.payload(item)
     if dtype not in _DTYPES:
-        raise Damaged(f"the constant {node.name!r} has the unknown type {dtype}", tensor.at)
+        if dtype <= 0:
+            raise Damaged(f"the constant {node.name!r} has no type", tensor.at)
+        raise NotReadHere(
+            f"the constant {node.name!r} has the type {dtype}, unknown here", tensor.at
+        )
     if dims is None:
         raise Damaged(f"the constant {node.name!r} has no full shape", tensor.at)
     sizes = tuple(size for size in dims if size is not None)

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from cmx_resnet50.formats.classifier import Kind, Layer, count_classes
-from cmx_resnet50.formats.facts import Damaged, ModelFacts, NotAModel, TensorInfo
+from cmx_resnet50.formats.facts import Damaged, ModelFacts, NotAModel, NotReadHere, TensorInfo
 from cmx_resnet50.formats.flatbuffer import FlatBuffer, Table, Vector
 from cmx_resnet50.formats.protobuf import map_file
 from cmx_resnet50.formats.tensors import Shape, layout_of, precision_of, printable
@@ -108,7 +108,7 @@ def _facts(buffer: FlatBuffer) -> ModelFacts:
     model = buffer.root()
     schema = model.number(_VERSION, "<I")
     if schema != _SCHEMA:
-        raise NotAModel(f"has schema {schema}; only schema {_SCHEMA} is supported", model.at)
+        raise NotReadHere(f"has schema {schema}; only schema {_SCHEMA} is read", model.at)
     runs = [_run(buffer, table) for table in model.tables(_BUFFERS)]
     graphs = [(graph, graph.tables(_TENSORS)) for graph in model.tables(_SUBGRAPHS)]
     if not graphs:

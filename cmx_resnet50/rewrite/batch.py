@@ -6,6 +6,7 @@ from pathlib import Path
 
 from cmx_resnet50.formats import format_of, read_facts
 from cmx_resnet50.formats.facts import FormatError
+from cmx_resnet50.formats.read import of_file
 from cmx_resnet50.rewrite.errors import ReshapeError
 
 RESHAPEABLE = frozenset({"onnx", "tensorflow"})
@@ -43,7 +44,7 @@ def reshape(source: Path, dest: Path, *, batch: int) -> None:
     ReshapeError
         If the format has no batch size to fix, or something in the model contradicts the batch.
     FormatError
-        If `source` is not a model, or damaged.
+        If `source` is not a model, is damaged, or exceeds what is read here.
     OSError
         If a file cannot be read or written; `FileExistsError` if `dest` exists.
     """
@@ -66,4 +67,4 @@ def reshape(source: Path, dest: Path, *, batch: int) -> None:
     except ReshapeError as error:
         raise ReshapeError(f"{source} cannot be given the batch {batch}: {error}") from None
     except FormatError as error:
-        raise type(error)(f"{source}: {error.reason}", error.offset) from None
+        raise of_file(error, source, found) from None

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from cmx_resnet50 import dummy
 from cmx_resnet50.formats import read_facts
-from cmx_resnet50.formats.facts import Damaged, FormatError, ModelFacts, NotAModel
+from cmx_resnet50.formats.facts import Damaged, FormatError, ModelFacts, NotAModel, NotReadHere
 from tests.formats import torch_files as files
 from tests.formats.opcodes import call, integer, name, pickle, text
 from tests.harness.torchscript import torchscript
@@ -152,7 +152,7 @@ def test_big_endian_is_refused(tmp_path: Path) -> None:
         files.tar({**files.tar_files(), "sys_info": files.system(1000, b"\x89")}),
         files.zipped(extra={"archive/byteorder": b"big"}),
     ):
-        with pytest.raises(Damaged, match="little-endian"):
+        with pytest.raises(NotReadHere, match="little-endian"):
             facts_of(tmp_path, raw)
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from cmx_resnet50.formats import read_facts
-from cmx_resnet50.formats.facts import Damaged
+from cmx_resnet50.formats.facts import Damaged, NotReadHere
 from tests.formats import torch_files as files
 from tests.formats.messages import read_cheaply
 from tests.formats.opcodes import call, integer, mark, name, pickle, text
@@ -61,14 +61,17 @@ PICKLES: dict[str, tuple[bytes, str]] = {
     "text of 4 GB": (pickle(b"X\xff\xff\xff\xff"), "claims 4,294,967,295 bytes"),
     "text of 16 EB": (pickle(b"\x8d" + b"\xff" * 8), "bytes"),
     "negative text": (pickle(b"T\xff\xff\xff\xff"), "claims -1 bytes"),
-    "much text": (pickle((b"X\x00\x00\x01\x00" + b"a" * 65536 + b"0") * 80), "of text"),
+    "much text": (
+        pickle((b"X\x00\x00\x01\x00" + b"a" * 65536 + b"0") * 80),
+        "more text than the limit here",
+    ),
     "far memo": (pickle(b"Nr\xff\xff\xff\xff"), "no named weights"),
     "memo that is not there": (pickle(b"j\xff\xff\xff\xff"), "never stored"),
     "lists in lists": (pickle(b"]" * 400_000), "opcodes"),
     "marks in marks": (pickle(b"(" * 100_000), "deeper than 256"),
     "a list in itself": (pickle(b"]q\x00h\x00a"), "no named weights"),
     "many dicts": (pickle(b"}q\x00" * 200_000), "opcodes"),
-    "endless line": (pickle(b"c" + b"a" * 100_000), "no end within"),
+    "endless line": (pickle(b"c" + b"a" * 100_000), "longer than 512"),
     "frames": (pickle(b"\x95" + b"\xff" * 8), "no|value"),
     "stack underflow": (pickle(b"\x87"), "does not exist"),
     "mark taken as a value": (pickle(b"(\x85"), "does not exist"),
@@ -117,7 +120,7 @@ def test_a_call_is_refused_by_name_and_not_made(tmp_path: Path, container: str) 
             "zip": lambda: files.zipped(body),
         }[container]()
     )
-    with pytest.raises(Damaged, match=r"names 'os\.system', .* not called \(at byte \d+\)"):
+    with pytest.raises(NotReadHere, match=r"names 'os\.system', .* not called \(at byte \d+\)"):
         read_facts(path)
     assert not (tmp_path / "called").exists()
     # The recipe is no dud: Python's own unpickler makes the call.
@@ -130,7 +133,7 @@ def test_every_pickle_of_a_tar_is_guarded(tmp_path: Path) -> None:
     path = tmp_path / "model.pth"
     for member in honest:
         path.write_bytes(files.tar({**honest, member: pickle(_reduce_of_system(tmp_path))}))
-        with pytest.raises(Damaged, match=r"names '(os|posix)\.system'"):
+        with pytest.raises(NotReadHere, match=r"names '(os|posix)\.system'"):
             read_facts(path)
     assert not (tmp_path / "called").exists()
 
@@ -194,14 +197,14 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
     "zip: absolute": (lambda: files.zipped(extra={"/etc/x": b""}), "points out of it"),
     "zip: drive": (lambda: files.zipped(extra={"C:x": b""}), "points out of it"),
     "zip: overlap": (_overlapping, "overlap|altered|another|reaches"),
-    "zip: bomb of 100 MB": (lambda: _bomb(100_000_000), "more than any weights"),
+    "zip: bomb of 100 MB": (lambda: _bomb(100_000_000), "more than the limit here"),
     "zip: bomb of 15 MB": (lambda: _bomb(15_000_000), "opcode"),
     "zip: many bombs": (
         lambda: files.zipped(
             extra={f"archive/code/{n}": bytes(15_000_000) for n in range(5)},
             method=zipfile.ZIP_DEFLATED,
         ),
-        "more than any weights",
+        "more than the limit here",
     ),
     "zip: lies about its size": (
         lambda: _central(_bomb(15_000_000), 24, "<I", 1_000_000),
@@ -245,12 +248,28 @@ ARCHIVES: dict[str, tuple[Callable[[], bytes], str]] = {
 }
 
 
+MAY_BE_VALID = {
+    "zip: bomb of 100 MB",
+    "zip: bomb of 15 MB",
+    "zip: many bombs",
+    "zip: packed weights",
+    "zip: encrypted",
+    "zip: crowd",
+    "zip: count",
+    "tar: crowd",
+    "tar: renamed",
+    "tar: two billion tensors",
+}
+"""Of those, what exceeds a limit of the reader, or is not known to it."""
+
+
 @pytest.mark.parametrize("kind", ARCHIVES)
 def test_hostile_archives(tmp_path: Path, kind: str) -> None:
     recipe, reason = ARCHIVES[kind]
     path = tmp_path / "model.pth"
     path.write_bytes(recipe())
-    with pytest.raises(Damaged, match=reason):
+    expected = NotReadHere if kind in MAY_BE_VALID else Damaged
+    with pytest.raises(expected, match=reason):
         read_facts(path)
 
 

@@ -7,6 +7,7 @@ import gzip
 import json
 import lzma
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -17,7 +18,7 @@ from hypothesis import strategies as st
 
 from cmx_resnet50 import dummy
 from cmx_resnet50.formats import format_of, read_facts
-from cmx_resnet50.formats.facts import NotAModel, WrongFormat
+from cmx_resnet50.formats.facts import Damaged, FormatError, NotAModel, NotReadHere, WrongFormat
 from cmx_resnet50.formats.protobuf import encode_bytes, encode_varint_field
 from cmx_resnet50.formats.recognise import describe, recognise
 
@@ -58,6 +59,63 @@ def test_the_name_does_not_matter(kind: str, tmp_path: Path) -> None:
     path = tmp_path / "model.tflite"
     dummy.write(kind, path, width=1)
     assert format_of(path) == read_facts(path).format == KINDS[kind]
+
+
+TITLES = {
+    "onnx-opset-11": "ONNX model",
+    "tensorflow": "TensorFlow graph",
+    "tflite-argmax": "TensorFlow Lite model",
+    "pytorch-fp32": "PyTorch file",
+    "ncnn-param": "ncnn model",
+}
+
+
+@pytest.mark.parametrize("kind", TITLES)
+def test_a_cut_file_is_called_what_it_is(kind: str, tmp_path: Path) -> None:
+    """A few bytes are not called a model; and what is called damaged is called by its format."""
+    whole = tmp_path / "whole.param"
+    dummy.write(kind, whole, width=1)
+    data = whole.read_bytes()
+    path = tmp_path / "short.param"
+    kinds = set()
+    for length in (*range(40), *range(40, 4000, 97), len(data) // 2):
+        path.write_bytes(data[:length])
+        with pytest.raises(FormatError) as caught:
+            read_facts(path)
+        text = str(caught.value)
+        kinds.add(type(caught.value))
+        if isinstance(caught.value, Damaged):
+            assert length > 3
+            assert f"{path} is not a valid {TITLES[kind]}: " in text
+        else:
+            assert not re.search("is cut|damaged|altered", text), text
+            assert re.search("is not a model but|message without the graph of", text), text
+    assert kinds == {Damaged, NotAModel}
+
+
+def test_a_message_that_begins_as_an_onnx_model_does(tmp_path: Path) -> None:
+    path = tmp_path / "message"
+    path.write_bytes(encode_varint_field(1, 9) + encode_bytes(2, "hello"))
+    with pytest.raises(NotAModel, match="is a protobuf message without the graph of an ONNX model"):
+        read_facts(path)
+
+
+def test_what_exceeds_a_limit_is_not_called_damaged(tmp_path: Path) -> None:
+    path = tmp_path / "model.param"
+    path.write_bytes(b"7767517\n30000 30000\nInput x 0 1 x\n")
+    with pytest.raises(NotReadHere) as caught:
+        read_facts(path)
+    assert str(caught.value).startswith(
+        f"{path} may be a valid ncnn model, but is not read here: the graph declares 30,000 layers,"
+        " more than the limit here of 20,000"
+    )
+
+
+def test_a_file_next_to_an_ncnn_graph_is_not_taken_for_its_weights(tmp_path: Path) -> None:
+    (tmp_path / "notes.param").write_text("7767517\n1 1\nInput x 0 1 x\n")
+    (tmp_path / "notes.txt").write_text("hello")
+    with pytest.raises(NotAModel, match="is not a model but text"):
+        read_facts(tmp_path / "notes.txt")
 
 
 def test_another_format_than_asked(tmp_path: Path) -> None:

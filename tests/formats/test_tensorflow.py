@@ -303,12 +303,21 @@ HOSTILE = {
 }
 
 
+MAY_BE_VALID = {
+    "a type that does not exist",
+    "millions of inputs",
+    "a name of many megabytes",
+    "many small nodes",
+}
+"""Of those, what exceeds a limit of the reader, or is of a later version."""
+
+
 @pytest.mark.unmeasured
 @pytest.mark.parametrize("name", HOSTILE)
 def test_a_hostile_file_is_refused_cheaply(name: str, tmp_path: Path) -> None:
     path = tmp_path / "model"
     path.write_bytes(HOSTILE[name])
-    assert read_cheaply(path) == "Damaged"
+    assert read_cheaply(path) == ("NotReadHere" if name in MAY_BE_VALID else "Damaged")
 
 
 def test_a_circle_ends(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import mmap
 import re
 from dataclasses import dataclass
 
-from cmx_resnet50.formats.facts import Damaged, NotAModel, TensorInfo
+from cmx_resnet50.formats.facts import Damaged, NotAModel, NotReadHere, TensorInfo
 from cmx_resnet50.formats.ncnn.layers import Layer, Value
 from cmx_resnet50.formats.tensors import printable
 
@@ -61,15 +61,20 @@ def read_graph(data: bytes | mmap.mmap) -> Graph:
         If it contradicts the format, or has fewer layers than it declares.
     """
     if len(data) > _BYTES:
-        raise NotAModel(f"is too long for an ncnn graph: {len(data):,} bytes", 0)
+        raise NotReadHere(f"has {len(data):,} bytes; ncnn graphs are read here up to {_BYTES:,}", 0)
     text = _Text(data[:])
     if text.word_or_none() != b"%d" % MAGIC:
         raise NotAModel(f"is not an ncnn graph: it does not begin with {MAGIC}", 0)
     layer_count = text.integer("the numbers of its layers and blobs")
     counts_at = text.at
     blob_count = text.integer("the numbers of its layers and blobs")
-    if not 0 < layer_count <= _LAYERS or blob_count <= 0:
+    if layer_count <= 0 or blob_count <= 0:
         raise Damaged(f"the graph declares {layer_count:,} layers, {blob_count:,} blobs", counts_at)
+    if layer_count > _LAYERS:
+        raise NotReadHere(
+            f"the graph declares {layer_count:,} layers, more than the limit here of {_LAYERS:,}",
+            counts_at,
+        )
     layers, inputs, warnings = [], [], []
     blobs: dict[str, bool] = {}  # whether a layer reads it
     for index in range(layer_count):
@@ -192,7 +197,7 @@ class _Text:
     def _spend(self) -> None:
         self._words_left -= 1
         if self._words_left < 0:
-            raise Damaged(f"the graph has more than {_WORDS:,} words", self.at)
+            raise NotReadHere(f"the graph has more than {_WORDS:,} words, the limit here", self.at)
 
 
 def _number(text: bytes, at: int) -> int | float:

@@ -13,7 +13,7 @@ import zlib
 from itertools import pairwise
 from typing import NamedTuple
 
-from cmx_resnet50.formats.facts import Damaged
+from cmx_resnet50.formats.facts import Damaged, NotReadHere
 
 _BLOCK = 512
 _TAR_MEMBERS = 16
@@ -90,7 +90,9 @@ def tar_members(data: bytes | mmap.mmap) -> dict[str, Member]:
         elif name in members:
             raise Damaged(f"{name} occurs twice in the tar archive", position)
         elif len(members) == _TAR_MEMBERS:
-            raise Damaged(f"the tar archive has more than {_TAR_MEMBERS} files", position)
+            raise NotReadHere(
+                f"the tar archive has more than {_TAR_MEMBERS} files, the limit here", position
+            )
         else:
             members[name] = member
         position = member.at + -(-size // _BLOCK) * _BLOCK
@@ -116,8 +118,10 @@ def zip_members(data: bytes | mmap.mmap) -> dict[str, Member]:
         if member.deflated:
             inflated += member.size
             if member.size > INFLATED_ENTRY or inflated > INFLATED_ALL:
-                raise Damaged(
-                    f"{name} inflates to {member.size:,} bytes, more than any weights", header
+                raise NotReadHere(
+                    f"{name} inflates to {member.size:,} bytes, more than the limit here of"
+                    f" {INFLATED_ENTRY:,}, or {INFLATED_ALL:,} for all files",
+                    header,
                 )
         members[name] = member
         spans.append((header, member.end, name))
@@ -141,7 +145,11 @@ def unpack(data: bytes | mmap.mmap, member: Member, limit: int = INFLATED_ENTRY)
         If it is larger, or does not inflate to its declared size.
     """
     if member.size > limit:
-        raise Damaged(f"claims {member.size:,} bytes where at most {limit:,} are valid", member.at)
+        raise NotReadHere(
+            f"a file of the zip archive has {member.size:,} bytes, more than the limit here of"
+            f" {limit:,}",
+            member.at,
+        )
     packed = data[member.at : member.end]
     if not member.deflated:
         return packed
@@ -192,12 +200,16 @@ def _octal(field: bytes, at: int) -> int:
 def _check_pax(data: bytes | mmap.mmap, member: Member) -> None:
     """Skip what Python adds for fractions of seconds in times; nothing else may change."""
     if member.size > _PAX_BYTES:
-        raise Damaged("an extended header of the tar archive is too long", member.at)
+        raise NotReadHere(
+            f"an extended header of the tar archive has {member.size:,} bytes, more than the limit"
+            f" here of {_PAX_BYTES:,}",
+            member.at,
+        )
     content = data[member.at : member.end]
     for record in content.split(b"\n"):
         keyword = record.partition(b" ")[2].partition(b"=")[0]
         if keyword in (b"path", b"linkpath", b"size") or keyword.startswith(b"GNU.sparse"):
-            raise Damaged("an extended header of the tar archive renames a file", member.at)
+            raise NotReadHere("an extended header of the tar archive renames a file", member.at)
 
 
 def _check_tar_end(data: bytes | mmap.mmap, position: int) -> None:
@@ -221,9 +233,15 @@ def _zip_directory(data: bytes | mmap.mmap) -> tuple[int, int, int]:
             raise Damaged("the zip64 record of the archive is not where it should be", locator)
         disk, first, here, count, size, start = struct.unpack_from("<2I4Q", data, limit + 16)
     if disk or first or here != count:
-        raise Damaged("the zip archive is one of several volumes", at)
-    if size > _DIRECTORY_BYTES or count * _ENTRY_SIZE > size:
+        raise NotReadHere("the zip archive is one of several volumes", at)
+    if count * _ENTRY_SIZE > size:
         raise Damaged(f"the zip archive claims {count:,} entries in {size:,} bytes", at)
+    if size > _DIRECTORY_BYTES:
+        raise NotReadHere(
+            f"the directory of the zip archive claims {count:,} entries in {size:,} bytes, more"
+            f" than the limit here of {_DIRECTORY_BYTES:,} bytes",
+            at,
+        )
     if start + size != limit:
         raise Damaged("the directory of the zip archive is not where it should be", at)
     return start, size, count
@@ -247,9 +265,11 @@ def _zip_entry(data: bytes | mmap.mmap, position: int, stop: int) -> tuple[str, 
             data[after_name : after_name + extra], (size, stored, header), position
         )
     if flags & 1:
-        raise Damaged(f"{name} is encrypted", position)
-    if method not in (_STORED, _DEFLATED) or (method == _STORED and stored != size):
-        raise Damaged(f"{name} is compressed in a way that PyTorch does not write", position)
+        raise NotReadHere(f"{name} is encrypted", position)
+    if method not in (_STORED, _DEFLATED):
+        raise NotReadHere(f"{name} is compressed in a way that PyTorch does not write", position)
+    if method == _STORED and stored != size:
+        raise Damaged(f"{name} is stored with two lengths", position)
     if header + _LOCAL_SIZE > len(data) or data[header : header + 4] != _LOCAL:
         raise Damaged(f"{name} is not where the zip archive's directory says", position)
     local_named, local_extra = struct.unpack_from("<2H", data, header + 26)

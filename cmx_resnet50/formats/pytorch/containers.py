@@ -11,7 +11,7 @@ import mmap
 import struct
 from dataclasses import dataclass
 
-from cmx_resnet50.formats.facts import Damaged, NotAModel
+from cmx_resnet50.formats.facts import Damaged, NotAModel, NotReadHere
 from cmx_resnet50.formats.pytorch.archives import Member, tar_members, unpack, zip_members
 from cmx_resnet50.formats.pytorch.pickles import PickleReader
 from cmx_resnet50.formats.pytorch.records import (
@@ -205,8 +205,9 @@ def _read_legacy(data: bytes | mmap.mmap) -> Contents:
     value, position = PickleReader(data, vocabulary).load(position, len(data))
     at = position
     keys, position = plain.load(position, len(data))
-    if not isinstance(keys, list | tuple) or len(keys) > _TENSORS:
+    if not isinstance(keys, list | tuple):
         raise Damaged("the keys of the storages are not a list", at)
+    _bounded(len(keys), at)
     for key in keys:
         storage = storages.get(storage_key(key, at))
         if storage is None or storage.at >= 0:
@@ -236,7 +237,7 @@ def _read_zip(data: bytes | mmap.mmap) -> Contents:
     root = roots[0]
     order = members.get(f"{root}byteorder")
     if order is not None and unpack(data, order, limit=16).strip() != b"little":
-        raise Damaged("its numbers are not little-endian", order.at)
+        raise NotReadHere("its numbers are not little-endian", order.at)
     script = f"{root}constants.pkl" in members
     value, tensors = _zip_pickle(data, members, f"{root}data", script)
     if script:
@@ -257,7 +258,7 @@ def _zip_pickle(
             raise Damaged(f"the zip archive lacks the storage {str(key)[:80]!a}", at)
         storage.at = member.at
         if member.deflated:
-            raise Damaged("a storage is compressed, which PyTorch does not do", member.at)
+            raise NotReadHere("a storage is compressed, which PyTorch does not do", member.at)
         if member.size != storage.nbytes:
             raise Damaged(
                 f"a storage has {member.size:,} bytes instead of {storage.nbytes:,}", member.at
@@ -316,7 +317,9 @@ def _items(value: object, length: int, at: int) -> tuple[object, ...]:
 def _bounded(total: object, at: int) -> int:
     number = count(total, at)
     if number > _TENSORS:
-        raise Damaged(f"claims {number:,} tensors or storages", at)
+        raise NotReadHere(
+            f"claims {number:,} tensors or storages, more than the limit here of {_TENSORS:,}", at
+        )
     return number
 
 
@@ -330,6 +333,6 @@ def _check_system(system: object, protocol: int, at: int, stated: object = None)
     if not isinstance(system, dict):
         raise Damaged("has no record of the machine that wrote it", at)
     if protocol not in (stated, system.get("protocol_version")):
-        raise Damaged(f"is of another version of the container than {protocol}", at)
+        raise NotReadHere(f"is of another version of the container than {protocol}", at)
     if system.get("little_endian") is not True:
-        raise Damaged("its numbers are not little-endian", at)
+        raise NotReadHere("its numbers are not little-endian", at)

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from cmx_resnet50.formats.facts import Damaged
+from cmx_resnet50.formats.facts import Damaged, NotReadHere
 
 OPCODES = 250_000
 """Opcodes run for one file; a ResNet-50 state_dict has about 13,000, its TorchScript 20,000."""
@@ -103,7 +103,9 @@ class PickleReader:
         Raises
         ------
         Damaged
-            If it is cut, uses an opcode or a name that weights do not need, or exceeds the budget.
+            If it is cut, or contradicts itself.
+        NotReadHere
+            If it uses an opcode or a name that weights do not need, or exceeds the budget.
         """
         self._stack, self._memo, self._marks = [], {}, 0
         self._position, self._stop = start, min(stop, len(self._data))
@@ -114,7 +116,9 @@ class PickleReader:
             self._position = at + 1
             self._opcodes_left -= 1
             if self._opcodes_left < 0:
-                raise self._damaged(f"the pickle runs more than {OPCODES:,} opcodes", at)
+                raise self._unread(
+                    f"the pickle runs more than {OPCODES:,} opcodes, the limit here", at
+                )
             if opcode == _STOP:
                 value = self._pop()
                 if self._stack:
@@ -122,12 +126,15 @@ class PickleReader:
                 return value, self._position
             step = steps.get(opcode)
             if step is None:
-                raise self._damaged(f"the pickle has the opcode {opcode:#04x}, unknown here", at)
+                raise self._unread(f"the pickle has the opcode {opcode:#04x}, unknown here", at)
             step(self)
         raise self._damaged("the pickle is cut", self._stop)
 
     def _damaged(self, reason: str, at: int | None = None) -> Damaged:
         return Damaged(reason, self._base + (self._position - 1 if at is None else at))
+
+    def _unread(self, reason: str, at: int | None = None) -> NotReadHere:
+        return NotReadHere(reason, self._base + (self._position - 1 if at is None else at))
 
     # Bytes
 
@@ -149,17 +156,22 @@ class PickleReader:
         start = self._position
         end = self._data.find(b"\n", start, min(start + _LINE, self._stop))
         if end < 0:
-            raise self._damaged(f"a line of the pickle has no end within {_LINE} bytes")
+            if self._stop - start > _LINE:
+                raise self._unread(f"a line of the pickle is longer than {_LINE} bytes")
+            raise self._damaged("the pickle is cut in a line")
         self._position = end + 1
         return self._data[start:end].decode("utf-8", "backslashreplace")
 
     def _counted(self, layout: str) -> bytes:
         size = self._number(layout)
-        if size < 0 or size > STRING:
+        if size < 0 or size > self._stop - self._position:
             raise self._damaged(f"a text of the pickle claims {size:,} bytes")
         self._text_left -= size
-        if self._text_left < 0:
-            raise self._damaged(f"the pickle contains more than {TEXT:,} bytes of text")
+        if size > STRING or self._text_left < 0:
+            raise self._unread(
+                f"the pickle contains more text than the limit here: {STRING:,} bytes at once,"
+                f" {TEXT:,} together"
+            )
         return self._take(size)
 
     # Stack
@@ -180,7 +192,7 @@ class PickleReader:
     def _mark(self) -> None:
         self._marks += 1
         if self._marks > MARKS:
-            raise self._damaged(f"the pickle nests deeper than {MARKS}")
+            raise self._unread(f"the pickle nests deeper than {MARKS}, the limit here")
         self._stack.append(_MARK)
 
     def _since_mark(self) -> list[object]:
@@ -200,7 +212,7 @@ class PickleReader:
     def _protocol(self) -> None:
         version = self._number("<B")
         if not 2 <= version <= 5:
-            raise self._damaged(f"the pickle has protocol {version}")
+            raise self._unread(f"the pickle has protocol {version}, unknown here")
 
     def _text(self, layout: str) -> None:
         self._push(self._counted(layout).decode("utf-8", "backslashreplace"))
@@ -218,7 +230,9 @@ class PickleReader:
     def _long(self) -> None:
         size = self._number("<B")
         if size > _INTEGER:
-            raise self._damaged(f"the pickle has an integer of {size} bytes")
+            raise self._unread(
+                f"the pickle has an integer of {size} bytes, more than the limit here of {_INTEGER}"
+            )
         self._push(int.from_bytes(self._take(size), "little", signed=True))
 
     def _float(self) -> None:
@@ -273,7 +287,7 @@ class PickleReader:
             raise self._damaged("the pickle has a name that is not text")
         found = Global(module, name)
         if not self._vocabulary.knows(found):
-            raise self._damaged(
+            raise self._unread(
                 f"the pickle names {str(found)[:80]!a}, which weights do not need;"
                 " it was not called"
             )
