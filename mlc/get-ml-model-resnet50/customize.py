@@ -8,9 +8,17 @@ hook is called before one.
 from __future__ import annotations
 
 import os
+import sys
+from pathlib import Path
 from typing import Any
 
-from cmx_resnet50.cached_run import run_lock
+try:
+    from cmx_resnet50.cached_run import run_lock
+except ModuleNotFoundError as error:  # A clone of the source, which the engine was told of.
+    root = Path(__file__).resolve().parents[2]
+    raise ImportError(
+        f"cmx-resnet50 is not installed; run: {sys.executable} -m pip install '{root}'"
+    ) from error
 
 # As mlcflow finds it.
 HOME = os.environ.get("MLC_REPOS", "").strip() or os.path.expanduser("~/MLC/repos")  # noqa: PTH111
