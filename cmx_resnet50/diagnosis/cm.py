@@ -22,6 +22,8 @@ AREA = "CM"
 TAGS = "get,ml-model,resnet50"
 FIX = "cmx-resnet50 doctor --fix"
 REINDEX = "cm reindex repo"
+META = "_cm.json"
+"""What a cache entry is."""
 
 
 def installed() -> bool:
@@ -99,12 +101,15 @@ def answers() -> Iterator[Finding]:
 def cache() -> Iterator[Finding]:
     """Yield the entries of CM's cache that CM cannot load."""
     folder = cm_registry.home() / "repos" / "local" / "cache"
-    for entry in cut_entries(folder, "_cm.json", "cm-cached-state.json"):
+    for file in cut_entries(folder, META, "cm-cached-state.json"):
+        entry = file.parent
+        # CM removes no entry whose meta it cannot load.
+        remove = f"rm -r {shlex.quote(str(entry))} && {REINDEX}"
         yield Finding(
             AREA,
-            f"the cache entry {entry} has a damaged cm-cached-state.json",
-            "Each run that this entry answers ends with an error.",
-            f"cm rm cache {entry.name} -f",
+            f"the cache entry {entry} has a damaged {file.name}",
+            f"Each run that {'looks at' if file.name == META else 'is answered by'} it fails.",
+            remove if file.name == META else f"cm rm cache {entry.name} -f",
             ok=False,
         )
 

@@ -15,6 +15,8 @@ from cmx_resnet50.engines.cached_states import cut_entries
 AREA = "MLC"
 TAGS = "get,ml-model,resnet50"
 ADD = "cmx-resnet50 mlc add"
+META = "meta.json"
+"""What a cache entry is."""
 
 
 def installed() -> bool:
@@ -65,11 +67,12 @@ def answers() -> Iterator[Finding]:
 def cache() -> Iterator[Finding]:
     """Yield the entries of MLC's cache that MLC cannot load."""
     folder = mlc_registry.home() / "local" / "cache"
-    for entry in cut_entries(folder, "meta.json", "mlc-cached-state.json"):
+    for file in cut_entries(folder, META, "mlc-cached-state.json"):
+        skipped = "MLC skips the entry, and warns at each start."
         yield Finding(
             AREA,
-            f"the cache entry {entry} has a damaged mlc-cached-state.json",
-            "Each run that this entry answers ends with an error.",
-            f"rm -r {shlex.quote(str(entry))}",
+            f"the cache entry {file.parent} has a damaged {file.name}",
+            skipped if file.name == META else "Each run that it answers ends with an error.",
+            f"rm -r {shlex.quote(str(file.parent))}",
             ok=False,
         )

@@ -1,4 +1,4 @@
-"""Cache entries of an engine whose saved state was cut, at which the engine itself fails."""
+"""Cache entries of an engine with a file that was cut, at which the engine itself fails."""
 
 from __future__ import annotations
 
@@ -12,17 +12,21 @@ TAG = "resnet50"
 
 
 def cut_entries(cache: Path, meta: str, state: str) -> Iterator[Path]:
-    """Yield the entries of ours in the folder `cache` that cannot be loaded.
+    """Yield the damaged file of each entry in the folder `cache` that cannot be loaded.
 
     Parameters
     ----------
     meta, state : str
-        Names of an entry's own files: what it is, and what was exported.
+        Names of an entry's own files: what it is, and what was exported. An engine reads the
+        first of every entry, so that of other scripts counts, too; the second of ours only.
     """
-    for file in sorted(cache.glob(f"*/{state}")):
-        tags = (_read(file.with_name(meta)) or {}).get("tags", [TAG])
-        if TAG in tags and _read(file) is None:
-            yield file.parent
+    for file in sorted(cache.glob(f"*/{meta}")):
+        content = _read(file)
+        exported = file.with_name(state)
+        if content is None:
+            yield file
+        elif TAG in content.get("tags", ()) and exported.is_file() and _read(exported) is None:
+            yield exported
 
 
 def _read(file: Path) -> dict[str, Any] | None:

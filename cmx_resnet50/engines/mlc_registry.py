@@ -88,7 +88,11 @@ def remove(repos: Path) -> bool:
         return [path for path in paths if path != str(REPOSITORY) and not _is_ours(path)]
 
     changed = _edit(repos / "repos.json", [], without)
-    _index_again(repos, lambda path: Path(path).parent.name == SCRIPT)
+    ours = str(REPOSITORY) + os.sep
+    _index_again(repos, lambda path: Path(path).parent.name == SCRIPT or path.startswith(ours))
+    index = repos / "index_script.json"
+    if index.is_file():  # What MLC does not look for, stays in it.
+        _edit(index, [], lambda found: [one for one in found if not one["path"].startswith(ours)])
     return changed
 
 
@@ -172,5 +176,5 @@ def _edit(file: Path, empty: Any, change: Callable[[Any], Any]) -> bool:
             temporary.write_text(json.dumps(new, indent=2), encoding="utf-8")
             temporary.replace(file)
             return True
-    except (OSError, Timeout, ValueError, TypeError, AttributeError) as error:
+    except (OSError, Timeout, ValueError, TypeError, AttributeError, KeyError) as error:
         raise RegistryError(f"{file} cannot be changed: {error}") from error

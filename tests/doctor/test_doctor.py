@@ -112,18 +112,21 @@ def test_the_split_installation(tmp_path: Path, wheel: Path, origin: Origin) -> 
     assert json.loads(listed.read_text()) == after
 
 
-def test_a_cut_cached_state_is_named_with_its_cure(cm: CM) -> None:
-    assert cm.get("onnx").ok
-    (entry,) = cm.cache_entries(TAGS)
-    state = entry / "cm-cached-state.json"
-    state.write_bytes(state.read_bytes()[:40])
-    assert not cm.get("onnx").ok
-    said, _ = findings(cm)
-    (found,) = wrong(said, "CM")
-    assert str(entry) in found["what"]
-    assert cm.run(*found["fix"].split()[1:]).ok
-    assert cm.get("onnx").ok
-    assert findings(cm)[0]["sound"]
+@pytest.mark.parametrize("cut", ["state", "meta"])
+def test_a_cut_file_of_an_entry_is_named_with_its_cure(engine: CM, cut: str) -> None:
+    assert engine.get("onnx").ok
+    (entry,) = engine.cache_entries(TAGS)
+    names = {"state": f"{engine.program}-cached-state.json", "meta": "_cm.json"}
+    file = entry / ("meta.json" if (engine.program, cut) == ("mlc", "meta") else names[cut])
+    file.write_bytes(file.read_bytes()[:40])
+    # MLC makes another entry in place of one that it cannot read.
+    assert engine.get("onnx").ok == (file.name == "meta.json")
+    said, _ = findings(engine)
+    (found,) = wrong(said, engine.program.upper())
+    assert str(entry) in found["what"] and file.name in found["what"]
+    assert engine.command("/bin/sh", "-c", found["fix"]).ok
+    assert engine.get("onnx").ok
+    assert findings(engine)[0]["sound"]
 
 
 @pytest.mark.parametrize("content", ["{", '{"a": 1}'])

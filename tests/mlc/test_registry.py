@@ -109,6 +109,18 @@ def test_removing_undoes_it_and_lets_theirs_answer(new: MLC, tmp_path: Path) -> 
     assert again.ok and "was not in" in again.out
 
 
+def test_after_removing_nothing_of_ours_is_in_the_index(new: MLC) -> None:
+    add(new)
+    assert "cmx_resnet50" in (new.repos / "index_script.json").read_text(encoding="utf-8")
+    assert new.command("cmx-resnet50", "mlc", "remove").ok
+    for _ in range(2):
+        assert "cmx_resnet50" not in (new.repos / "index_script.json").read_text(encoding="utf-8")
+        found = new.command("mlc", "find", "script", "--tags=get,ml-model,resnet50")
+        assert "cmx_resnet50" not in found.text
+    add(new)
+    assert "cmx_resnet50" in answers(new)
+
+
 def test_an_older_installation_is_replaced(new: MLC, tmp_path: Path) -> None:
     old = theirs(tmp_path / "old")
     (old / "meta.yaml").write_bytes((Path(__file__).parents[2] / "mlc" / "meta.yaml").read_bytes())
