@@ -160,8 +160,8 @@ def flag(name: str, value: object) -> bool:
 def default_store(process: Mapping[str, str] = os.environ, home: str = "CM_REPOS") -> Path:
     """Return the store where none is named: in the home of an engine, outside what it scans.
 
-    All engines and the command share one: where the store of another engine is the only one that
-    exists, it is that.
+    All engines and the command share one: where only the store of another engine exists, it is
+    that. Where none has one, it is in the first home that is named or exists.
 
     Parameters
     ----------
@@ -171,11 +171,16 @@ def default_store(process: Mapping[str, str] = os.environ, home: str = "CM_REPOS
         The variable, one of `HOMES`, whose engine asks.
     """
     names = sorted(HOMES, key=lambda name: name != home)
-    stores = [
-        absolute(name, process.get(name, "").strip() or HOMES[name]) / "resnet50-store"
-        for name in names
+    homes = [absolute(name, process.get(name, "").strip() or HOMES[name]) for name in names]
+    stores = [home / "resnet50-store" for home in homes]
+    there = [store for store in stores if store.is_dir()]
+    named = [name for name in names if process.get(name, "").strip()]
+    likely = [
+        store
+        for name, store in zip(names, stores, strict=True)
+        if name in named or store.parent.is_dir()
     ]
-    return next((store for store in stores if store.is_dir()), stores[0])
+    return [*there, *likely, *stores][0]
 
 
 def own_stores(process: Mapping[str, str] = os.environ) -> tuple[Path, ...]:

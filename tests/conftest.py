@@ -11,6 +11,10 @@
     The same with files of about 102 MB, one a framework; half a gigabyte on disk.
 ``mlc``
     A fresh user of ``ours`` under MLC, behind ``origin``.
+``engine``
+    A fresh user of ``ours`` under CM, and in a test of its own under MLC; ``new_engine`` makes
+    more of them. Keys are given and read with CM's prefix. What of its cases runs under MLC in
+    ``make test``, a test says with the mark ``mlc``.
 ``cm``, ``old_cm``
     A fresh user of ``ours`` and of ``upstream``, each with a home and a cache, behind
     ``origin``. ``new_cm`` makes more of them.
@@ -218,6 +222,45 @@ def new_cm(
 def cm(new_cm: Callable[..., CM]) -> CM:
     """Return a user of ours with an empty cache."""
     return new_cm("user")
+
+
+@pytest.fixture(params=["cm", "mlc"])
+def new_engine(
+    request: pytest.FixtureRequest, tmp_path: Path, ours: build.Installation, origin: Origin
+) -> Callable[..., CM]:
+    """Return a maker of users of one engine; see ``new_cm``."""
+    if request.param == "cm":
+        made: Callable[..., CM] = request.getfixturevalue("new_cm")
+        return made
+    template: Path = request.getfixturevalue("_mlc_repos")
+
+    def make(name: str, installation: build.Installation = ours, fresh: bool = False) -> CM:
+        folder = tmp_path / name
+        new = fresh or installation is not ours
+        user = MLC(installation, folder / "home", folder / "MLC", origin, None if new else template)
+        if new:
+            done = user.command("cmx-resnet50", "mlc", "add")
+            assert done.ok, done.text
+        return user
+
+    return make
+
+
+@pytest.fixture
+def engine(new_engine: Callable[..., CM]) -> CM:
+    """Return a user of ours with an empty cache, of each engine in turn."""
+    return new_engine("user")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave those cases under MLC to the full run that the mark ``mlc`` does not name."""
+    for item in items:
+        params = getattr(item, "callspec", None)
+        mark = item.get_closest_marker("mlc")
+        if params is None or mark is None or params.params.get("new_engine") != "mlc":
+            continue
+        if not any(name in params.id for name in mark.args):
+            item.add_marker(pytest.mark.full)
 
 
 @pytest.fixture

@@ -4,7 +4,10 @@ MLC reads the same declaration under other names. What differs, and why:
 
 - the prefix of keys: ``MLC_`` for ``CM_``;
 - ``const`` of a variation is written as ``env``: MLC lets const of one dependency of a caller reach
-  the next one;
+  the next one. One const stays, which is the same in all: MLC puts the const of the user's own,
+  say a URL, back in place of what a variation's ``env`` sets only where that has a const, too.
+  What is made of the user's checksum is therefore said with each variation: MLC puts values in
+  place of ``<<<KEY>>>`` after each;
 - the downloader, a script of another repository, is left out of runs in which our library has the
   file: all but those for which the user names a download tool;
 - what only CM knows is left out, and so is the table of artifacts: the library has it.
@@ -24,6 +27,10 @@ SCRIPTS = {"": "get-ml-model-resnet50", "ensure": "ensure-ml-model-resnet50"}
 
 OURS = ("artifacts", "checked_env_keys", "docker", "license", "maintainers")
 """Keys that only the library or CM reads."""
+REAPPLY = "CM_RESNET50_GENERATION"
+"""The const of each variation."""
+CHECKSUM = "CM_RESNET50_CHECKSUM"
+"""Made of a key that the meta itself empties."""
 DELIVERED = "MLC_RESNET50_RUN_DELIVERED"
 """Set by the hooks where the library has the file."""
 _PREFIX = re.compile(r"\bCM_")
@@ -37,7 +44,8 @@ def mlc_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
     for phase in ("prehook_deps", "post_deps"):
         kept[phase] = [_dependency(dep) for dep in kept.get(phase, ())]
     kept["variations"] = {
-        name: _variation(variation) for name, variation in kept.get("variations", {}).items()
+        name: _variation(variation, meta["env"])
+        for name, variation in kept.get("variations", {}).items()
     }
     for run in kept.get("tests", {}).get("run_inputs", ()):
         run["env"] = run.pop("const")
@@ -46,11 +54,13 @@ def mlc_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
     return renamed
 
 
-def _variation(variation: Mapping[str, Any]) -> dict[str, Any]:
+def _variation(variation: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
     # Its deps bring a Python and TensorFlow for CM's native step; here the library does that.
     kept = {key: value for key, value in variation.items() if key not in ("const", "deps")}
-    if "const" in variation:
-        kept["env"] = {**variation.get("env", {}), **variation["const"]}
+    if "alias" not in variation:
+        own = {**variation.get("env", {}), **variation.get("const", {})}
+        kept["env"] = {**own, CHECKSUM: env[CHECKSUM]}
+        kept["const"] = {REAPPLY: env[REAPPLY]}
     if "post_deps" in variation:
         kept["post_deps"] = [_dependency(dep) for dep in variation["post_deps"]]
     return kept

@@ -6,7 +6,7 @@ every engine.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, MutableMapping
+from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -33,10 +33,27 @@ class Dialect:
     """The command that runs this script, up to its variations."""
     native_step: str = ""
     """The script's native step that makes a batch true in a frozen graph; empty: the library."""
+    names_defaults: bool = False
+    """Whether the variations that a hook is given include the defaults, which nobody asked for."""
 
     def view(self, env: Env) -> EnvView:
         """Return `env` under names without the engine's prefix; writing to it writes to `env`."""
         return EnvView(env, self)
+
+    def asked_by_name(self, variations: Sequence[str], tags: str) -> list[str]:
+        """Return the variations that were asked for by name.
+
+        Parameters
+        ----------
+        variations : sequence of str
+            Those that a hook is given.
+        tags : str
+            The tags of the run, as they were given.
+        """
+        if not self.names_defaults:
+            return list(variations)
+        words = (tag.strip() for tag in tags.split(","))
+        return [word.replace("_", "", 1) for word in words if word.startswith(("_", "-_"))]
 
     @property
     def wording(self) -> Wording:

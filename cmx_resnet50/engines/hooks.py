@@ -85,7 +85,7 @@ class Hooks:
         env[LOCAL] = seen[LOCAL] = local_file(seen, env["TMP_CURRENT_PATH"])
         _silent(env)
         options = options_of(env, const)
-        request = request_of(seen, const, i["variation_tags"])
+        request = request_of(seen, const, self._by_name(i))
         resolution = catalog.resolve(request, strict=options.strict)
         env_run.print_notices(env, [*resolution.messages, *secret_notices(const)])
         if options.skip_tensorflow:
@@ -163,6 +163,10 @@ class Hooks:
             print(line, file=receipt.result_stream(i), flush=True)
         return {"return": 0, "skip": True}
 
+    def _by_name(self, i: Hook) -> list[str]:
+        """Return the variations that were asked for by name."""
+        return self.dialect.asked_by_name(i["variation_tags"], str(i["input"].get("tags", "")))
+
     def _views(self, i: Hook) -> tuple[EnvView, EnvView]:
         const = i["run_script_input"].get("const", {})
         return self.dialect.view(i["env"]), self.dialect.view(const)
@@ -171,7 +175,7 @@ class Hooks:
         """Return env, const, the options and what the request means."""
         env, const = self._views(i)
         options = options_of(env, const)
-        request = request_of(env, const, i["variation_tags"])
+        request = request_of(env, const, self._by_name(i))
         return env, const, options, Catalog.load().resolve(request, strict=options.strict)
 
 

@@ -5,5 +5,5 @@ from __future__ import annotations
 from cmx_resnet50.engines.dialect import Dialect
 from cmx_resnet50.engines.hooks import Hooks
 
-MLC = Dialect(name="mlc", prefix="MLC_", run="mlcr get,ml-model,resnet50")
+MLC = Dialect(name="mlc", prefix="MLC_", run="mlcr get,ml-model,resnet50", names_defaults=True)
 HOOKS = Hooks(MLC)

@@ -175,6 +175,22 @@ def test_the_usual_store_lies_beside_the_cache(
     assert default_store({}) == tmp_path / "home" / "CM" / "resnet50-store"
 
 
+def test_one_store_serves_both_engines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The one that exists, then the one of an engine that is named or used."""
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    cm, mlc = tmp_path / "home/CM", tmp_path / "MLC"
+    process = {"MLC_REPOS": str(mlc)}
+    assert default_store(process) == mlc / "resnet50-store"
+    cm.mkdir(parents=True)
+    assert default_store(process) == cm / "resnet50-store"
+    assert default_store(process, "MLC_REPOS") == mlc / "resnet50-store"
+    (mlc / "resnet50-store").mkdir(parents=True)
+    assert default_store(process) == mlc / "resnet50-store"
+    (cm / "resnet50-store").mkdir()
+    assert default_store(process) == cm / "resnet50-store"
+    assert default_store(process, "MLC_REPOS") == mlc / "resnet50-store"
+
+
 def test_the_process_is_read_by_itself(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(PREFIX + "STRICT", "yes")
     assert Options.read({}).strict is True

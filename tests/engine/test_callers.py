@@ -31,73 +31,64 @@ ASKED = [
 ]
 
 
-def caller(cm: CM, dep: dict[str, object], **meta: object) -> None:
+def caller(engine: CM, dep: dict[str, object], **meta: object) -> None:
     """Add a script that depends on ours to the user's local repository."""
-    request = {
-        "action": "add",
-        "automation": "script,5b4e0237da074764",
-        "artifact": "needs-a-model,0123456789abcdef",
-        "common": True,
-        "meta": {
-            "cache": False,
-            "tags": ["needs-a-model"],
-            "deps": [dep],
-            "new_env_keys": ["CM_ML_MODEL_*", "CM_ML_MODEL", "CALLER_*"],
-            **meta,
-        },
-    }
-    answer = cm.access(request)
-    assert answer["return"] == 0, answer
+    keys = ["CM_ML_MODEL_*", "CM_ML_MODEL", "CALLER_*"]
+    tags = ["run", "needs-a-model"]
+    asked = {"cache": False, "tags": tags, "deps": [dep], "new_env_keys": keys, **meta}
+    engine.add_script("needs-a-model", "0123456789abcdef", **asked)
 
 
-def ask(cm: CM, *options: str) -> Result:
-    result = cm.run("run", "script", "--tags=needs-a-model", "--quiet", *options)
+def ask(engine: CM, *options: str) -> Result:
+    result = engine.run("run", "script", "--tags=needs-a-model", "--quiet", *options)
     assert result.ok, result.text
     return result
 
 
 @pytest.mark.parametrize(("tags", "name", "artifact"), ASKED)
+@pytest.mark.mlc("_opset-8", "_no-argmax,_int8", "_ncnn")
 def test_as_a_dependency(
-    cm: CM, served: dict[str, Path], tags: str, name: str, artifact: str
+    engine: CM, served: dict[str, Path], tags: str, name: str, artifact: str
 ) -> None:
-    caller(cm, {"tags": tags, "names": [name]})
+    caller(engine, {"tags": tags, "names": [name]})
     for _ in range(2):
-        result = ask(cm)
+        result = ask(engine)
         published = result.env.get("CM_ML_MODEL_STARTING_FILE_PATH", str(result.path))
         assert Path(published).read_bytes() == delivered(served[artifact])
         assert "CM_ML_MODEL" not in result.env
 
 
-def test_tags_added_by_name_reach_us_and_nobody_inside(cm: CM, served: dict[str, Path]) -> None:
-    caller(cm, {"tags": "get,ml-model,resnet50", "names": ["ml-model", "model-src"]})
-    result = ask(cm, "--adr.ml-model.tags=_pytorch")
+def test_tags_added_by_name_reach_us_and_nobody_inside(engine: CM, served: dict[str, Path]) -> None:
+    caller(engine, {"tags": "get,ml-model,resnet50", "names": ["ml-model", "model-src"]})
+    result = ask(engine, "--adr.ml-model.tags=_pytorch")
     assert result.path.read_bytes() == delivered(served["pytorch-fp32"])
-    assert ask(cm).path.read_bytes() == delivered(served["onnx-opset-11"])
+    assert ask(engine).path.read_bytes() == delivered(served["onnx-opset-11"])
 
 
-def test_the_callers_own_keys_survive(cm: CM) -> None:
+def test_the_callers_own_keys_survive(engine: CM) -> None:
     own = {"CALLER_DATA_TYPE": "int8", "CM_DOWNLOAD_CHECKSUM": "0" * 32}
-    caller(cm, {"tags": "get,ml-model,resnet50,_int8", "names": ["ml-model"]}, env=own)
+    caller(engine, {"tags": "get,ml-model,resnet50,_int8", "names": ["ml-model"]}, env=own)
     for _ in range(2):
-        result = ask(cm)
+        result = ask(engine)
         assert result.env["CALLER_DATA_TYPE"] == "int8"
         assert result.env["CM_ML_MODEL_PRECISION"] == "fp32"
 
 
-def test_the_line_of_a_shipped_app(cm: CM, ours: Installation, served: dict[str, Path]) -> None:
+@pytest.mark.mlc()
+def test_the_line_of_a_shipped_app(engine: CM, ours: Installation, served: dict[str, Path]) -> None:
     app = ours.site_packages / "cmx4mlops/repo/script/app-image-classification-onnx-py/_cm.yaml"
     deps = yaml.safe_load(app.read_text(encoding="utf-8"))["deps"]
     (line,) = (dep for dep in deps if "resnet50" in dep["tags"])
-    caller(cm, line)
-    assert ask(cm).path.read_bytes() == delivered(served["onnx-opset-11"])
+    caller(engine, line)
+    assert ask(engine).path.read_bytes() == delivered(served["onnx-opset-11"])
 
 
-def test_a_second_model_in_one_caller_leaves_nothing_of_the_first(cm: CM) -> None:
+def test_a_second_model_in_one_caller_leaves_nothing_of_the_first(engine: CM) -> None:
     first = {"tags": "get,ml-model,resnet50,_ncnn", "names": ["first"]}
     second = {"tags": "get,ml-model,resnet50,_onnx", "names": ["second"]}
-    caller(cm, first, post_deps=[second])
+    caller(engine, first, post_deps=[second])
     for _ in range(2):
-        result = ask(cm)
+        result = ask(engine)
         assert result.env["CM_ML_MODEL_FILE"] == "resnet50_v1.onnx"
         assert result.env["CM_ML_MODEL_PARAM_FILE_WITH_PATH"] == ""
 

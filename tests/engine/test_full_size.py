@@ -18,27 +18,27 @@ from tests.harness.origin import Origin
     "names", [("onnx",), ("tensorflow",), ("pytorch",), ("tflite", "no-argmax"), ("ncnn",)]
 )
 def test_full_size(
-    new_cm: Callable[..., CM], full_size: FullSize, origin: Origin, names: tuple[str, ...]
+    new_engine: Callable[..., CM], full_size: FullSize, origin: Origin, names: tuple[str, ...]
 ) -> None:
     models.publish(origin, full_size.served)
-    cm = new_cm("big", full_size.ours)
-    result = cm.get(*names)
+    engine = new_engine("big", full_size.ours)
+    result = engine.get(*names)
     assert result.ok, result.text
     digests = digest_file(result.path)
     assert digests.size > 100_000_000
     assert result.env["CM_ML_MODEL_SHA256"] == digests.sha256
     assert result.env["CM_ML_MODEL_SIZE"] == str(digests.size)
     origin.clear_log()
-    again = cm.get(*names)
+    again = engine.get(*names)
     assert again.env == result.env
     assert not origin.requests
 
 
-def test_dummy_weights_are_the_true_graph(new_cm: Callable[..., CM]) -> None:
+def test_dummy_weights_are_the_true_graph(new_engine: Callable[..., CM]) -> None:
     import onnxruntime
 
-    cm = new_cm("dummy")
-    result = cm.get("dummy-weights", "batch_size.2")
+    engine = new_engine("dummy")
+    result = engine.get("dummy-weights", "batch_size.2")
     assert result.ok, result.text
     assert result.env["CM_ML_MODEL_WEIGHTS"] == "dummy"
     assert result.env["CM_ML_MODEL_ACCURACY"] == ""
@@ -50,11 +50,11 @@ def test_dummy_weights_are_the_true_graph(new_cm: Callable[..., CM]) -> None:
 
 
 def test_a_failed_download_never_falls_back_to_random_weights(
-    new_cm: Callable[..., CM], empty_origin: Origin
+    new_engine: Callable[..., CM], empty_origin: Origin
 ) -> None:
-    cm = new_cm("dummy")
-    assert cm.get("dummy-weights").ok
+    engine = new_engine("dummy")
+    assert engine.get("dummy-weights").ok
     empty_origin.reset()
-    result = cm.get("onnx")
+    result = engine.get("onnx")
     assert result.code == 1
     assert "404" in result.err

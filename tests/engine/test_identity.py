@@ -48,71 +48,72 @@ def exported(env: dict[str, str], name: str) -> str | None:
     ],
 )
 def test_second_request_gets_its_own_file(
-    cm: CM,
+    engine: CM,
     served: dict[str, Path],
     first: tuple[str, ...],
     second: tuple[str, ...],
     artifact: str,
     keys: dict[str, str | None],
 ) -> None:
-    before = cm.get(*first)
+    before = engine.get(*first)
     assert before.ok, before.text
-    result = cm.get(*second)
+    result = engine.get(*second)
     assert result.ok, result.text
     assert result.path.read_bytes() == delivered(served[artifact])
     assert {name: exported(result.env, name) for name in keys} == keys
 
 
-def test_uint8_of_pytorch_is_refused_with_fp32_cached(cm: CM, origin: Origin) -> None:
-    assert cm.get("pytorch", "fp32").ok
+def test_uint8_of_pytorch_is_refused_with_fp32_cached(engine: CM, origin: Origin) -> None:
+    assert engine.get("pytorch", "fp32").ok
     requests = len(origin.requests)
-    result = cm.get("pytorch", "uint8")
+    result = engine.get("pytorch", "uint8")
     assert result.code == 1
     assert "No ResNet-50 file exists for _pytorch,_uint8" in result.err
     assert "_pytorch,_int8" in result.err
     assert len(origin.requests) == requests
 
 
-def test_same_request_transfers_once(cm: CM, origin: Origin) -> None:
-    assert cm.get("onnx").ok
+def test_same_request_transfers_once(engine: CM, origin: Origin) -> None:
+    assert engine.get("onnx").ok
     sent = origin.bytes_sent()
     for again in (("onnx",), ("onnx", "fp32"), PLAIN, ("fp32", "onnxruntime"), ("onnx", "int8")):
-        result = cm.get(*again)
+        result = engine.get(*again)
         assert result.ok, result.text
     assert origin.bytes_sent() == sent
 
 
-def test_equal_requests_share_one_entry(cm: CM) -> None:
+def test_equal_requests_share_one_entry(engine: CM) -> None:
     for request in (PLAIN, ("onnx", "fp32"), ("onnxruntime",), ("opset-11", "argmax"), PLAIN):
-        result = cm.get(*request, quiet=False)
+        result = engine.get(*request, quiet=False)
         assert result.ok, result.text
-    entries = cm.cache_entries("-tmp,get,ml-model,resnet50")
+    entries = engine.cache_entries("-tmp,get,ml-model,resnet50")
     assert len(entries) == 1
 
 
 def test_user_url_is_not_answered_by_the_cache(
-    cm: CM, origin: Origin, served: dict[str, Path], tmp_path: Path
+    engine: CM, origin: Origin, served: dict[str, Path], tmp_path: Path
 ) -> None:
     for framework, known in (("onnx", "onnx-opset-11"), ("tensorflow", "tensorflow")):
         mine = tmp_path / served[known].name
         dummy.write(known, mine, seed=99, width=1)
         other = f"https://models.example.org/mine/{mine.name}"
         origin.serve(other, mine)
-        assert cm.get(framework).ok
-        result = cm.get(framework, **{"const.CM_PACKAGE_URL": other})
+        assert engine.get(framework).ok
+        result = engine.get(framework, **{"const.CM_PACKAGE_URL": other})
         assert result.ok, result.text
         assert result.path.read_bytes() == mine.read_bytes()
         assert exported(result.env, "VERIFIED") == "no"
         assert "not verified" in result.err
-        back = cm.get(framework)
+        back = engine.get(framework)
         assert back.path.read_bytes() == delivered(served[known])
         assert exported(back.env, "VERIFIED") == "yes"
 
 
 @pytest.mark.parametrize("const_first", [True, False])
 @pytest.mark.parametrize("framework", ["onnx", "pytorch", "tensorflow"])
+@pytest.mark.mlc("onnx-True")
 def test_a_url_in_env_is_not_used_and_takes_no_part_in_the_identity(
-    cm: CM,
+    engine: CM,
     origin: Origin,
     served: dict[str, Path],
     tmp_path: Path,
@@ -129,17 +130,17 @@ def test_a_url_in_env_is_not_used_and_takes_no_part_in_the_identity(
     order = ["const", "env"] if const_first else ["env", "const"]
     paths: dict[str, Path] = {}
     for kind in [*order, *order]:
-        result = cm.get(framework, **{f"{kind}.CM_PACKAGE_URL": url})
+        result = engine.get(framework, **{f"{kind}.CM_PACKAGE_URL": url})
         assert result.ok, result.text
         assert result.path.read_bytes() == wanted[kind]
         assert paths.setdefault(kind, result.path) == result.path
         assert exported(result.env, "VERIFIED") == ("no" if kind == "const" else "yes")
         for other, path in paths.items():
             assert path.read_bytes() == wanted[other]
-    assert cm.get(framework).path == paths["env"]
+    assert engine.get(framework).path == paths["env"]
 
 
-def test_a_checksum_is_a_part_of_the_identity(cm: CM, origin: Origin, tmp_path: Path) -> None:
+def test_a_checksum_is_a_part_of_the_identity(engine: CM, origin: Origin, tmp_path: Path) -> None:
     """What was not compared with a digest never answers for what was, and the other way round."""
     mine = tmp_path / "mine.onnx"
     dummy.write("onnx-opset-11", mine, seed=99, width=1)
@@ -150,13 +151,13 @@ def test_a_checksum_is_a_part_of_the_identity(cm: CM, origin: Origin, tmp_path: 
     bare = {"const.CM_PACKAGE_URL": url}
     stray = {**bare, "env.CM_DOWNLOAD_CHECKSUM": sha256}
     for options in (bare, right, stray, bare, right):
-        result = cm.get("onnx", **options)
+        result = engine.get("onnx", **options)
         assert result.ok, result.text
         verified = "yes" if options is right else "no"
         assert exported(result.env, "VERIFIED") == verified
-    wrong = cm.get("onnx", **{**bare, "const.CM_DOWNLOAD_CHECKSUM": "0" * 64})
+    wrong = engine.get("onnx", **{**bare, "const.CM_DOWNLOAD_CHECKSUM": "0" * 64})
     assert wrong.code == 1
-    assert cm.get("onnx", **bare).path.read_bytes() == mine.read_bytes()
+    assert engine.get("onnx", **bare).path.read_bytes() == mine.read_bytes()
 
 
 @pytest.mark.parametrize("name", ["onnx-opset-11", "tflite-argmax"])
@@ -190,36 +191,38 @@ def test_a_sha256_of_the_users_is_compared_where_only_an_md5_is_published(
         (b"", "empty"),
     ],
 )
+@pytest.mark.mlc("Sign in")
 def test_user_url_that_is_no_model_is_refused_and_forgotten(
-    cm: CM, origin: Origin, content: bytes, said: str
+    engine: CM, origin: Origin, content: bytes, said: str
 ) -> None:
     other = "https://models.example.org/mine/resnet50_other.onnx"
     origin.serve(other, content)
     for _ in range(2):
-        result = cm.get("onnx", **{"const.CM_PACKAGE_URL": other})
+        result = engine.get("onnx", **{"const.CM_PACKAGE_URL": other})
         assert result.code == 1, result.text
         assert said in result.err
         assert other in result.err
-    assert not list(cm.repos.glob("resnet50-store/objects/*/*"))
+    assert not list(engine.repos.glob("resnet50-store/objects/*/*"))
 
 
+@pytest.mark.mlc()
 def test_user_url_of_another_format_is_refused(
-    cm: CM, origin: Origin, served: dict[str, Path]
+    engine: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
     other = "https://models.example.org/mine/model.onnx"
     origin.serve(other, served["pytorch-int8"].read_bytes() + b"\0")
-    result = cm.get("onnx", **{"const.CM_PACKAGE_URL": other})
+    result = engine.get("onnx", **{"const.CM_PACKAGE_URL": other})
     assert result.code == 1, result.text
     assert "Traceback" not in result.err
 
 
-def test_facts_of_a_user_file_are_exported(cm: CM, origin: Origin, tmp_path: Path) -> None:
+def test_facts_of_a_user_file_are_exported(engine: CM, origin: Origin, tmp_path: Path) -> None:
     mine = tmp_path / "mine.onnx"
     dummy.write("onnx-from-tf", mine, seed=7, width=1)
     other = f"https://models.example.org/{mine.name}"
     origin.serve(other, mine)
     for _ in range(2):
-        result = cm.get("onnx", "opset-8", "int8", **{"const.CM_PACKAGE_URL": other})
+        result = engine.get("onnx", "opset-8", "int8", **{"const.CM_PACKAGE_URL": other})
         assert result.ok, result.text
         found = {n: exported(result.env, n) for n in ("ONNX_OPSET", "DATA_LAYOUT", "PRECISION")}
         assert found == {"ONNX_OPSET": "11", "DATA_LAYOUT": "NHWC", "PRECISION": "fp32"}
@@ -229,28 +232,29 @@ def test_facts_of_a_user_file_are_exported(cm: CM, origin: Origin, tmp_path: Pat
 
 
 def test_output_folder_is_filled_each_time_and_never_answers_a_plain_request(
-    cm: CM, tmp_path: Path, served: dict[str, Path], origin: Origin
+    engine: CM, tmp_path: Path, served: dict[str, Path], origin: Origin
 ) -> None:
     expected = delivered(served["onnx-opset-11"])
     first, second = tmp_path / "first folder", tmp_path / "zweiter Ordner ü"
     for folder in (first, second, first):
-        result = cm.get(outdirname=str(folder))
+        result = engine.get(outdirname=str(folder))
         assert result.ok, result.text
         assert result.path == folder / "resnet50_v1.onnx"
         assert result.path.read_bytes() == expected
         assert [path.name for path in folder.iterdir()] == ["resnet50_v1.onnx"]
-    plain = cm.get()
+    plain = engine.get()
     assert plain.path.read_bytes() == expected
-    assert cm.repos in plain.path.parents
+    assert engine.repos in plain.path.parents
     assert origin.bytes_sent() == len(expected)
 
 
 @pytest.mark.parametrize("option", ["to", "download_path", "outdirname"])
-def test_relative_output_folder(cm: CM, option: str) -> None:
+@pytest.mark.mlc("outdirname")
+def test_relative_output_folder(engine: CM, option: str) -> None:
     for _ in range(2):
-        result = cm.get(**{option: "models/here"})
+        result = engine.get(**{option: "models/here"})
         assert result.ok, result.text
-        assert result.path == cm.cwd / "models" / "here" / "resnet50_v1.onnx"
+        assert result.path == engine.cwd / "models" / "here" / "resnet50_v1.onnx"
         assert result.path.is_file()
 
 

@@ -56,11 +56,18 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("variations", "artifact", "precision"), CONSUMERS)
+@pytest.mark.mlc(
+    "mlc-onnxruntime",
+    "mlc-tflite,int8",
+    "mlc-ncnn,fp32",
+    "mlc-onnx,from-tf,int8",
+    "mlc-pytorch,fp32,batch",
+)
 def test_consumer_request(
-    cm: CM, served: dict[str, Path], variations: str, artifact: str, precision: str
+    engine: CM, served: dict[str, Path], variations: str, artifact: str, precision: str
 ) -> None:
     names = [name for name in variations.split(",") if name]
-    result = cm.get(*names)
+    result = engine.get(*names)
     assert result.ok, result.text
     original = exported(result.env, "STARTING_FILE_PATH") or str(result.path)
     assert Path(original).read_bytes() == delivered(served[artifact])
@@ -75,24 +82,25 @@ def test_consumer_request(
     assert exported(result.env, "SIZE") == str(result.path.stat().st_size)
     assert exported(result.env, "VERIFIED") == "yes"
     assert str(result.path) in result.out
-    again = cm.get(*names)
+    again = engine.get(*names)
     assert again.env == result.env
 
 
 @pytest.mark.parametrize(("variations", "hint"), REFUSED)
-def test_refused(cm: CM, origin: Origin, variations: str, hint: str) -> None:
+@pytest.mark.mlc("pytorch,uint8", "tflite,int8,argmax", "batch_size.two")
+def test_refused(engine: CM, origin: Origin, variations: str, hint: str) -> None:
     names = variations.split(",")
     tags = ",".join(f"_{name}" for name in names)
-    result = cm.run("run", "script", f"--tags=get,ml-model,resnet50,{tags}", "--quiet")
+    result = engine.run("run", "script", f"--tags=get,ml-model,resnet50,{tags}", "--quiet")
     assert result.code == 1, result.text
     assert hint in result.err
     assert "Traceback" not in result.err
     assert not origin.requests
 
 
-def test_ncnn_pair(cm: CM, served: dict[str, Path], tmp_path: Path) -> None:
+def test_ncnn_pair(engine: CM, served: dict[str, Path], tmp_path: Path) -> None:
     for options in ({}, {"outdirname": str(tmp_path / "pair")}, {}):
-        result = cm.get("ncnn", **options)
+        result = engine.get("ncnn", **options)
         assert result.ok, result.text
         assert result.path.name == "resnet50_v1.bin"
         param = Path(result.env["CM_ML_MODEL_PARAM_FILE_WITH_PATH"])
@@ -104,22 +112,23 @@ def test_ncnn_pair(cm: CM, served: dict[str, Path], tmp_path: Path) -> None:
         ]
 
 
-def test_strict_refuses_what_is_delivered_with_a_warning(cm: CM, origin: Origin) -> None:
-    assert cm.get("onnx", "int8").ok
+def test_strict_refuses_what_is_delivered_with_a_warning(engine: CM, origin: Origin) -> None:
+    assert engine.get("onnx", "int8").ok
     sent = len(origin.requests)
     for given in ({"strict": "yes"}, {"env.CM_RESNET50_STRICT": "yes"}):
-        result = cm.get("onnx", "int8", **given)
+        result = engine.get("onnx", "int8", **given)
         assert result.code == 1, result.text
-        assert "CM_RESNET50_STRICT" in result.err
-    result = cm.get("onnx", "int8", env={"CM_RESNET50_STRICT": "yes"})
+        assert "RESNET50_STRICT" in result.err
+    result = engine.get("onnx", "int8", env={"CM_RESNET50_STRICT": "yes"})
     assert result.code == 1, result.text
     assert len(origin.requests) == sent
-    assert cm.get("onnx", "fp32", env={"CM_RESNET50_STRICT": "yes"}).ok
+    assert engine.get("onnx", "fp32", env={"CM_RESNET50_STRICT": "yes"}).ok
 
 
 @pytest.mark.parametrize("names", [("pytorch", "opset-8"), ("tf", "from-tf")])
-def test_variations_without_effect_are_said(cm: CM, names: tuple[str, ...]) -> None:
-    result = cm.get(*names)
+@pytest.mark.mlc("names0")
+def test_variations_without_effect_are_said(engine: CM, names: tuple[str, ...]) -> None:
+    result = engine.get(*names)
     assert result.ok, result.text
     assert f"_{names[1]} has no effect" in result.err
 
@@ -137,12 +146,15 @@ HOSTILE = ["$(touch pwned)", "`touch pwned`", 'a"; touch pwned; "', "a\ntouch pw
         "env.CM_DOWNLOAD_FILENAME",
     ],
 )
-def test_hostile_value_is_refused_and_not_run(cm: CM, origin: Origin, key: str, value: str) -> None:
+@pytest.mark.mlc("const.CM_PACKAGE_URL-$(touch", "outdirname-`touch")
+def test_hostile_value_is_refused_and_not_run(
+    engine: CM, origin: Origin, key: str, value: str
+) -> None:
     text = f"https://example.org/{value}" if key.endswith("URL") else value
-    result = cm.get("pytorch", **{key: text})
+    result = engine.get("pytorch", **{key: text})
     assert result.code == 1, result.text
     assert "which a shell would act on" in result.err, result.text
-    assert not list(cm.home.rglob("pwned")) and not list(cm.repos.rglob("pwned"))
+    assert not list(engine.home.rglob("pwned")) and not list(engine.repos.rglob("pwned"))
     assert not origin.requests
 
 
@@ -167,14 +179,15 @@ def test_hostile_value_is_refused_and_not_run(cm: CM, origin: Origin, key: str, 
         "--env.CM_EXTRACT_TOOL_EXTRA_OPTIONS=; touch pwned #",
     ],
 )
-def test_whatever_a_run_is_given_is_checked(cm: CM, origin: Origin, argument: str) -> None:
+@pytest.mark.mlc("env.FOO", "const.A", "downloader.tags")
+def test_whatever_a_run_is_given_is_checked(engine: CM, origin: Origin, argument: str) -> None:
     """Not only our keys: the engine writes every key of env into the scripts that it runs."""
     tags = "--tags=get,ml-model,resnet50,_tensorflow"
-    result = cm.run("run", "script", tags, argument, "--quiet")
+    result = engine.run("run", "script", tags, argument, "--quiet")
     assert result.code == 1, result.text
     assert "which a shell would act on" in result.err or "environment variable" in result.err
-    assert not list(cm.home.rglob("pwned")) and not list(cm.repos.rglob("pwned"))
-    assert not list(cm.repos.rglob("tmp-run.sh")) and not origin.requests
+    assert not list(engine.home.rglob("pwned")) and not list(engine.repos.rglob("pwned"))
+    assert not list(engine.repos.rglob("tmp-run.sh")) and not origin.requests
 
 
 @pytest.mark.parametrize(
@@ -212,41 +225,45 @@ def test_values_that_the_engine_joins_stay_text(cm: CM, where: str) -> None:
         {"env.CM_DOWNLOAD_URL1": "https://example.org/a.onnx>pwned"},
     ],
 )
+@pytest.mark.mlc("given0-_wget")
 def test_a_tool_is_given_no_command(
-    cm: CM, origin: Origin, tool: str, given: dict[str, str]
+    engine: CM, origin: Origin, tool: str, given: dict[str, str]
 ) -> None:
-    result = cm.get("onnx", **given, **{"adr.model-downloader.tags": tool})
+    result = engine.get("onnx", **given, **{"adr.model-downloader.tags": tool})
     assert result.code == 1, result.text
     (key,) = given
-    assert key.partition(".")[2] in result.err, result.text
-    assert not list(cm.home.rglob("pwned")) and not list(cm.repos.rglob("pwned"))
+    assert engine.key(key).partition(".")[2] in result.err, result.text
+    assert not list(engine.home.rglob("pwned")) and not list(engine.repos.rglob("pwned"))
 
 
-def test_file_name_with_a_separator_is_refused(cm: CM) -> None:
-    result = cm.get("pytorch", **{"env.CM_DOWNLOAD_FILENAME": "../../evil"})
+@pytest.mark.mlc()
+def test_file_name_with_a_separator_is_refused(engine: CM) -> None:
+    result = engine.get("pytorch", **{"env.CM_DOWNLOAD_FILENAME": "../../evil"})
     assert result.code == 1
     assert "not a plain file name" in result.err
 
 
-def test_an_option_that_does_not_exist_is_named(cm: CM, origin: Origin) -> None:
+@pytest.mark.mlc()
+def test_an_option_that_does_not_exist_is_named(engine: CM, origin: Origin) -> None:
     """In the run's env and in the process; also where a cached run could have answered."""
     for attempt in range(2):
-        given = cm.get("pytorch", **{"env.CM_RESNET50_OFLINE": "yes"})
+        given = engine.get("pytorch", **{"env.CM_RESNET50_OFLINE": "yes"})
         assert given.code == 1
         assert "Unknown option CM_RESNET50_OFLINE; valid ones: " in given.err
         assert "Did you mean CM_RESNET50_OFFLINE?" in given.err
-        inherited = cm.also(variables={"CM_RESNET50_STORES": "/x"}).get("pytorch")
+        inherited = engine.also(variables={"CM_RESNET50_STORES": "/x"}).get("pytorch")
         assert inherited.code == 1
         assert "Did you mean CM_RESNET50_STORE?" in inherited.err
         if not attempt:
             assert not origin.requests
-            assert cm.get("pytorch").ok
+            assert engine.get("pytorch").ok
 
 
-def test_random_weights_and_a_file_of_ones_own_are_a_contradiction(cm: CM) -> None:
-    result = cm.get("onnx", "dummy-weights", checkpoint="model.onnx")
+@pytest.mark.mlc()
+def test_random_weights_and_a_file_of_ones_own_are_a_contradiction(engine: CM) -> None:
+    result = engine.get("onnx", "dummy-weights", checkpoint="model.onnx")
     assert result.code == 1
     assert "Choose one source: _dummy-weights or --checkpoint." in result.err
-    command = cm.command("cmx-resnet50", "get", "_dummy-weights", "--checkpoint", "model.onnx")
+    command = engine.command("cmx-resnet50", "get", "_dummy-weights", "--checkpoint", "model.onnx")
     assert command.code == 1
     assert "Choose one source: _dummy-weights or --checkpoint." in command.err

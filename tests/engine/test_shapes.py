@@ -23,10 +23,11 @@ def scores(path: Path, images: np.ndarray, outputs: int = 2) -> list[np.ndarray]
 
 
 @pytest.mark.parametrize("names", [("onnx",), ("opset-8",), ("dummy-weights",)])
-def test_onnx_takes_the_batch_asked_for_and_no_other(cm: CM, names: tuple[str, ...]) -> None:
+@pytest.mark.mlc("names0")
+def test_onnx_takes_the_batch_asked_for_and_no_other(engine: CM, names: tuple[str, ...]) -> None:
     from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
-    result = cm.get(*names, "batch_size.2")
+    result = engine.get(*names, "batch_size.2")
     assert result.ok, result.text
     assert exported(result.env, "BATCH_SIZE") == "2"
     original = Path(result.env["CM_ML_MODEL_STARTING_FILE_PATH"])
@@ -39,8 +40,9 @@ def test_onnx_takes_the_batch_asked_for_and_no_other(cm: CM, names: tuple[str, .
         scores(result.path, images[:1])
 
 
+@pytest.mark.mlc()
 def test_shaped_and_plain_do_not_answer_for_each_other(
-    cm: CM, origin: Origin, served: dict[str, Path], tmp_path: Path
+    engine: CM, origin: Origin, served: dict[str, Path], tmp_path: Path
 ) -> None:
     published = delivered(served["onnx-opset-11"])
     seen = {}
@@ -52,7 +54,7 @@ def test_shaped_and_plain_do_not_answer_for_each_other(
         ("batch_size.1",),
     ):
         for _ in range(2):
-            result = cm.get(*names)
+            result = engine.get(*names)
             assert result.ok, result.text
             seen[names] = result.env["CM_ML_MODEL_SHA256"]
             assert (result.path.read_bytes() == published) == (names == ())
@@ -63,18 +65,18 @@ def test_shaped_and_plain_do_not_answer_for_each_other(
     assert len(set(seen.values())) == 4
     assert origin.bytes_sent() == len(published)
     folder = tmp_path / "out"
-    result = cm.get("batch_size.4", outdirname=str(folder))
+    result = engine.get("batch_size.4", outdirname=str(folder))
     assert [path.name for path in folder.iterdir()] == ["resnet50_v1.onnx"]
     assert result.env["CM_ML_MODEL_SHA256"] == seen[("batch_size.4",)]
 
 
-def test_damaged_result_is_repaired(cm: CM, origin: Origin) -> None:
-    first = cm.get("batch_size.4")
+def test_damaged_result_is_repaired(engine: CM, origin: Origin) -> None:
+    first = engine.get("batch_size.4")
     good = first.path.read_bytes()
     for victim in (first.path, Path(first.env["CM_ML_MODEL_STARTING_FILE_PATH"])):
         victim.unlink()
         victim.write_bytes(b"damaged")
-        result = cm.get("batch_size.4")
+        result = engine.get("batch_size.4")
         assert result.ok, result.text
         assert result.path.read_bytes() == good
         assert result.env == first.env
@@ -90,14 +92,15 @@ def test_damaged_result_is_repaired(cm: CM, origin: Origin) -> None:
         (("tflite",), "has its own batch size"),
     ],
 )
+@pytest.mark.mlc()
 def test_where_there_is_nothing_to_fix_it_is_said(
-    cm: CM, names: tuple[str, ...], said: str
+    engine: CM, names: tuple[str, ...], said: str
 ) -> None:
     for _ in range(2):
-        result = cm.get(*names, "batch_size.8")
+        result = engine.get(*names, "batch_size.8")
         assert result.ok, result.text
         assert result.err.count(said) == 1
-    strict = cm.get(*names, "batch_size.8", strict="yes")
+    strict = engine.get(*names, "batch_size.8", strict="yes")
     assert strict.ok == (said == "accepts any batch size")
 
 

@@ -21,18 +21,18 @@ def written(folder: Path) -> list[Path]:
 
 
 def test_it_is_fetched_and_no_secret_is_written(
-    cm: CM, origin: Origin, served: dict[str, Path]
+    engine: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
     origin.serve(URL, served["onnx-opset-8"])
-    given = cm.cwd / "signed-url.txt"
+    given = engine.cwd / "signed-url.txt"
     given.write_text(f"{URL}\n")
     for _ in range(2):
-        result = cm.get("onnx", url_file="signed-url.txt")
+        result = engine.get("onnx", url_file="signed-url.txt")
         assert result.ok, result.text
         assert result.path.read_bytes() == served["onnx-opset-8"].read_bytes()
         assert SECRET not in result.text
-    assert written(cm.repos) == [] and written(cm.home) == [given]
-    plain = cm.get("onnx")
+    assert written(engine.repos) == [] and written(engine.home) == [given]
+    plain = engine.get("onnx")
     assert plain.ok, plain.text
     assert exported(plain.env, "VERIFIED") == "yes"
     assert plain.path.read_bytes() == served["onnx-opset-11"].read_bytes()
@@ -48,32 +48,33 @@ def test_it_is_fetched_and_no_secret_is_written(
         (b"\xff\xfe", "cannot be read"),
     ],
 )
+@pytest.mark.mlc("x-must hold")
 def test_a_file_without_one_url_is_refused(
-    cm: CM, origin: Origin, content: str | bytes | None, said: str
+    engine: CM, origin: Origin, content: str | bytes | None, said: str
 ) -> None:
-    given = cm.cwd / "url.txt"
+    given = engine.cwd / "url.txt"
     if content is not None:
         given.write_bytes(content if isinstance(content, bytes) else content.encode())
-    result = cm.get("onnx", url_file=str(given))
+    result = engine.get("onnx", url_file=str(given))
     assert result.code == 1 and said in result.err, result.text
     assert SECRET not in result.text and not origin.requests
 
 
-def test_two_urls_and_a_tool_are_refused(cm: CM, origin: Origin) -> None:
-    given = cm.cwd / "url.txt"
+def test_two_urls_and_a_tool_are_refused(engine: CM, origin: Origin) -> None:
+    given = engine.cwd / "url.txt"
     given.write_text(URL)
     other = {"const.CM_PACKAGE_URL": "https://models.example.org/other.onnx"}
-    result = cm.get("onnx", url_file=str(given), **other)
-    assert result.code == 1 and "CM_RESNET50_URL_FILE" in result.err
-    tool = cm.get("onnx", url_file=str(given), **{"adr.model-downloader.tags": "_wget"})
+    result = engine.get("onnx", url_file=str(given), **other)
+    assert result.code == 1 and engine.key("CM_RESNET50_URL_FILE") in result.err
+    tool = engine.get("onnx", url_file=str(given), **{"adr.model-downloader.tags": "_wget"})
     assert tool.code == 1 and "_wget would write the URL down" in tool.err
     assert not origin.requests
 
 
 def test_a_secret_in_const_is_named_with_the_way_out(
-    cm: CM, origin: Origin, served: dict[str, Path]
+    engine: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
     origin.serve(URL, served["onnx-opset-8"])
-    result = cm.get("onnx", **{"const.CM_PACKAGE_URL": URL})
+    result = engine.get("onnx", **{"const.CM_PACKAGE_URL": URL})
     assert result.ok, result.text
     assert "--url_file=FILE" in result.err

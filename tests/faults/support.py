@@ -40,9 +40,9 @@ def sweep(cases: Mapping[str, Any], everyday: str) -> list[Any]:
     ]
 
 
-def store_of(cm: CM) -> Path:
+def store_of(engine: CM) -> Path:
     """The store that `cm` uses by default."""
-    return cm.repos / "resnet50-store"
+    return engine.repos / "resnet50-store"
 
 
 def objects(store: Path) -> dict[str, Path]:
@@ -63,48 +63,48 @@ def models(*folders: Path) -> Iterator[Path]:
         yield from (path for path in folder.rglob("*") if path.name in names)
 
 
-def assert_nothing_half_written(cm: CM, served: dict[str, Path], *folders: Path) -> None:
+def assert_nothing_half_written(engine: CM, served: dict[str, Path], *folders: Path) -> None:
     """Whatever stands under a final name, in store, cache and `folders`, is whole."""
-    for sha256, path in objects(store_of(cm)).items():
+    for sha256, path in objects(store_of(engine)).items():
         assert hashlib.sha256(path.read_bytes()).hexdigest() == sha256, path
     good = {hashlib.sha256(delivered(path)).digest() for path in served.values()}
-    for path in models(cm.repos, cm.home / "tmp", cm.cwd, *folders):
+    for path in models(engine.repos, engine.home / "tmp", engine.cwd, *folders):
         assert hashlib.sha256(path.read_bytes()).digest() in good, path
 
 
-def assert_good(cm: CM, result: Result, served: dict[str, Path], name: str) -> None:
+def assert_good(engine: CM, result: Result, served: dict[str, Path], name: str) -> None:
     """The run delivered the file of artifact `name`, and left nothing unfinished behind."""
     assert result.ok, result.text
     assert result.path.read_bytes() == delivered(served[name])
     assert result.env["CM_ML_MODEL_VERIFIED"] == "yes"
-    assert_nothing_half_written(cm, served, result.path.parent)
-    store = store_of(cm)
+    assert_nothing_half_written(engine, served, result.path.parent)
+    store = store_of(engine)
     left = [path for folder in ("incoming", "temporary") for path in (store / folder).rglob("*")]
     assert not left
     assert not list(store.glob("locks/*.holder"))
 
 
-def assert_failed(cm: CM, result: Result, served: dict[str, Path], *told: str) -> None:
+def assert_failed(engine: CM, result: Result, served: dict[str, Path], *told: str) -> None:
     """The run ended in an error of ours that says each of `told`, and left no wrong file."""
     assert result.code == 1, result.text
     for text in told:
         assert text in result.err, f"{text!r} is not in\n{result.text}"
     assert "Traceback" not in result.text
     assert not result.env
-    assert_nothing_half_written(cm, served)
+    assert_nothing_half_written(engine, served)
 
 
-def assert_next_run_is_good(cm: CM, origin: Origin, served: dict[str, Path], name: str) -> None:
+def assert_next_run_is_good(engine: CM, origin: Origin, served: dict[str, Path], name: str) -> None:
     """With the server well again, the same request is answered, and then from the cache."""
     variations = REQUESTS[name]
     origin.heal()
-    assert_good(cm, cm.get(*variations), served, name)
+    assert_good(engine, engine.get(*variations), served, name)
     sent = len(origin.requests)
-    assert_good(cm, cm.get(*variations), served, name)
+    assert_good(engine, engine.get(*variations), served, name)
     assert len(origin.requests) == sent
 
 
-def trusting(cm: CM, origin: Origin, name: str) -> dict[str, str]:
+def trusting(engine: CM, origin: Origin, name: str) -> dict[str, str]:
     """Return an environment that knows the company's CA by this one variable.
 
     ``SSL_CERT_DIR`` stands for the system's own certificates: OpenSSL reads them from there,
@@ -113,7 +113,7 @@ def trusting(cm: CM, origin: Origin, name: str) -> dict[str, str]:
     names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
     given = str(origin.authority.bundle)
     if name == "SSL_CERT_DIR":
-        system = cm.home / "certs"
+        system = engine.home / "certs"
         system.mkdir()
         (system / "company.pem").write_bytes(origin.authority.bundle.read_bytes())
         subprocess.run(["openssl", "rehash", str(system)], check=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 
 import onnx
@@ -17,6 +16,9 @@ from tests.harness.artifacts import ARTIFACTS, delivered
 from tests.harness.build import Installation
 from tests.harness.cm import CM
 from tests.harness.origin import Origin
+
+# The library alone, whatever engine calls it: the full run has these cases under MLC, too.
+pytestmark = pytest.mark.mlc()
 
 NAME = "onnx-opset-11"
 FILE = "resnet50_v1.onnx"
@@ -36,27 +38,28 @@ def altered(path: Path, offset: int) -> bytes:
 
 
 @pytest.fixture
-def mine(cm: CM) -> Path:
+def mine(engine: CM) -> Path:
     """Return a folder of the user's own."""
-    folder = cm.home / "mine"
+    folder = engine.home / "mine"
     folder.mkdir()
     return folder
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+@pytest.mark.mlc("checkpoint-file", "file-checkpoint")
 def test_right_file(
-    cm: CM, origin: Origin, served: dict[str, Path], mine: Path, way: str, folder: bool
+    engine: CM, origin: Origin, served: dict[str, Path], mine: Path, way: str, folder: bool
 ) -> None:
     path = mine / (FILE if folder else "by-another-name.bin")
     shutil.copyfile(served[NAME], path)
     path.chmod(0o644)
     before = path.stat()
     for _ in range(2):
-        result = cm.get(**{way: str(mine if folder else path)})
-        assert_good(cm, result, served, NAME)
+        result = engine.get(**{way: str(mine if folder else path)})
+        assert_good(engine, result, served, NAME)
         assert result.path.name == FILE
-        assert cm.repos in result.path.parents
+        assert engine.repos in result.path.parents
     after = path.stat()
     assert (after.st_ino, after.st_mode, after.st_mtime_ns, after.st_nlink) == (
         before.st_ino,
@@ -66,114 +69,123 @@ def test_right_file(
     )
     # The user goes on with his file: what was taken is not touched by it.
     path.write_bytes(b"changed")
-    plain = cm.get()
-    assert_good(cm, plain, served, NAME)
+    plain = engine.get()
+    assert_good(engine, plain, served, NAME)
     assert not origin.requests and not origin.connects
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("given", [FILE, ".", f"~/mine/{FILE}"])
 def test_path_from_where_the_user_stands(
-    cm: CM, origin: Origin, served: dict[str, Path], mine: Path, way: str, given: str
+    engine: CM, origin: Origin, served: dict[str, Path], mine: Path, way: str, given: str
 ) -> None:
     """Also where another folder was meant by the same words before."""
-    elsewhere = cm.home / "elsewhere"
+    elsewhere = engine.home / "elsewhere"
     elsewhere.mkdir()
-    request = cm.request(quiet=True, **{way: given})
+    request = engine.request(quiet=True, **{way: given})
     if given != f"~/mine/{FILE}":
-        missing = cm.run(*request, cwd=elsewhere)
-        assert_failed(cm, missing, served, f"{elsewhere}/{FILE}", "does not exist")
+        missing = engine.run(*request, cwd=elsewhere)
+        assert_failed(engine, missing, served, f"{elsewhere}/{FILE}", "does not exist")
     shutil.copyfile(served[NAME], mine / FILE)
     for folder in (mine, mine, elsewhere):
-        assert_good(cm, cm.run(*request, cwd=folder), served, NAME)
+        assert_good(engine, engine.run(*request, cwd=folder), served, NAME)
     other = altered(served[NAME], 200_000)
     (mine / FILE).write_bytes(other)
-    result = cm.run(*request, cwd=mine, env={**ANY, "CM_RESNET50_STORE": str(cm.home / "store")})
+    result = engine.run(
+        *request, cwd=mine, env={**ANY, "CM_RESNET50_STORE": str(engine.home / "store")}
+    )
     assert result.ok, result.text
     assert not origin.requests
 
 
 @pytest.mark.parametrize("way", WAYS)
 def test_wrong_file_is_refused(
-    cm: CM, origin: Origin, served: dict[str, Path], mine: Path, way: str
+    engine: CM, origin: Origin, served: dict[str, Path], mine: Path, way: str
 ) -> None:
     wrong = mine / FILE
     shutil.copyfile(served["onnx-opset-8"], wrong)
-    result = cm.get(**{way: str(wrong)})
+    result = engine.get(**{way: str(wrong)})
     digests = [
         hashlib.md5(served[name].read_bytes(), usedforsecurity=False).hexdigest()
         for name in (NAME, "onnx-opset-8")
     ]
-    assert_failed(cm, result, served, str(wrong), *digests, "CM_RESNET50_ACCEPT_ANY=yes")
+    assert_failed(engine, result, served, str(wrong), *digests, "CM_RESNET50_ACCEPT_ANY=yes")
     assert not origin.requests
-    assert not objects(store_of(cm))
-    assert_good(cm, cm.get(), served, NAME)
+    assert not objects(store_of(engine))
+    assert_good(engine, engine.get(), served, NAME)
 
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("what", ["nothing", "empty folder", "folder of that name"])
 def test_path_without_a_file_is_refused(
-    cm: CM, origin: Origin, served: dict[str, Path], mine: Path, way: str, what: str
+    engine: CM, origin: Origin, served: dict[str, Path], mine: Path, way: str, what: str
 ) -> None:
     path = mine / "x"
     if what != "nothing":
         path.mkdir()
     if what == "folder of that name":
         (path / FILE).mkdir()
-    result = cm.get(**{way: str(path)})
-    assert_failed(cm, result, served, str(path), "does not exist")
+    result = engine.get(**{way: str(path)})
+    assert_failed(engine, result, served, str(path), "does not exist")
     assert not origin.requests
-    assert_good(cm, cm.get(), served, NAME)
+    assert_good(engine, engine.get(), served, NAME)
 
 
 @pytest.mark.parametrize("way", WAYS)
+@pytest.mark.mlc("mlc-checkpoint")
 def test_any_file_has_an_identity_of_its_own(
-    cm: CM,
-    new_cm: Callable[..., CM],
-    upstream: Installation,
-    served: dict[str, Path],
-    mine: Path,
-    way: str,
+    engine: CM, served: dict[str, Path], mine: Path, way: str
 ) -> None:
     content = altered(served[NAME], 200_000)
     (mine / FILE).write_bytes(content)
     for _ in range(2):
-        result = cm.get(env=ANY, **{way: str(mine / FILE)})
+        result = engine.get(env=ANY, **{way: str(mine / FILE)})
         assert result.ok, result.text
         assert result.path.read_bytes() == content
         assert result.env["CM_ML_MODEL_VERIFIED"] == "no"
         assert result.env["CM_ML_MODEL_ACCURACY"] == ""
         assert result.env["CM_ML_MODEL_SHA256"] == hashlib.sha256(content).hexdigest()
         assert (mine / FILE).read_bytes() == content
-    assert cm.get(**{way: str(mine / FILE)}).code == 1
-    # The old script, put back after ours is gone, on the same cache.
-    old = cm.also(installation=upstream)
-    assert old.run("reindex", "repo").ok
-    answer = old.get("onnx")
-    assert answer.ok, answer.text
-    assert answer.path.read_bytes() == served[NAME].read_bytes()
-    assert cm.run("reindex", "repo").ok
+    assert engine.get(**{way: str(mine / FILE)}).code == 1
     for variations in ((), ("onnx",), ("onnx", "opset-11"), ("fp32",)):
-        plain = cm.get(*variations)
+        plain = engine.get(*variations)
         assert plain.ok, plain.text
         assert plain.path.read_bytes() == served[NAME].read_bytes()
         assert plain.env["CM_ML_MODEL_VERIFIED"] == "yes"
 
 
-def test_any_file_that_changes_is_taken_anew(cm: CM, served: dict[str, Path], mine: Path) -> None:
+def test_any_file_does_not_answer_after_uninstall(
+    cm: CM, upstream: Installation, served: dict[str, Path]
+) -> None:
+    """The old script, put back after ours is gone, on the same cache."""
+    mine = cm.home / FILE
+    mine.write_bytes(altered(served[NAME], 200_000))
+    assert cm.get(env=ANY, checkpoint=str(mine)).ok
+    old = cm.also(installation=upstream)
+    assert old.reindex().ok
+    answer = old.get("onnx")
+    assert answer.ok, answer.text
+    assert answer.path.read_bytes() == served[NAME].read_bytes()
+
+
+def test_any_file_that_changes_is_taken_anew(
+    engine: CM, served: dict[str, Path], mine: Path
+) -> None:
     path = mine / FILE
     for content in (altered(served[NAME], 200_000), altered(served[NAME], 201_000)):
         path.write_bytes(content)
-        result = cm.get(env=ANY, checkpoint=str(path))
+        result = engine.get(env=ANY, checkpoint=str(path))
         assert result.ok, result.text
         assert result.path.read_bytes() == content
 
 
-def test_pair_from_a_folder(cm: CM, origin: Origin, served: dict[str, Path], mine: Path) -> None:
+def test_pair_from_a_folder(
+    engine: CM, origin: Origin, served: dict[str, Path], mine: Path
+) -> None:
     for name in ("ncnn", "ncnn-param"):
         shutil.copyfile(served[name], mine / ARTIFACTS[name].file)
-    result = cm.get("ncnn", checkpoint=str(mine))
-    assert_good(cm, result, served, "ncnn")
+    result = engine.get("ncnn", checkpoint=str(mine))
+    assert_good(engine, result, served, "ncnn")
     assert not origin.requests and not origin.connects
     param = Path(result.env["CM_ML_MODEL_PARAM_FILE_WITH_PATH"])
     assert param == result.path.with_name("resnet50_v1.param")
@@ -181,13 +193,13 @@ def test_pair_from_a_folder(cm: CM, origin: Origin, served: dict[str, Path], min
 
 
 def test_half_of_a_pair_is_wrong(
-    cm: CM, origin: Origin, served: dict[str, Path], mine: Path
+    engine: CM, origin: Origin, served: dict[str, Path], mine: Path
 ) -> None:
     """The other half is at hand and altered: what is delivered goes together all the same."""
     shutil.copyfile(served["ncnn"], mine / "resnet50_v1.bin")
     (mine / "resnet50_v1.param").write_bytes(b"7767517\n0 0\n")
-    result = cm.get("ncnn", checkpoint=str(mine))
-    assert_good(cm, result, served, "ncnn")
+    result = engine.get("ncnn", checkpoint=str(mine))
+    assert_good(engine, result, served, "ncnn")
     param = Path(result.env["CM_ML_MODEL_PARAM_FILE_WITH_PATH"])
     assert param.read_bytes() == served["ncnn-param"].read_bytes()
     assert origin.asked(ARTIFACTS["ncnn-param"].url)
@@ -196,14 +208,14 @@ def test_half_of_a_pair_is_wrong(
 @pytest.mark.parametrize("name", ["tflite-argmax", "pytorch-fp32"])
 @pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
 def test_archive_and_its_content(
-    cm: CM, origin: Origin, served: dict[str, Path], mine: Path, name: str, folder: bool
+    engine: CM, origin: Origin, served: dict[str, Path], mine: Path, name: str, folder: bool
 ) -> None:
     """Of an archive only its own digest is known: the archive is what can be compared."""
     path = mine / ARTIFACTS[name].file
     shutil.copyfile(served[name], path)
     given = mine if folder else path
-    result = cm.get({"tflite-argmax": "tflite"}.get(name, "pytorch"), checkpoint=str(given))
-    assert_good(cm, result, served, name)
+    result = engine.get({"tflite-argmax": "tflite"}.get(name, "pytorch"), checkpoint=str(given))
+    assert_good(engine, result, served, name)
     assert result.path.read_bytes() == delivered(served[name])
     assert not origin.requests
 
@@ -242,56 +254,56 @@ def test_external_data_comes_along(
 
 @pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
 def test_read_only_media(
-    cm: CM, origin: Origin, served: dict[str, Path], mine: Path, folder: bool
+    engine: CM, origin: Origin, served: dict[str, Path], mine: Path, folder: bool
 ) -> None:
     shutil.copyfile(served[NAME], mine / FILE)
     with read_only(mine):
         for _ in range(2):
-            result = cm.get(checkpoint=str(mine if folder else mine / FILE))
-            assert_good(cm, result, served, NAME)
+            result = engine.get(checkpoint=str(mine if folder else mine / FILE))
+            assert_good(engine, result, served, NAME)
     # Taken out, it is not missed.
     shutil.rmtree(mine)
-    assert_good(cm, cm.get(offline=True), served, NAME)
+    assert_good(engine, engine.get(offline=True), served, NAME)
     assert not origin.connects
 
 
 def test_two_small_files_make_no_other_bytes_the_published_file(
-    cm: CM, origin: Origin, served: dict[str, Path], mine: Path
+    engine: CM, origin: Origin, served: dict[str, Path], mine: Path
 ) -> None:
     """A file of the user's own is in the store; its record and one alias are changed."""
     (mine / FILE).write_bytes(altered(served[NAME], 200_000))
-    assert cm.command("cmx-resnet50", "get", "--checkpoint", str(mine), env=ANY).ok
-    ((sha256, path),) = objects(store_of(cm)).items()
+    assert engine.command("cmx-resnet50", "get", "--checkpoint", str(mine), env=ANY).ok
+    ((sha256, path),) = objects(store_of(engine)).items()
     record = path.with_name("record.json")
     true = json.loads(record.read_text())
     published = hashlib.md5(served[NAME].read_bytes(), usedforsecurity=False).hexdigest()
     record.write_text(json.dumps({**true, "md5": published}))
-    (store_of(cm) / "aliases" / f"md5-{published}").write_text(sha256)
+    (store_of(engine) / "aliases" / f"md5-{published}").write_text(sha256)
 
-    verified = cm.command("cmx-resnet50", "verify")
+    verified = engine.command("cmx-resnet50", "verify")
     assert verified.code == 1, verified.text
-    offline = cm.get(offline=True, env={"CM_RESNET50_STRICT": "yes"})
+    offline = engine.get(offline=True, env={"CM_RESNET50_STRICT": "yes"})
     assert offline.code == 1, offline.text
     assert not offline.env
-    assert cm.command("cmx-resnet50", "get", "--offline").code == 1
+    assert engine.command("cmx-resnet50", "get", "--offline").code == 1
     assert not origin.requests
-    result = cm.get()
+    result = engine.get()
     assert result.ok, result.text
     assert result.path.read_bytes() == served[NAME].read_bytes()
     assert result.env["CM_ML_MODEL_VERIFIED"] == "yes"
-    assert cm.command("cmx-resnet50", "verify").ok
+    assert engine.command("cmx-resnet50", "verify").ok
 
 
 def test_an_alias_makes_no_other_bytes_what_an_archive_holds(
-    cm: CM, origin: Origin, served: dict[str, Path]
+    engine: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
     """Of ``_tflite`` only the archive has a published digest; the store is told a lie about it."""
-    assert cm.command("cmx-resnet50", "get", "_tflite,_no-argmax").ok
-    ((sha256, _),) = objects(store_of(cm)).items()
+    assert engine.command("cmx-resnet50", "get", "_tflite,_no-argmax").ok
+    ((sha256, _),) = objects(store_of(engine)).items()
     packed = ARTIFACTS["tflite-argmax"]
     md5 = hashlib.md5(served[packed.name].read_bytes(), usedforsecurity=False).hexdigest()
-    (store_of(cm) / "aliases" / f"archive-md5-{md5}").write_text(sha256)
+    (store_of(engine) / "aliases" / f"archive-md5-{md5}").write_text(sha256)
     origin.clear_log()
-    assert cm.get("tflite", offline=True).code == 1
+    assert engine.get("tflite", offline=True).code == 1
     assert not origin.requests
-    assert_good(cm, cm.get("tflite"), served, "tflite-argmax")
+    assert_good(engine, engine.get("tflite"), served, "tflite-argmax")

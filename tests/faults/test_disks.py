@@ -25,6 +25,9 @@ from tests.harness.artifacts import ARTIFACTS, delivered
 from tests.harness.cm import CM
 from tests.harness.origin import Origin
 
+# The library alone, whatever engine calls it: the full run has these cases under MLC, too.
+pytestmark = pytest.mark.mlc()
+
 LONE = "tflite-no-argmax"
 REQUEST = REQUESTS[LONE]
 
@@ -65,34 +68,34 @@ ROOM += [384 << 10, pytest.param(376 << 10, marks=pytest.mark.full)]
 
 @pytest.mark.parametrize("room", ROOM)
 def test_store_on_a_disk_that_is_too_small(
-    cm: CM, origin: Origin, served: dict[str, Path], room: int
+    engine: CM, origin: Origin, served: dict[str, Path], room: int
 ) -> None:
-    store = cm.home / "disk"
+    store = engine.home / "disk"
     with small_disk(store, room):
-        result = cm.get(*REQUEST, env={"CM_RESNET50_STORE": str(store)})
-        assert_failed(cm, result, served, str(store), "free")
+        result = engine.get(*REQUEST, env={"CM_RESNET50_STORE": str(store)})
+        assert_failed(engine, result, served, str(store), "free")
         assert not objects(store)
         # No source is to blame for a full disk: the next is not asked.
         assert len({record.url for record in origin.requests}) <= 1
         # More room, and it goes on.
         subprocess.run(["mount", "-o", "remount,size=8m", str(store)], check=True)
-        good = cm.get(*REQUEST, env={"CM_RESNET50_STORE": str(store)})
+        good = engine.get(*REQUEST, env={"CM_RESNET50_STORE": str(store)})
         assert good.ok, good.text
         assert good.path.read_bytes() == delivered(served[LONE])
-    assert_next_run_is_good(cm, origin, served, LONE)
+    assert_next_run_is_good(engine, origin, served, LONE)
 
 
 @pytest.mark.parametrize("room", [100 << 10, 700 << 10])
 def test_archive_on_a_disk_that_is_too_small(
-    cm: CM, origin: Origin, served: dict[str, Path], room: int
+    engine: CM, origin: Origin, served: dict[str, Path], room: int
 ) -> None:
     """Also where the archive fits, and what is in it does not."""
-    store = cm.home / "disk"
+    store = engine.home / "disk"
     with small_disk(store, room):
         filler = store / "filler"
         if room > served["tflite-argmax"].stat().st_size:
             filler.write_bytes(bytes(room - served["tflite-argmax"].stat().st_size - (60 << 10)))
-        result = cm.get("tflite", env={"CM_RESNET50_STORE": str(store)})
+        result = engine.get("tflite", env={"CM_RESNET50_STORE": str(store)})
         assert result.code == 1, result.text
         assert "Traceback" not in result.text
         assert str(store) in result.err
@@ -103,35 +106,36 @@ def test_archive_on_a_disk_that_is_too_small(
         )
         filler.unlink(missing_ok=True)
         subprocess.run(["mount", "-o", "remount,size=8m", str(store)], check=True)
-        good = cm.get("tflite", env={"CM_RESNET50_STORE": str(store)})
+        good = engine.get("tflite", env={"CM_RESNET50_STORE": str(store)})
         assert good.ok, good.text
 
 
-def test_output_folder_on_a_full_disk(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
-    folder = cm.home / "disk"
+def test_output_folder_on_a_full_disk(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
+    folder = engine.home / "disk"
     with small_disk(folder, 64 << 10):
-        result = cm.get(*REQUEST, outdirname=str(folder))
-        assert_failed(cm, result, served, str(folder))
+        result = engine.get(*REQUEST, outdirname=str(folder))
+        assert_failed(engine, result, served, str(folder))
         assert not list(folder.iterdir())
         sent = origin.bytes_sent()
         subprocess.run(["mount", "-o", "remount,size=8m", str(folder)], check=True)
-        good = cm.get(*REQUEST, outdirname=str(folder))
+        good = engine.get(*REQUEST, outdirname=str(folder))
         assert good.ok, good.text
         assert [path.name for path in folder.iterdir()] == [served[LONE].name]
         assert (folder / served[LONE].name).read_bytes() == served[LONE].read_bytes()
         assert origin.bytes_sent() == sent
-    assert_next_run_is_good(cm, origin, served, LONE)
+    assert_next_run_is_good(engine, origin, served, LONE)
 
 
+@pytest.mark.mlc("mlc")
 def test_read_only_store(
-    cm: CM, new_cm: Callable[..., CM], origin: Origin, served: dict[str, Path]
+    engine: CM, new_engine: Callable[..., CM], origin: Origin, served: dict[str, Path]
 ) -> None:
     """It serves what it has to whoever can read it, and says what to do for the rest."""
-    assert cm.get(*REQUEST).ok
-    shared = {"CM_RESNET50_STORE": str(store_of(cm)), **IMPATIENT}
-    other = new_cm("other").also(variables=shared)
+    assert engine.get(*REQUEST).ok
+    shared = {"CM_RESNET50_STORE": str(store_of(engine)), **IMPATIENT}
+    other = new_engine("other").also(variables=shared)
     origin.clear_log()
-    with read_only(store_of(cm)):
+    with read_only(store_of(engine)):
         for _ in range(2):
             hit = other.get(*REQUEST)
             assert hit.ok, hit.text
@@ -144,20 +148,17 @@ def test_read_only_store(
         assert again.path.read_bytes() == delivered(served[LONE])
         assert not origin.connects
         miss = other.get("pytorch")
-        assert_failed(other, miss, served, str(store_of(cm)), "CM_RESNET50_STORE")
+        assert_failed(other, miss, served, str(store_of(engine)), "CM_RESNET50_STORE")
     good = other.get("pytorch")
     assert good.ok, good.text
 
 
-def assert_glanced(cm: CM, *variations: str, **env: str) -> None:
+def assert_glanced(engine: CM, *variations: str, **env: str) -> None:
     """The run finds all in place by a look at inodes: it needs nothing of the library."""
     tags = ",".join(["get", "ml-model", "resnet50", *(f"_{name}" for name in variations)])
-    request = {"action": "run", "automation": "script", "tags": tags, "quiet": True}
-    code = (
-        f"import cmind, sys; assert cmind.access({request})['return'] == 0; "
-        "assert 'cmx_resnet50.engines.env_run' not in sys.modules"
-    )
-    result = cm.command("python", "-c", code, env=env)
+    imported = "import sys; assert 'cmx_resnet50.engines.env_run' not in sys.modules"
+    code = f"{engine.calling(tags)}; {imported}"
+    result = engine.command("python", "-c", code, env=env)
     assert result.ok, result.text
 
 
@@ -176,10 +177,10 @@ def reflinking(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]
 
 
 def test_reflinks_where_the_disk_has_them(
-    cm: CM, origin: Origin, served: dict[str, Path], reflinking: Path
+    engine: CM, origin: Origin, served: dict[str, Path], reflinking: Path
 ) -> None:
     """A place is changed by itself, and mended from the object; a hit is as quick as any."""
-    user = cm.also(repos=reflinking / "CM")
+    user = engine.also(repos=reflinking / "CM")
     first = user.get("ncnn")
     assert_good(user, first, served, "ncnn")
     assert first.path.stat().st_nlink == 1
@@ -199,34 +200,35 @@ def test_reflinks_where_the_disk_has_them(
     assert not origin.connects
 
 
-def test_read_only_cm_repos(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+@pytest.mark.mlc("mlc")
+def test_read_only_cm_repos(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
     """A hit is a hit where nothing at all can be written."""
-    first = cm.get(*REQUEST)
+    first = engine.get(*REQUEST)
     assert first.ok, first.text
     origin.clear_log()
-    with read_only(cm.repos):
+    with read_only(engine.repos):
         for _ in range(2):
-            hit = cm.get(*REQUEST)
-            assert_good(cm, hit, served, LONE)
+            hit = engine.get(*REQUEST)
+            assert_good(engine, hit, served, LONE)
             assert hit.env == first.env
-        out = cm.get(*REQUEST, outdirname=str(cm.home / "out"))
-        assert_good(cm, out, served, LONE)
+        out = engine.get(*REQUEST, outdirname=str(engine.home / "out"))
+        assert_good(engine, out, served, LONE)
     assert not origin.connects
-    assert_next_run_is_good(cm, origin, served, LONE)
+    assert_next_run_is_good(engine, origin, served, LONE)
 
 
 def test_read_only_cm_repos_with_a_damaged_place(
-    cm: CM, origin: Origin, served: dict[str, Path]
+    engine: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
-    first = cm.get(*REQUEST)
+    first = engine.get(*REQUEST)
     first.path.unlink()
-    with read_only(cm.repos):
-        result = cm.get(*REQUEST)
-        assert_failed_or_good(cm, result, served)
-    assert_next_run_is_good(cm, origin, served, LONE)
+    with read_only(engine.repos):
+        result = engine.get(*REQUEST)
+        assert_failed_or_good(engine, result, served)
+    assert_next_run_is_good(engine, origin, served, LONE)
 
 
-def assert_failed_or_good(cm: CM, result: object, served: dict[str, Path]) -> None:
+def assert_failed_or_good(engine: CM, result: object, served: dict[str, Path]) -> None:
     """Read-only and broken: an error that names the place, or the model from elsewhere."""
     from tests.harness.cm import Result
 
@@ -234,7 +236,7 @@ def assert_failed_or_good(cm: CM, result: object, served: dict[str, Path]) -> No
     if result.ok:
         assert result.path.read_bytes() == delivered(served[LONE])
     else:
-        assert_failed(cm, result, served, "cannot be written")
+        assert_failed(engine, result, served, "cannot be written")
 
 
 @pytest.mark.parametrize(
@@ -242,54 +244,54 @@ def assert_failed_or_good(cm: CM, result: object, served: dict[str, Path]) -> No
     ["tflite-argmax", *(pytest.param(n, marks=pytest.mark.full) for n in (LONE, "ncnn"))],
 )
 def test_store_on_another_file_system(
-    cm: CM, origin: Origin, served: dict[str, Path], other_disk: Path, name: str
+    engine: CM, origin: Origin, served: dict[str, Path], other_disk: Path, name: str
 ) -> None:
     env = {"CM_RESNET50_STORE": str(other_disk / "store")}
-    first = cm.get(*REQUESTS[name], env=env)
-    assert_good(cm, first, served, name)
+    first = engine.get(*REQUESTS[name], env=env)
+    assert_good(engine, first, served, name)
     assert first.path.stat().st_dev != other_disk.stat().st_dev
     origin.clear_log()
-    assert_good(cm, cm.get(*REQUESTS[name], env=env), served, name)
+    assert_good(engine, engine.get(*REQUESTS[name], env=env), served, name)
     # Damaged on one side, repaired from the other.
     first.path.chmod(0o644)
     first.path.write_bytes(b"damaged")
-    assert_good(cm, cm.get(*REQUESTS[name], env=env), served, name)
+    assert_good(engine, engine.get(*REQUESTS[name], env=env), served, name)
     for path in objects(other_disk / "store").values():
         path.chmod(0o644)
         path.write_bytes(b"damaged")
-    assert_good(cm, cm.get(*REQUESTS[name], env=env, offline=True), served, name)
+    assert_good(engine, engine.get(*REQUESTS[name], env=env, offline=True), served, name)
     assert not origin.connects
 
 
 def test_cache_on_another_file_system_than_the_output(
-    cm: CM, served: dict[str, Path], other_disk: Path
+    engine: CM, served: dict[str, Path], other_disk: Path
 ) -> None:
     for _ in range(2):
-        result = cm.get("ncnn", outdirname=str(other_disk / "out"))
-        assert_good(cm, result, served, "ncnn")
+        result = engine.get("ncnn", outdirname=str(other_disk / "out"))
+        assert_good(engine, result, served, "ncnn")
         names = sorted(path.name for path in (other_disk / "out").iterdir())
         assert names == [ARTIFACTS["ncnn"].file, ARTIFACTS["ncnn-param"].file]
 
 
 @pytest.mark.parametrize("name", ["onnx-opset-11", "tflite-argmax", "ncnn"])
 def test_small_files_that_a_power_loss_emptied(
-    cm: CM, origin: Origin, served: dict[str, Path], name: str
+    engine: CM, origin: Origin, served: dict[str, Path], name: str
 ) -> None:
     """The large ones are on the disk, so nothing is fetched again."""
     request = REQUESTS[name]
-    assert cm.get(*request).ok
+    assert engine.get(*request).ok
     emptied = [
         path
         for folder in ("aliases", "objects", "placements")
-        for path in (store_of(cm) / folder).rglob("*")
+        for path in (store_of(engine) / folder).rglob("*")
         if path.is_file() and path.name != "data"
     ]
     assert {"record.json", "stamp"} < {path.name for path in emptied}
     for path in emptied:
         os.truncate(path, 0)
-    cm.command("cm", "rm", "cache", "-f")
+    assert engine.remove_entries().ok
     origin.clear_log()
-    again = cm.get(*request, offline=True)
-    assert_good(cm, again, served, name)
+    again = engine.get(*request, offline=True)
+    assert_good(engine, again, served, name)
     assert not origin.requests
-    assert cm.command("cmx-resnet50", "verify").ok
+    assert engine.command("cmx-resnet50", "verify").ok

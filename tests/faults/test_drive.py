@@ -14,6 +14,9 @@ from tests.harness.drive import confirmation, direct
 from tests.harness.faults import Flip, Reset
 from tests.harness.origin import Origin
 
+# The library alone, whatever engine calls it: the full run has these cases under MLC, too.
+pytestmark = pytest.mark.mlc()
+
 NAME = "onnx-from-tf"
 URL = ARTIFACTS[NAME].url
 REQUEST = ("onnx", "from-tf")
@@ -22,29 +25,29 @@ REQUEST = ("onnx", "from-tf")
 @pytest.mark.skipif(not shutil.which("openssl"), reason="needs openssl to make a store of CAs")
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR"])
 def test_it_trusts_whom_all_else_trusts(
-    cm: CM, origin: Origin, served: dict[str, Path], name: str
+    engine: CM, origin: Origin, served: dict[str, Path], name: str
 ) -> None:
-    env = trusting(cm, origin, name)
-    assert_good(cm, cm.get(*REQUEST, env=env), served, NAME)
+    env = trusting(engine, origin, name)
+    assert_good(engine, engine.get(*REQUEST, env=env), served, NAME)
     origin.clear_log()
-    assert_good(cm, cm.get(*REQUEST, env=env), served, NAME)
+    assert_good(engine, engine.get(*REQUEST, env=env), served, NAME)
     assert not origin.connects
 
 
-def test_a_ca_that_nobody_knows(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+def test_a_ca_that_nobody_knows(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
     names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
-    result = cm.get(*REQUEST, env=dict.fromkeys(names, ""))
-    assert_failed(cm, result, served, URL, "certificate", "drive.usercontent.google.com")
+    result = engine.get(*REQUEST, env=dict.fromkeys(names, ""))
+    assert_failed(engine, result, served, URL, "certificate", "drive.usercontent.google.com")
     assert not origin.requests
-    assert_good(cm, cm.get(*REQUEST), served, NAME)
+    assert_good(engine, engine.get(*REQUEST), served, NAME)
 
 
-def test_other_bytes(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+def test_other_bytes(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
     origin.fail(URL, Flip(5_000))
-    assert_failed(cm, cm.get(*REQUEST), served, URL, "wrong bytes", "expected md5")
-    assert not objects(store_of(cm))
+    assert_failed(engine, engine.get(*REQUEST), served, URL, "wrong bytes", "expected md5")
+    assert not objects(store_of(engine))
     origin.heal()
-    assert_good(cm, cm.get(*REQUEST), served, NAME)
+    assert_good(engine, engine.get(*REQUEST), served, NAME)
 
 
 @pytest.mark.skipif(shutil.which("wget") is None, reason="wget is not installed")
@@ -57,7 +60,7 @@ def test_another_tool_that_the_user_names(cm: CM, origin: Origin, served: dict[s
     assert "wget" in record.headers["user-agent"].lower()
 
 
-def test_the_page_in_front_of_the_file(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+def test_the_page_in_front_of_the_file(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
     """As Drive answers; the connection breaks, and is continued at the file itself."""
     file_id = URL.rpartition("=")[2]
     file = direct(file_id)
@@ -65,7 +68,7 @@ def test_the_page_in_front_of_the_file(cm: CM, origin: Origin, served: dict[str,
     origin.serve(URL, bytes(page.body), headers=page.headers)
     origin.serve(file, served[NAME])
     origin.fail(file, Reset(20_000), times=1)
-    assert_good(cm, cm.get(*REQUEST), served, NAME)
+    assert_good(engine, engine.get(*REQUEST), served, NAME)
     asked = [(request.url, request.range) for request in origin.requests]
     assert [url for url, _ in asked] == [URL, file, file]
     starts = [str(part).partition("-")[0] for _, part in asked]
@@ -73,13 +76,13 @@ def test_the_page_in_front_of_the_file(cm: CM, origin: Origin, served: dict[str,
 
 
 def test_a_mirror_or_a_filled_store_is_as_good(
-    cm: CM, tmp_path: Path, origin: Origin, served: dict[str, Path]
+    engine: CM, tmp_path: Path, origin: Origin, served: dict[str, Path]
 ) -> None:
-    missing = cm.get(*REQUEST, offline=True)
-    assert_failed(cm, missing, served, ARTIFACTS[NAME].file, "offline mode is on")
+    missing = engine.get(*REQUEST, offline=True)
+    assert_failed(engine, missing, served, ARTIFACTS[NAME].file, "offline mode is on")
     site = tmp_path / "site"
     site.mkdir()
     shutil.copyfile(served[NAME], site / ARTIFACTS[NAME].file)
-    given = cm.get(*REQUEST, env={"CM_RESNET50_MIRROR": site.as_uri()})
-    assert_good(cm, given, served, NAME)
+    given = engine.get(*REQUEST, env={"CM_RESNET50_MIRROR": site.as_uri()})
+    assert_good(engine, given, served, NAME)
     assert not origin.connects

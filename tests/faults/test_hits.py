@@ -106,49 +106,57 @@ def said(result: Result) -> list[str]:
     return [line for line in result.err.splitlines() if line.startswith("cmx-resnet50: ")]
 
 
-def assert_whole(cm: CM, result: Result, served: dict[str, Path], name: str = NAME) -> None:
-    assert_good(cm, result, served, name)
+def assert_whole(engine: CM, result: Result, served: dict[str, Path], name: str = NAME) -> None:
+    assert_good(engine, result, served, name)
     assert not result.path.is_symlink()
-    assert only_object(store_of(cm)).read_bytes() == delivered(served[name])
+    assert only_object(store_of(engine)).read_bytes() == delivered(served[name])
 
 
-def assert_quiet_hit(cm: CM, served: dict[str, Path], **options: str) -> None:
+def assert_quiet_hit(engine: CM, served: dict[str, Path], **options: str) -> None:
     """The run after a repair has nothing to say, and needs no network."""
-    result = cm.get(env=OFFLINE, **options)
-    assert_whole(cm, result, served)
+    result = engine.get(env=OFFLINE, **options)
+    assert_whole(engine, result, served)
     assert not said(result)
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("what", ["place", pytest.param("object", marks=pytest.mark.full)])
+@pytest.mark.mlc(
+    "place-_truncated",
+    "place-_emptied",
+    "place-_flipped_and_set_back",
+    "place-_folder",
+    "place-_deleted",
+)
 def test_damage_is_noticed_and_repaired(
-    cm: CM, origin: Origin, served: dict[str, Path], what: str, damage: Callable[[Path], None]
+    engine: CM, origin: Origin, served: dict[str, Path], what: str, damage: Callable[[Path], None]
 ) -> None:
-    first = cm.get()
+    first = engine.get()
     assert first.ok, first.text
     origin.clear_log()
-    damage(first.path if what == "place" else only_object(store_of(cm)))
-    result = cm.get()
-    assert_whole(cm, result, served)
+    damage(first.path if what == "place" else only_object(store_of(engine)))
+    result = engine.get()
+    assert_whole(engine, result, served)
     assert result.path == first.path
     assert result.env == first.env
     assert len(said(result)) == 1, result.text
     assert result.path.name in said(result)[0]
     # What reaches all links at once has to be fetched again, and nothing else.
     assert bool(origin.requests) == (damage in IN_PLACE)
-    assert_quiet_hit(cm, served)
+    assert_quiet_hit(engine, served)
 
 
 @pytest.mark.parametrize("damage", FEW)
 @pytest.mark.parametrize("what", ["object", pytest.param("place", marks=pytest.mark.full)])
+@pytest.mark.mlc("object-_deleted")
 def test_damage_offline(
-    cm: CM, origin: Origin, served: dict[str, Path], what: str, damage: Callable[[Path], None]
+    engine: CM, origin: Origin, served: dict[str, Path], what: str, damage: Callable[[Path], None]
 ) -> None:
-    first = cm.get()
+    first = engine.get()
     assert first.ok, first.text
     origin.clear_log()
-    damage(first.path if what == "place" else only_object(store_of(cm)))
-    result = cm.get(offline=True)
+    damage(first.path if what == "place" else only_object(store_of(engine)))
+    result = engine.get(offline=True)
     assert not origin.requests and not origin.connects
     if damage in IN_PLACE:
         content = served[NAME].read_bytes()
@@ -157,57 +165,59 @@ def test_damage_offline(
         assert "resnet50_v1.onnx" in result.err and md5 in result.err
         assert f"{len(content):,} bytes" in result.err
         assert "Traceback" not in result.text
-        result = cm.get()
-    assert_whole(cm, result, served)
+        result = engine.get()
+    assert_whole(engine, result, served)
     assert len(said(result)) == 1, result.text
-    assert_quiet_hit(cm, served)
+    assert_quiet_hit(engine, served)
 
 
 @pytest.mark.parametrize("damage", [_truncated, _flipped_and_set_back])
+@pytest.mark.mlc()
 def test_copy_elsewhere_repairs_all_links_offline(
-    cm: CM,
+    engine: CM,
     origin: Origin,
     served: dict[str, Path],
     other_disk: Path,
     damage: Callable[[Path], None],
 ) -> None:
-    first = cm.get()
-    copy = cm.get(outdirname=str(other_disk / "out"))
+    first = engine.get()
+    copy = engine.get(outdirname=str(other_disk / "out"))
     assert copy.path.stat().st_dev != first.path.stat().st_dev
     origin.clear_log()
     damage(first.path)
-    result = cm.get(env=OFFLINE)
-    assert_whole(cm, result, served)
+    result = engine.get(env=OFFLINE)
+    assert_whole(engine, result, served)
     assert result.path == first.path
     assert len(said(result)) == 1, result.text
     assert not origin.connects
-    assert_quiet_hit(cm, served)
+    assert_quiet_hit(engine, served)
 
 
 @pytest.mark.parametrize("damage", FEW)
+@pytest.mark.mlc("_deleted", "_linked")
 def test_changed_output_folder(
-    cm: CM, origin: Origin, served: dict[str, Path], damage: Callable[[Path], None]
+    engine: CM, origin: Origin, served: dict[str, Path], damage: Callable[[Path], None]
 ) -> None:
     """What was changed there is the user's since, and is replaced when they say so."""
-    folder = cm.home / "out"
-    first = cm.get(outdirname=str(folder))
-    assert_whole(cm, first, served)
+    folder = engine.home / "out"
+    first = engine.get(outdirname=str(folder))
+    assert_whole(engine, first, served)
     damage(folder / "resnet50_v1.onnx")
     if damage is not _deleted:
-        refused = cm.get(outdirname=str(folder))
+        refused = engine.get(outdirname=str(folder))
         assert refused.code == 1
         assert str(folder / "resnet50_v1.onnx") in refused.err
-    result = cm.get(outdirname=str(folder), force="no" if damage is _deleted else "yes")
-    assert_whole(cm, result, served)
+    result = engine.get(outdirname=str(folder), force="no" if damage is _deleted else "yes")
+    assert_whole(engine, result, served)
     assert result.path == folder / "resnet50_v1.onnx"
-    assert_quiet_hit(cm, served, outdirname=str(folder))
+    assert_quiet_hit(engine, served, outdirname=str(folder))
 
 
-def test_another_model_in_the_same_output_folder(cm: CM, served: dict[str, Path]) -> None:
+def test_another_model_in_the_same_output_folder(engine: CM, served: dict[str, Path]) -> None:
     """Two files have one name: what was there was placed by us, and a line says so."""
-    folder = cm.home / "out"
-    assert cm.get("onnx", outdirname=str(folder)).ok
-    result = cm.get("onnx", "opset-8", outdirname=str(folder))
+    folder = engine.home / "out"
+    assert engine.get("onnx", outdirname=str(folder)).ok
+    result = engine.get("onnx", "opset-8", outdirname=str(folder))
     assert result.ok, result.text
     assert result.path.read_bytes() == served["onnx-opset-8"].read_bytes()
     assert f"{result.path}: onnx-opset-11 (sha256 " in result.err
@@ -225,149 +235,157 @@ def test_another_model_in_the_same_output_folder(cm: CM, served: dict[str, Path]
         ("resnet50_v1.bin", _deleted),
     ],
 )
+@pytest.mark.mlc("_deleted-resnet50_v1.param", "resnet50_v1.param-_deleted")
 def test_damaged_half_of_a_pair(
-    cm: CM, served: dict[str, Path], half: str, damage: Callable[[Path], None]
+    engine: CM, served: dict[str, Path], half: str, damage: Callable[[Path], None]
 ) -> None:
-    first = cm.get("ncnn")
+    first = engine.get("ncnn")
     damage(first.path.with_name(half))
-    result = cm.get("ncnn")
-    assert_good(cm, result, served, "ncnn")
+    result = engine.get("ncnn")
+    assert_good(engine, result, served, "ncnn")
     assert result.path == first.path
     param = result.path.with_name("resnet50_v1.param")
     assert param.read_bytes() == served["ncnn-param"].read_bytes()
     assert len(said(result)) == 1, result.text
 
 
-def _model_folder(cm: CM, result: Result) -> Path:
+def _model_folder(engine: CM, result: Result) -> Path:
     return result.path.parent
 
 
-def _entry(cm: CM, result: Result) -> Path:
+def _entry(engine: CM, result: Result) -> Path:
     return result.path.parent.parent
 
 
-def _store(cm: CM, result: Result) -> Path:
-    return store_of(cm)
+def _store(engine: CM, result: Result) -> Path:
+    return store_of(engine)
 
 
-def _cache(cm: CM, result: Result) -> Path:
-    return cm.repos / "local" / "cache"
+def _cache(engine: CM, result: Result) -> Path:
+    return engine.cache
 
 
-def _object_folder(cm: CM, result: Result) -> Path:
-    return only_object(store_of(cm)).parent
+def _object_folder(engine: CM, result: Result) -> Path:
+    return only_object(store_of(engine)).parent
 
 
 @pytest.mark.parametrize(
     "what", [_model_folder, _entry, _store, _cache, _object_folder], ids=lambda f: f.__name__
 )
 @pytest.mark.parametrize("offline", [True, pytest.param(False, marks=pytest.mark.full)])
+@pytest.mark.mlc("_entry", "_store")
 def test_whole_folder_is_gone(
-    cm: CM,
+    engine: CM,
     origin: Origin,
     served: dict[str, Path],
     what: Callable[[CM, Result], Path],
     offline: bool,
 ) -> None:
     """One of the two, store and place, is left in each case: nothing is fetched again."""
-    first = cm.get()
-    folder = what(cm, first)
-    folder = folder if folder.exists() else cm.repos / "repos" / "local" / "cache"
+    first = engine.get()
+    folder = what(engine, first)
     shutil.rmtree(folder)
     origin.clear_log()
-    result = cm.get(offline=offline)
-    assert_whole(cm, result, served)
+    result = engine.get(offline=offline)
+    assert_whole(engine, result, served)
     assert not origin.connects
-    assert_whole(cm, cm.get(env=OFFLINE), served)
+    assert_whole(engine, engine.get(env=OFFLINE), served)
 
 
+@pytest.mark.mlc("mlc")
 def test_plain_request_never_exports_somebodys_output_folder(
-    cm: CM, served: dict[str, Path]
+    engine: CM, served: dict[str, Path]
 ) -> None:
     """Nor does one output folder answer for another, in whatever order they are asked for."""
-    one, two = str(cm.home / "one"), str(cm.home / "two")
+    one, two = str(engine.home / "one"), str(engine.home / "two")
     for asked in (one, None, None, two, None, one, None, None):
-        result = cm.get(**({"outdirname": asked} if asked else {}))
-        assert_whole(cm, result, served)
+        result = engine.get(**({"outdirname": asked} if asked else {}))
+        assert_whole(engine, result, served)
         if asked:
             assert result.path.parent == Path(asked)
         else:
-            assert cm.repos in result.path.parents
+            assert engine.repos in result.path.parents
         assert result.env["CM_ML_MODEL_PATH"] == str(result.path.parent)
 
 
-def test_rm_cache_keeps_the_object(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
-    first = cm.get()
+def test_rm_cache_keeps_the_object(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
+    first = engine.get()
     origin.clear_log()
-    removed = cm.run("rm", "cache", "--tags=ml-model,resnet50", "-f")
+    removed = engine.remove_entries()
     assert removed.ok, removed.text
     assert not first.path.exists()
-    assert_whole(cm, cm.get(env=OFFLINE), served)
+    assert_whole(engine, engine.get(env=OFFLINE), served)
     assert not origin.connects
 
 
-def test_clock_that_was_set_back(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+@pytest.mark.mlc()
+def test_clock_that_was_set_back(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
     """Every file of store and cache lies in the future: still a hit, and damage still shows."""
-    first = cm.get()
+    first = engine.get()
     ahead = 4_000_000_000
-    for path in [*store_of(cm).rglob("*"), *first.path.parent.rglob("*")]:
+    for path in [*store_of(engine).rglob("*"), *first.path.parent.rglob("*")]:
         os.utime(path, (ahead, ahead))
     origin.clear_log()
     for _ in range(2):
-        assert_whole(cm, cm.get(), served)
+        assert_whole(engine, engine.get(), served)
     assert not origin.requests
-    _flipped(only_object(store_of(cm)))
-    os.utime(only_object(store_of(cm)), (ahead, ahead))
-    assert_whole(cm, cm.get(), served)
+    _flipped(only_object(store_of(engine)))
+    os.utime(only_object(store_of(engine)), (ahead, ahead))
+    assert_whole(engine, engine.get(), served)
     assert origin.requests
 
 
 @pytest.mark.parametrize("variations", [(), ("ncnn",), ("tflite",)], ids=["onnx", "pair", "gz"])
 @pytest.mark.parametrize("how", ["flag", pytest.param("variable", marks=pytest.mark.full)])
+@pytest.mark.mlc("flag-onnx", "onnx-flag")
 def test_offline_with_nothing_there(
-    cm: CM, origin: Origin, served: dict[str, Path], variations: tuple[str, ...], how: str
+    engine: CM, origin: Origin, served: dict[str, Path], variations: tuple[str, ...], how: str
 ) -> None:
     if how == "flag":
-        result = cm.get(*variations, offline=True)
+        result = engine.get(*variations, offline=True)
     else:
-        result = cm.get(*variations, env=OFFLINE)
+        result = engine.get(*variations, env=OFFLINE)
     name = {"": NAME, "ncnn": "ncnn", "tflite": "tflite-argmax"}["".join(variations)]
     md5 = hashlib.md5(served[name].read_bytes(), usedforsecurity=False).hexdigest()
-    assert_failed(cm, result, served, ARTIFACTS[name].file, md5, "offline mode is on", "curl -fL")
+    assert_failed(
+        engine, result, served, ARTIFACTS[name].file, md5, "offline mode is on", "curl -fL"
+    )
     assert not origin.connects and not origin.requests
-    assert not objects(store_of(cm))
-    assert_good(cm, cm.get(*variations), served, name)
+    assert not objects(store_of(engine))
+    assert_good(engine, engine.get(*variations), served, name)
     # What is there answers offline, by either way of asking for it.
-    assert_good(cm, cm.get(*variations, offline=True), served, name)
-    assert_good(cm, cm.get(*variations, env=OFFLINE), served, name)
+    assert_good(engine, engine.get(*variations, offline=True), served, name)
+    assert_good(engine, engine.get(*variations, env=OFFLINE), served, name)
 
 
+@pytest.mark.mlc()
 def test_changed_place_does_not_reach_another_user_of_the_store(
-    cm: CM, new_cm: Callable[..., CM], served: dict[str, Path]
+    engine: CM, new_engine: Callable[..., CM], served: dict[str, Path]
 ) -> None:
     """Two users, one store: what one does to the file, the other is not served."""
-    shared = {"CM_RESNET50_STORE": str(store_of(cm))}
-    other = new_cm("other").also(variables=shared)
-    mine, theirs = cm.get(env=shared), other.get()
+    shared = {"CM_RESNET50_STORE": str(store_of(engine))}
+    other = new_engine("other").also(variables=shared)
+    mine, theirs = engine.get(env=shared), other.get()
     assert mine.ok and theirs.ok
     _flipped(mine.path)
     again = other.get()
     assert again.ok, again.text
     assert again.path.read_bytes() == delivered(served[NAME])
-    assert_whole(cm, cm.get(env=shared), served)
+    assert_whole(engine, engine.get(env=shared), served)
 
 
 @pytest.mark.parametrize("name", ["stamp", "record.json"])
+@pytest.mark.mlc()
 def test_a_pipe_in_place_of_a_small_file_of_the_store_keeps_nobody_waiting(
-    cm: CM, origin: Origin, served: dict[str, Path], name: str
+    engine: CM, origin: Origin, served: dict[str, Path], name: str
 ) -> None:
-    assert cm.get().ok
+    assert engine.get().ok
     origin.clear_log()
-    pipe = only_object(store_of(cm)).with_name(name)
+    pipe = only_object(store_of(engine)).with_name(name)
     pipe.unlink()
     os.mkfifo(pipe)
-    result = cm.get()
-    assert_whole(cm, result, served)
-    assert cm.command("cmx-resnet50", "verify").ok
+    result = engine.get()
+    assert_whole(engine, result, served)
+    assert engine.command("cmx-resnet50", "verify").ok
     assert not pipe.is_fifo() or name == "record.json"
-    assert_quiet_hit(cm, served)
+    assert_quiet_hit(engine, served)

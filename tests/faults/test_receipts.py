@@ -68,19 +68,20 @@ ABSURD = {
 
 
 @pytest.mark.parametrize("damage", ABSURD.values(), ids=ABSURD)
+@pytest.mark.mlc("another file")
 def test_an_absurd_receipt_answers_nothing(
-    cm: CM, served: dict[str, Path], damage: Callable[[Path], None]
+    engine: CM, served: dict[str, Path], damage: Callable[[Path], None]
 ) -> None:
-    first = cm.get()
-    assert_good(cm, first, served, NAME)
-    assert cm.get(env=OFFLINE).ok  # The receipt is now that of a run with these options.
+    first = engine.get()
+    assert_good(engine, first, served, NAME)
+    assert engine.get(env=OFFLINE).ok  # The receipt is now that of a run with these options.
     receipt = first.path.parent.parent / "cmx-resnet50-receipt.json"
     written = receipt.read_bytes()
     damage(receipt)
     # What the receipt hides if it is believed: the file is not there any more.
     first.path.unlink()
-    again = cm.get(env=OFFLINE)
-    assert_good(cm, again, served, NAME)
+    again = engine.get(env=OFFLINE)
+    assert_good(engine, again, served, NAME)
     assert again.path == first.path
     assert "Traceback" not in again.text
     assert receipt.is_file() and not receipt.is_symlink()

@@ -43,6 +43,9 @@ from tests.harness.faults import (
 from tests.harness.origin import Origin
 from tests.harness.reply import http_date
 
+# The library alone, whatever engine calls it: the full run has these cases under MLC, too.
+pytestmark = pytest.mark.mlc()
+
 LONE = "tflite-no-argmax"
 """An artifact with one public address: when that fails, the run fails."""
 URL = ARTIFACTS[LONE].url
@@ -89,7 +92,7 @@ LASTING: dict[str, tuple[tuple[Behaviour, ...], str, int | None]] = {
     ),
 )
 def test_fault_that_lasts(
-    cm: CM,
+    engine: CM,
     origin: Origin,
     served: dict[str, Path],
     behaviours: tuple[Behaviour, ...],
@@ -97,22 +100,22 @@ def test_fault_that_lasts(
     requests: int | None,
 ) -> None:
     origin.fail(URL, *behaviours)
-    folder = cm.home / "models"
-    result = cm.get(*REQUEST, env=options_for(behaviours), outdirname=str(folder))
+    folder = engine.home / "models"
+    result = engine.get(*REQUEST, env=options_for(behaviours), outdirname=str(folder))
     name = served[LONE].name
-    assert_failed(cm, result, served, words, name, URL, " in ", "curl -fL", "Where to put it")
+    assert_failed(engine, result, served, words, name, URL, " in ", "curl -fL", "Where to put it")
     assert not folder.exists() or not list(folder.iterdir())
     if "wrong bytes" in words:
         assert "expected md5" in result.err and "actual   md5" in result.err
     assert len(origin.requests) == requests if requests else len(origin.requests) < 15
     assert {record.url for record in origin.requests} == {URL}
-    assert_next_run_is_good(cm, origin, served, LONE)
+    assert_next_run_is_good(engine, origin, served, LONE)
 
 
-def test_what_cannot_pass_is_not_retried_without_end(cm: CM, origin: Origin) -> None:
+def test_what_cannot_pass_is_not_retried_without_end(engine: CM, origin: Origin) -> None:
     """The budget bounds the whole, not each attempt."""
     origin.fail(URL, Status(500))
-    result = cm.get(*REQUEST, env=options_for([], budget=2))
+    result = engine.get(*REQUEST, env=options_for([], budget=2))
     assert not result.ok
     assert "retry budget used up" in result.err
     assert 2 <= len(origin.requests) <= 4
@@ -140,32 +143,32 @@ PASSING: dict[str, tuple[Behaviour, ...]] = {
     ),
 )
 def test_fault_that_passes(
-    cm: CM, origin: Origin, served: dict[str, Path], behaviours: tuple[Behaviour, ...]
+    engine: CM, origin: Origin, served: dict[str, Path], behaviours: tuple[Behaviour, ...]
 ) -> None:
     origin.fail(URL, *behaviours, times=1)
-    result = cm.get(*REQUEST, env=options_for(behaviours, budget=60))
-    assert_good(cm, result, served, LONE)
+    result = engine.get(*REQUEST, env=options_for(behaviours, budget=60))
+    assert_good(engine, result, served, LONE)
     assert len(origin.requests) >= 2
     # What came is not fetched again; a little may be on its way when a connection breaks.
     assert origin.bytes_sent() <= served[LONE].stat().st_size + 70_000
-    assert_next_run_is_good(cm, origin, served, LONE)
+    assert_next_run_is_good(engine, origin, served, LONE)
 
 
 @pytest.mark.full
 @pytest.mark.parametrize("behaviour", [Reset(40_000), Short(40_000)], ids=["reset", "short"])
 def test_fault_that_lasts_but_lets_bytes_through(
-    cm: CM, origin: Origin, served: dict[str, Path], behaviour: Behaviour
+    engine: CM, origin: Origin, served: dict[str, Path], behaviour: Behaviour
 ) -> None:
     origin.fail(URL, behaviour)
-    assert_good(cm, cm.get(*REQUEST, env=options_for([], budget=60)), served, LONE)
+    assert_good(engine, engine.get(*REQUEST, env=options_for([], budget=60)), served, LONE)
     assert origin.bytes_sent() <= 1.02 * served[LONE].stat().st_size
 
 
 @pytest.mark.parametrize("wait", [2, pytest.param(None, marks=pytest.mark.full)])
-def test_retry_after_is_obeyed(cm: CM, origin: Origin, wait: int | None) -> None:
+def test_retry_after_is_obeyed(engine: CM, origin: Origin, wait: int | None) -> None:
     """That no request comes before its time is shown in tests/fetch/test_retry.py."""
     origin.fail(URL, Status(429, wait if wait else http_date(8)), times=1)
-    result = cm.get(*REQUEST, env={"CM_RESNET50_RETRY_BUDGET": "20"})
+    result = engine.get(*REQUEST, env={"CM_RESNET50_RETRY_BUDGET": "20"})
     assert result.ok, result.text
     assert origin.requests[0].status == 429
     told = re.search(r"HTTP 429 .*? wait (\d+) s.* in (\d+) s", result.err)
@@ -197,11 +200,11 @@ WELL_MEANT: dict[str, tuple[Behaviour, ...]] = {
     ),
 )
 def test_odd_server_that_has_the_file(
-    cm: CM, origin: Origin, served: dict[str, Path], behaviours: tuple[Behaviour, ...]
+    engine: CM, origin: Origin, served: dict[str, Path], behaviours: tuple[Behaviour, ...]
 ) -> None:
     origin.serve(f"{URL}&again=1", served[LONE])
     origin.fail(URL, *behaviours)
-    assert_good(cm, cm.get(*REQUEST, env=IMPATIENT), served, LONE)
+    assert_good(engine, engine.get(*REQUEST, env=IMPATIENT), served, LONE)
     assert origin.bytes_sent() <= 2.1 * served[LONE].stat().st_size
 
 
@@ -221,57 +224,59 @@ LIARS: dict[str, tuple[Behaviour, ...]] = {
     sweep({k: (v,) for k, v in LIARS.items()}, "other bytes of the same length, a page, trickle"),
 )
 def test_mirror_takes_over(
-    cm: CM, origin: Origin, served: dict[str, Path], behaviours: tuple[Behaviour, ...]
+    engine: CM, origin: Origin, served: dict[str, Path], behaviours: tuple[Behaviour, ...]
 ) -> None:
     origin.fail(FIRST, *behaviours)
-    result = cm.get("pytorch", env=options_for(behaviours))
-    assert_good(cm, result, served, TWO)
+    result = engine.get("pytorch", env=options_for(behaviours))
+    assert_good(engine, result, served, TWO)
     assert FIRST in result.err and SECOND in result.err
     assert origin.bytes_sent(SECOND) <= served[TWO].stat().st_size
     assert len(origin.asked(FIRST)) < 30
-    assert_next_run_is_good(cm, origin, served, TWO)
+    assert_next_run_is_good(engine, origin, served, TWO)
 
 
 def test_mirrors_that_all_fail_are_all_named(
-    cm: CM, origin: Origin, served: dict[str, Path]
+    engine: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
     origin.fail(FIRST, Flip(HALF))
     origin.fail(SECOND, Status(404))
-    result = cm.get("pytorch", env=IMPATIENT)
+    result = engine.get("pytorch", env=IMPATIENT)
     told = ("1. " + FIRST, "2. " + SECOND, "HTTP 404", "expected sha256", "actual   sha256")
-    assert_failed(cm, result, served, *told)
+    assert_failed(engine, result, served, *told)
     size = served[TWO].stat().st_size
     assert f"({size:,} bytes" in result.err
-    assert_next_run_is_good(cm, origin, served, TWO)
+    assert_next_run_is_good(engine, origin, served, TWO)
 
 
 @pytest.mark.full
-def test_trickle_from_the_only_source(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+def test_trickle_from_the_only_source(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
     origin.fail(URL, Trickle(1024))
-    result = cm.get(*REQUEST, env={**IMPATIENT, **SILENCE})
-    assert_failed(cm, result, served, "stalled", URL)
+    result = engine.get(*REQUEST, env={**IMPATIENT, **SILENCE})
+    assert_failed(engine, result, served, "stalled", URL)
     assert origin.bytes_sent() < served[LONE].stat().st_size
-    assert_next_run_is_good(cm, origin, served, LONE)
+    assert_next_run_is_good(engine, origin, served, LONE)
 
 
 @pytest.mark.parametrize("good", [True, False], ids=["moved", "replaced"])
-def test_etag_changes_midway(cm: CM, origin: Origin, served: dict[str, Path], good: bool) -> None:
+def test_etag_changes_midway(
+    engine: CM, origin: Origin, served: dict[str, Path], good: bool
+) -> None:
     """The same bytes under another ETag, as of a server that was moved; and other bytes."""
     content = served[LONE].read_bytes()
     origin.fail(URL, Stall(HALF), times=1)
     origin.fail(URL, Other(content if good else bytes(len(content)), '"new"', None))
-    result = cm.get(*REQUEST, env=SILENCE)
+    result = engine.get(*REQUEST, env=SILENCE)
     assert origin.requests[0].sent == HALF
     if good:
-        assert_good(cm, result, served, LONE)
+        assert_good(engine, result, served, LONE)
     else:
-        assert_failed(cm, result, served, "wrong bytes", "expected md5", "actual   md5")
-    assert_next_run_is_good(cm, origin, served, LONE)
+        assert_failed(engine, result, served, "wrong bytes", "expected md5", "actual   md5")
+    assert_next_run_is_good(engine, origin, served, LONE)
 
 
 @pytest.mark.parametrize("name", ["tflite-argmax", "ncnn", "tflite-edgetpu"])
 def test_fault_of_an_archive_or_a_pair(
-    cm: CM, origin: Origin, served: dict[str, Path], name: str
+    engine: CM, origin: Origin, served: dict[str, Path], name: str
 ) -> None:
     """An altered .gz, an altered half of a pair: nothing is delivered, then all of it."""
     part = "ncnn-param" if name == "ncnn" else name
@@ -279,30 +284,30 @@ def test_fault_of_an_archive_or_a_pair(
     variations = {"tflite-argmax": ("tflite",), "ncnn": ("ncnn",)}.get(
         name, ("tflite", "int8", "no-argmax")
     )
-    result = cm.get(*variations, env=IMPATIENT)
-    assert_failed(cm, result, served, ARTIFACTS[part].url, "wrong bytes", "expected md5")
-    assert_next_run_is_good(cm, origin, served, name)
+    result = engine.get(*variations, env=IMPATIENT)
+    assert_failed(engine, result, served, ARTIFACTS[part].url, "wrong bytes", "expected md5")
+    assert_next_run_is_good(engine, origin, served, name)
 
 
 def test_error_says_what_to_do_and_that_works(
-    cm: CM, origin: Origin, served: dict[str, Path]
+    engine: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
     """Whoever fetches by hand and does what the error says has the model."""
     for name, variations in (("tflite-argmax", ("tflite",)), (LONE, REQUEST)):
         origin.fail(ARTIFACTS[name].url, Status(404))
-        result = cm.get(*variations)
-        assert_failed(cm, result, served, f"-o {ARTIFACTS[name].file} ")
+        result = engine.get(*variations)
+        assert_failed(engine, result, served, f"-o {ARTIFACTS[name].file} ")
         assert "CM_RESNET50_MIRROR=file://" in result.err
-        folder = cm.home / name
+        folder = engine.home / name
         folder.mkdir()
         (folder / ARTIFACTS[name].file).write_bytes(served[name].read_bytes())
-        result = cm.get(*variations, env={"CM_RESNET50_MIRROR": folder.as_uri()})
-        assert_good(cm, result, served, name)
+        result = engine.get(*variations, env={"CM_RESNET50_MIRROR": folder.as_uri()})
+        assert_good(engine, result, served, name)
 
 
-def test_wait_is_not_paid_twice(cm: CM, origin: Origin) -> None:
+def test_wait_is_not_paid_twice(engine: CM, origin: Origin) -> None:
     """A host that sent nothing is not asked for the second file of a pair as well."""
     origin.fail(ARTIFACTS["ncnn"].url, Stall())
-    result = cm.get("ncnn", env={**IMPATIENT, **SILENCE})
+    result = engine.get("ncnn", env={**IMPATIENT, **SILENCE})
     assert result.code == 1
     assert not origin.asked(ARTIFACTS["ncnn-param"].url)

@@ -25,6 +25,9 @@ from tests.harness.cm import CM
 from tests.harness.faults import Flip, Other, Status
 from tests.harness.origin import Origin
 
+# The library alone, whatever engine calls it: the full run has these cases under MLC, too.
+pytestmark = pytest.mark.mlc()
+
 ONE = "tflite-no-argmax"
 URL = ARTIFACTS[ONE].url
 REQUEST = ("tflite", "no-argmax")
@@ -51,73 +54,77 @@ SITES += [("pytorch-fp32", by) for by in range(3)]
     ("name", "by"), [pytest.param(*s, marks=[pytest.mark.full] if s[1] else []) for s in SITES]
 )
 def test_site_mirror(
-    cm: CM, origin: Origin, served: dict[str, Path], name: str, scheme: str, by: int
+    engine: CM, origin: Origin, served: dict[str, Path], name: str, scheme: str, by: int
 ) -> None:
     names = site_names(name, served[name])
     if scheme == "http":
         prefix = origin.at("/models/")
         origin.serve(prefix + names[by], served[name])
     else:
-        folder = cm.home / "site"
+        folder = engine.home / "site"
         (folder / names[by]).parent.mkdir(parents=True)
         shutil.copyfile(served[name], folder / names[by])
         prefix = folder.as_uri()
-    result = cm.get(*CASES[name], env={**IMPATIENT, "CM_RESNET50_MIRROR": prefix})
-    assert_good(cm, result, served, name)
+    result = engine.get(*CASES[name], env={**IMPATIENT, "CM_RESNET50_MIRROR": prefix})
+    assert_good(engine, result, served, name)
     assert not origin.connects
     if scheme == "file":
         assert not origin.requests
 
 
-def test_site_mirror_for_a_pair(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
-    folder = cm.home / "site"
+def test_site_mirror_for_a_pair(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
+    folder = engine.home / "site"
     folder.mkdir()
     for name in ("ncnn", "ncnn-param"):
         shutil.copyfile(served[name], folder / ARTIFACTS[name].file)
-    result = cm.get("ncnn", env={"CM_RESNET50_MIRROR": folder.as_uri(), "CM_RESNET50_OFFLINE": "1"})
-    assert_good(cm, result, served, "ncnn")
+    result = engine.get(
+        "ncnn", env={"CM_RESNET50_MIRROR": folder.as_uri(), "CM_RESNET50_OFFLINE": "1"}
+    )
+    assert_good(engine, result, served, "ncnn")
     assert not origin.requests and not origin.connects
 
 
 def test_bad_site_mirrors_are_passed_by_and_named(
-    cm: CM, origin: Origin, served: dict[str, Path]
+    engine: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
-    folder = cm.home / "site"
+    folder = engine.home / "site"
     folder.mkdir()
     (folder / ARTIFACTS[ONE].file).write_bytes(b"not the model")
     site = origin.at("/models")
     origin.serve(f"{site}/{ARTIFACTS[ONE].file}", served[ONE], Flip(100))
     mirrors = f"{folder.as_uri()} {site}"
-    result = cm.get(*REQUEST, env={**IMPATIENT, "CM_RESNET50_MIRROR": mirrors})
-    assert_good(cm, result, served, ONE)
+    result = engine.get(*REQUEST, env={**IMPATIENT, "CM_RESNET50_MIRROR": mirrors})
+    assert_good(engine, result, served, ONE)
     assert folder.as_uri() in result.err and f"{site}/{ARTIFACTS[ONE].file}" in result.err
     assert origin.asked(URL)
 
 
-def test_further_urls_are_asked_in_turn(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+def test_further_urls_are_asked_in_turn(
+    engine: CM, origin: Origin, served: dict[str, Path]
+) -> None:
     origin.fail(URL, Status(404))
     bad, good = "https://one.example.org/a.tflite", "https://two.example.org/b.tflite"
     origin.serve(bad, served[ONE], Other())
     origin.serve(good, served[ONE])
     options = {"env.CM_DOWNLOAD_URL1": bad, "env.CM_DOWNLOAD_URL4": good}
-    result = cm.get(*REQUEST, env=IMPATIENT, **options)
-    assert_good(cm, result, served, ONE)
+    result = engine.get(*REQUEST, env=IMPATIENT, **options)
+    assert_good(engine, result, served, ONE)
     assert [record.url for record in origin.requests] == [URL, bad, good]
     assert bad in result.err
-    assert_next_run_is_good(cm, origin, served, ONE)
+    assert_next_run_is_good(engine, origin, served, ONE)
 
 
-def test_further_urls_all_fail(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+def test_further_urls_all_fail(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
     origin.fail(URL, Status(404))
     further = {f"env.CM_DOWNLOAD_URL{n}": f"https://{n}.example.org/a" for n in range(1, 5)}
-    result = cm.get(*REQUEST, env=IMPATIENT, **further)
-    assert_failed(cm, result, served, URL, *further.values(), "HTTP 404")
-    assert_next_run_is_good(cm, origin, served, ONE)
+    result = engine.get(*REQUEST, env=IMPATIENT, **further)
+    assert_failed(engine, result, served, URL, *further.values(), "HTTP 404")
+    assert_next_run_is_good(engine, origin, served, ONE)
 
 
 @pytest.mark.parametrize("name", ["tflite-argmax", "pytorch-fp32"])
 def test_each_object_has_a_record_of_where_it_came_from(
-    cm: CM, origin: Origin, served: dict[str, Path], name: str
+    engine: CM, origin: Origin, served: dict[str, Path], name: str
 ) -> None:
     artifact = ARTIFACTS[name]
     origin.fail(artifact.url, Status(404))
@@ -125,10 +132,12 @@ def test_each_object_has_a_record_of_where_it_came_from(
     origin.serve(further, served[name])
     options = {"env.CM_DOWNLOAD_URL1": further}
     before = datetime.now(timezone.utc).replace(microsecond=0)
-    assert_good(cm, cm.get(*CASES[name], env=IMPATIENT, **options), served, name)
-    listed = {row["artifact"]: row for row in json.loads(cm.command(TOOL, "list", "--json").out)}
-    version = cm.command(TOOL, "--version").out.split()[-1]
-    for sha256, path in objects(store_of(cm)).items():
+    assert_good(engine, engine.get(*CASES[name], env=IMPATIENT, **options), served, name)
+    listed = {
+        row["artifact"]: row for row in json.loads(engine.command(TOOL, "list", "--json").out)
+    }
+    version = engine.command(TOOL, "--version").out.split()[-1]
+    for sha256, path in objects(store_of(engine)).items():
         record = json.loads(path.with_name("record.json").read_text(encoding="utf-8"))
         content = path.read_bytes()
         assert record["artifact"] == name
@@ -141,13 +150,13 @@ def test_each_object_has_a_record_of_where_it_came_from(
         assert before <= datetime.fromisoformat(record["date"]) <= datetime.now(timezone.utc)
 
 
-def test_a_header_never_names_a_file(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+def test_a_header_never_names_a_file(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
     named = {"Content-Disposition": "attachment; filename=\"../../evil.sh\"; filename*=x''evil"}
     origin.serve(URL, served[ONE], headers=named)
-    result = cm.get(*REQUEST, outdirname="out")
-    assert_good(cm, result, served, ONE)
-    assert [path.name for path in (cm.cwd / "out").iterdir()] == [ARTIFACTS[ONE].file]
-    assert not list(cm.home.parent.rglob("*evil*"))
+    result = engine.get(*REQUEST, outdirname="out")
+    assert_good(engine, result, served, ONE)
+    assert [path.name for path in (engine.cwd / "out").iterdir()] == [ARTIFACTS[ONE].file]
+    assert not list(engine.home.parent.rglob("*evil*"))
 
 
 @pytest.mark.skipif(shutil.which("wget") is None, reason="wget is not installed")

@@ -21,6 +21,9 @@ from tests.harness.cm import CM, Result
 from tests.harness.faults import Redirect, Status
 from tests.harness.origin import Origin
 
+# The library alone, whatever engine calls it: the full run has these cases under MLC, too.
+pytestmark = pytest.mark.mlc()
+
 LONE = "tflite-edgetpu"
 URL = ARTIFACTS[LONE].url
 REQUEST = ("tflite", "int8", "no-argmax")
@@ -30,70 +33,72 @@ TOKEN = "tok-8c1f33e0a9"
 
 @pytest.mark.parametrize("flavour", ["other-ca", "expired", "wrong-name"])
 def test_certificate_that_is_not_to_be_trusted(
-    cm: CM, origin: Origin, served: dict[str, Path], flavour: Flavour
+    engine: CM, origin: Origin, served: dict[str, Path], flavour: Flavour
 ) -> None:
     origin.certificate("zenodo.org", flavour)
-    result = cm.get(*REQUEST, env=IMPATIENT)
+    result = engine.get(*REQUEST, env=IMPATIENT)
     issuer = "CA that nobody trusts" if flavour == "other-ca" else "CA of the tests"
-    assert_failed(cm, result, served, "certificate of zenodo.org", issuer)
+    assert_failed(engine, result, served, "certificate of zenodo.org", issuer)
     assert ("REQUESTS_CA_BUNDLE" in result.err) == (flavour == "other-ca")
     assert not origin.requests
     # Not retried: the issuer is read from the handshake that failed.
     assert len(origin.connects) == 1
     origin.certificate("zenodo.org", "good")
-    assert_next_run_is_good(cm, origin, served, LONE)
+    assert_next_run_is_good(engine, origin, served, LONE)
 
 
 @pytest.mark.parametrize("name", ["REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE"])
 def test_company_ca_by_one_variable(
-    cm: CM, origin: Origin, served: dict[str, Path], name: str
+    engine: CM, origin: Origin, served: dict[str, Path], name: str
 ) -> None:
     names = ("REQUESTS_CA_BUNDLE", "SSL_CERT_FILE", "CURL_CA_BUNDLE")
     bundle = {**dict.fromkeys(names, ""), name: str(origin.authority.bundle)}
-    assert_good(cm, cm.get(*REQUEST, env={**IMPATIENT, **bundle}), served, LONE)
+    assert_good(engine, engine.get(*REQUEST, env={**IMPATIENT, **bundle}), served, LONE)
 
 
 def test_bad_certificate_of_the_first_source_only(
-    cm: CM, origin: Origin, served: dict[str, Path]
+    engine: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
     origin.certificate("zenodo.org", "expired")
-    assert_good(cm, cm.get("pytorch", env=IMPATIENT), served, "pytorch-fp32")
+    assert_good(engine, engine.get("pytorch", env=IMPATIENT), served, "pytorch-fp32")
     assert not origin.asked(ARTIFACTS["pytorch-fp32"].url)
 
 
 @pytest.mark.parametrize("count", [9, 11])
-def test_redirects_are_counted(cm: CM, origin: Origin, served: dict[str, Path], count: int) -> None:
+def test_redirects_are_counted(
+    engine: CM, origin: Origin, served: dict[str, Path], count: int
+) -> None:
     hops = [URL, *(f"https://zenodo.org/hop/{number}" for number in range(count))]
     for here, there in itertools.pairwise(hops):
         origin.fail(here, Redirect(there))
     origin.serve(hops[-1], served[LONE])
-    result = cm.get(*REQUEST, env=IMPATIENT)
+    result = engine.get(*REQUEST, env=IMPATIENT)
     if count <= 10:
-        assert_good(cm, result, served, LONE)
+        assert_good(engine, result, served, LONE)
     else:
-        assert_failed(cm, result, served, "more than 10 redirects")
+        assert_failed(engine, result, served, "more than 10 redirects")
 
 
 def test_redirect_does_not_carry_credentials_to_another_host(
-    cm: CM, origin: Origin, served: dict[str, Path]
+    engine: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
-    (cm.home / ".netrc").write_text(f"machine zenodo.org login me password {SECRET}\n")
-    (cm.home / ".netrc").chmod(0o600)
+    (engine.home / ".netrc").write_text(f"machine zenodo.org login me password {SECRET}\n")
+    (engine.home / ".netrc").chmod(0o600)
     there = "https://cdn.example.org/model.tflite"
     origin.serve(there, served[LONE])
     origin.fail(URL, Redirect(there))
-    result = cm.get(*REQUEST, env=IMPATIENT)
-    assert_good(cm, result, served, LONE)
+    result = engine.get(*REQUEST, env=IMPATIENT)
+    assert_good(engine, result, served, LONE)
     assert all("authorization" in record.headers for record in origin.asked(URL))
     assert not any("authorization" in record.headers for record in origin.asked(there))
-    assert_secret_nowhere(cm, result)
+    assert_secret_nowhere(engine, result)
 
 
-def assert_secret_nowhere(cm: CM, *results: Result) -> None:
+def assert_secret_nowhere(engine: CM, *results: Result) -> None:
     """Neither printed nor written, but for the proxy that the engine itself puts in its scripts."""
     for result in results:
         assert SECRET not in result.text and TOKEN not in result.text
-    for path in [*cm.repos.rglob("*"), *cm.home.rglob("*")]:
+    for path in [*engine.repos.rglob("*"), *engine.home.rglob("*")]:
         if path.is_file() and path.name != ".netrc" and not path.name.startswith("tmp-"):
             content = path.read_bytes()
             assert SECRET.encode() not in content, path
@@ -104,31 +109,31 @@ def _behind_proxy(origin: Origin, user: str, password: str) -> dict[str, str]:
     return {**origin.environment(user, password), **IMPATIENT}
 
 
-def test_proxy_that_needs_a_password(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+def test_proxy_that_needs_a_password(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
     origin.require_password("anna", SECRET)
-    result = cm.get(*REQUEST, env=IMPATIENT)
-    assert_failed(cm, result, served, " (https_proxy) asks for a password")
-    wrong = cm.get(*REQUEST, env=_behind_proxy(origin, "anna", f"{SECRET}-not"))
-    assert_failed(cm, wrong, served, " (https_proxy) asks for a password")
-    assert_secret_nowhere(cm, wrong)
+    result = engine.get(*REQUEST, env=IMPATIENT)
+    assert_failed(engine, result, served, " (https_proxy) asks for a password")
+    wrong = engine.get(*REQUEST, env=_behind_proxy(origin, "anna", f"{SECRET}-not"))
+    assert_failed(engine, wrong, served, " (https_proxy) asks for a password")
+    assert_secret_nowhere(engine, wrong)
     assert len(origin.connects) <= 4
-    right = cm.get(*REQUEST, env=_behind_proxy(origin, "anna", SECRET))
-    assert_good(cm, right, served, LONE)
-    assert_secret_nowhere(cm, right)
+    right = engine.get(*REQUEST, env=_behind_proxy(origin, "anna", SECRET))
+    assert_good(engine, right, served, LONE)
+    assert_secret_nowhere(engine, right)
 
 
 def test_password_of_a_proxy_that_does_not_help(
-    cm: CM, origin: Origin, served: dict[str, Path]
+    engine: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
     origin.unreachable("zenodo.org")
-    result = cm.get(*REQUEST, env=_behind_proxy(origin, "anna", SECRET))
-    assert_failed(cm, result, served, "the proxy ", " does not reach ")
-    assert_secret_nowhere(cm, result)
+    result = engine.get(*REQUEST, env=_behind_proxy(origin, "anna", SECRET))
+    assert_failed(engine, result, served, "the proxy ", " does not reach ")
+    assert_secret_nowhere(engine, result)
 
 
 @pytest.mark.parametrize("bad", [False, True], ids=["good", "404"])
 def test_secrets_of_a_site_mirror(
-    cm: CM, origin: Origin, served: dict[str, Path], bad: bool
+    engine: CM, origin: Origin, served: dict[str, Path], bad: bool
 ) -> None:
     """CM_RESNET50_MIRROR with a name and a password, on loopback: used, never shown."""
     site = origin.at("/site").replace("http://", f"http://anna:{SECRET}@")
@@ -137,40 +142,43 @@ def test_secrets_of_a_site_mirror(
     if bad:
         origin.fail(plain, Status(404))
         origin.fail(URL, Status(404))
-    result = cm.get(*REQUEST, env={**IMPATIENT, "CM_RESNET50_MIRROR": site})
+    result = engine.get(*REQUEST, env={**IMPATIENT, "CM_RESNET50_MIRROR": site})
     assert any("authorization" in record.headers for record in origin.asked(plain))
     if bad:
-        assert_failed(cm, result, served, "HTTP 404")
+        assert_failed(engine, result, served, "HTTP 404")
     else:
-        assert_good(cm, result, served, LONE)
+        assert_good(engine, result, served, LONE)
         assert not origin.asked(URL)
-    assert_secret_nowhere(cm, result)
+    assert_secret_nowhere(engine, result)
 
 
-def test_secrets_in_a_further_url(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+def test_secrets_in_a_further_url(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
     further = f"https://files.example.org/x.tflite?token={TOKEN}"
     origin.serve(further, served[LONE])
     origin.fail(URL, Status(404))
     options = {"env.CM_DOWNLOAD_URL1": further}
-    assert_good(cm, cm.get(*REQUEST, env=IMPATIENT, **options), served, LONE)
-    for path in store_of(cm).rglob("*"):
+    assert_good(engine, engine.get(*REQUEST, env=IMPATIENT, **options), served, LONE)
+    for path in store_of(engine).rglob("*"):
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes()
-    shutil.rmtree(store_of(cm))
-    shutil.rmtree(cm.repos / "repos" / "local" / "cache")
+    shutil.rmtree(store_of(engine))
+    shutil.rmtree(engine.cache)
     origin.forget(further)
-    given = cm.get(*REQUEST, env=IMPATIENT, **options)
-    assert_failed(cm, given, served, "files.example.org", "token=***")
+    given = engine.get(*REQUEST, env=IMPATIENT, **options)
+    assert_failed(engine, given, served, "files.example.org", "token=***")
     # The first line of the text is the command, as it was typed.
     assert TOKEN not in given.out + given.err
 
 
-def test_secrets_in_a_url_of_the_users_own(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
+@pytest.mark.mlc("mlc")
+def test_secrets_in_a_url_of_the_users_own(
+    engine: CM, origin: Origin, served: dict[str, Path]
+) -> None:
     """The engine writes the URL among the tags of its cache entry; nobody prints it."""
     plain = f"https://files.example.org/x.tflite?token={TOKEN}"
     given = plain.replace("//", f"//anna:{SECRET}@")
     origin.serve(plain, served[LONE])
     options = {"const.CM_PACKAGE_URL": given}
-    results = [cm.get(*REQUEST, env=IMPATIENT, **options) for _ in range(3)]
+    results = [engine.get(*REQUEST, env=IMPATIENT, **options) for _ in range(3)]
     for result in results:
         assert result.ok, result.text
         assert result.path.read_bytes() == served[LONE].read_bytes()
@@ -179,26 +187,26 @@ def test_secrets_in_a_url_of_the_users_own(cm: CM, origin: Origin, served: dict[
         assert weights == "https://***@files.example.org/x.tflite?token=***"
     assert len(origin.requests) == 1
     assert "authorization" in origin.requests[0].headers
-    shutil.rmtree(store_of(cm))
-    shutil.rmtree(cm.repos / "repos" / "local" / "cache")
+    shutil.rmtree(store_of(engine))
+    shutil.rmtree(engine.cache)
     origin.forget(plain)
-    failed = cm.get(*REQUEST, env=IMPATIENT, **options)
-    assert_failed(cm, failed, served, "files.example.org", "token=***")
-    refused = cm.get(env=IMPATIENT, **{"const.CM_PACKAGE_URL": f"{given},1"})
-    assert_failed(cm, refused, served, "a comma, which the engine cannot carry")
+    failed = engine.get(*REQUEST, env=IMPATIENT, **options)
+    assert_failed(engine, failed, served, "files.example.org", "token=***")
+    refused = engine.get(env=IMPATIENT, **{"const.CM_PACKAGE_URL": f"{given},1"})
+    assert_failed(engine, refused, served, "a comma, which the engine cannot carry")
     for result in [*results, failed, refused]:
         assert SECRET not in result.out + result.err
         assert TOKEN not in result.out + result.err
-    written = [*store_of(cm).rglob("*"), *cm.repos.rglob("cmx-resnet50-receipt.json")]
+    written = [*store_of(engine).rglob("*"), *engine.repos.rglob("cmx-resnet50-receipt.json")]
     for path in written:
         assert not path.is_file() or TOKEN.encode() not in path.read_bytes(), path
 
 
 def test_plain_http_is_for_loopback_and_for_what_the_user_names(
-    cm: CM, origin: Origin, served: dict[str, Path]
+    engine: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
     far = "http://files.example.org/site"
     origin.serve(f"{far}/{served[LONE].name}", served[LONE])
-    result = cm.get(*REQUEST, env={**IMPATIENT, "CM_RESNET50_MIRROR": far})
-    assert_good(cm, result, served, LONE)
+    result = engine.get(*REQUEST, env={**IMPATIENT, "CM_RESNET50_MIRROR": far})
+    assert_good(engine, result, served, LONE)
     assert not origin.asked(URL)

@@ -35,7 +35,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 from tests.harness.build import MEASURED, Installation
 from tests.harness.origin import Origin
@@ -208,6 +208,10 @@ class CM:
     origin: Origin | None = None
     template: Path | None = None
     variables: Mapping[str, str] = field(default_factory=dict)
+    program: ClassVar[str] = "cm"
+    """The engine's own command."""
+    interrupted: ClassVar[int] = 130
+    """With what a run ends that ctrl-C interrupts."""
 
     def __post_init__(self) -> None:
         self.home.mkdir(parents=True, exist_ok=True)
@@ -220,6 +224,15 @@ class CM:
     def cwd(self) -> Path:
         """The folder in which commands run unless told otherwise."""
         return self.home / "cwd"
+
+    @property
+    def cache(self) -> Path:
+        """The folder of the cache entries."""
+        return self.repos / "repos" / "local" / "cache"
+
+    def key(self, name: str) -> str:
+        """Return how this engine names the key that CM calls `name`."""
+        return name
 
     def also(self, **changes: Any) -> CM:
         """Return this user's CM with other fields, say another installation on the same cache.
@@ -352,6 +365,31 @@ class CM:
         answer = self.access({"action": "find", "automation": "cache", "tags": tags})
         assert answer["return"] == 0, answer
         return [Path(entry) for entry in answer["list"]]
+
+    def remove_entries(self) -> Result:
+        """Remove the cache entries of our script, with the engine's own command."""
+        return self.command("cm", "rm", "cache", "--tags=ml-model,resnet50", "-f")
+
+    def reindex(self) -> Result:
+        """Have the engine make its index anew."""
+        return self.command("cm", "reindex", "repo")
+
+    def add_script(self, alias: str, uid: str, **meta: Any) -> None:
+        """Add a script to the user's local repository."""
+        request = {
+            "action": "add",
+            "automation": "script,5b4e0237da074764",
+            "artifact": f"{alias},{uid}",
+            "common": True,
+            "meta": meta,
+        }
+        answer = self.access(request)
+        assert answer["return"] == 0, answer
+
+    def calling(self, tags: str) -> str:
+        """Return Python code that runs a request, and fails where that does."""
+        request = {"action": "run", "automation": "script", "tags": tags, "quiet": True}
+        return f"import cmind; assert cmind.access({request})['return'] == 0"
 
     def _start(
         self,
