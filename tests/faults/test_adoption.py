@@ -221,14 +221,14 @@ def test_archive_and_its_content(
 
 
 def test_what_is_no_model_is_described(
-    cm: CM, origin: Origin, served: dict[str, Path], mine: Path
+    engine: CM, origin: Origin, served: dict[str, Path], mine: Path
 ) -> None:
     """`tests/api/test_checkpoint.py` has all kinds; here, that both ways in say it."""
     (mine / FILE).write_bytes(b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n")
     told = f"The given file {mine / FILE} is not {FILE} ({NAME}) but a Git LFS pointer"
-    result = cm.get(checkpoint=str(mine / FILE))
-    assert_failed(cm, result, served, told)
-    command = cm.command("cmx-resnet50", "get", "--checkpoint", str(mine / FILE))
+    result = engine.get(checkpoint=str(mine / FILE))
+    assert_failed(engine, result, served, told)
+    command = engine.command("cmx-resnet50", "get", "--checkpoint", str(mine / FILE))
     assert command.code == 1
     assert told in command.err
     assert "ACCEPT_ANY" not in result.text + command.text
@@ -236,18 +236,18 @@ def test_what_is_no_model_is_described(
 
 
 def test_external_data_comes_along(
-    cm: CM, origin: Origin, served: dict[str, Path], mine: Path
+    engine: CM, origin: Origin, served: dict[str, Path], mine: Path
 ) -> None:
     """The model's other file is in the entry with it, and in the output folder."""
     model = onnx.load(served[NAME])
     onnx.save(model, mine / FILE, save_as_external_data=True, location="w.data", size_threshold=9)
-    for options in ({}, {"outdirname": str(cm.home / "out")}):
-        result = cm.get(env=ANY, checkpoint=str(mine), **options)
+    for options in ({}, {"outdirname": str(engine.home / "out")}):
+        result = engine.get(env=ANY, checkpoint=str(mine), **options)
         assert result.ok, result.text
         assert result.path.with_name("w.data").read_bytes() == (mine / "w.data").read_bytes()
         onnx.checker.check_model(str(result.path))
     (mine / "w.data").unlink()
-    refused = cm.get(env=ANY, checkpoint=str(mine))
+    refused = engine.get(env=ANY, checkpoint=str(mine))
     assert refused.code == 1
     assert "'w.data', which is not next to it" in refused.err
 
