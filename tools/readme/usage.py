@@ -185,7 +185,7 @@ No `cm pull` needed: CM finds the installed package by itself, before the copy o
 `cmx4mlops`. For development: `pip install -e .`
 
 `cm pull repo --url=URL` of a git repository of this project installs the package with pip; then
-`cm reindex repo`. [MLC](docs/mlc.md#from-a-git-clone) can be told of a clone, too.
+`cm reindex repo`. [MLC](mlc.md#from-a-git-clone) can be told of a clone, too.
 
 ### Help
 
