@@ -9,12 +9,12 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import fields, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from cmx_resnet50.errors import Resnet50Warning
-from cmx_resnet50.options import OptionError, Options, absolute
+from cmx_resnet50.options import BOUNDS, OptionError, Options, absolute
 from cmx_resnet50.progress import ProgressCallback, progress_for
 
 if TYPE_CHECKING:
@@ -422,10 +422,9 @@ def _options(settings: Settings) -> Options:
     if "mirror" in given:
         prefixes = given["mirror"]
         given["mirror"] = tuple(prefixes.split() if isinstance(prefixes, str) else prefixes)
-    for field in fields(Options):
-        if field.type in ("int", "float") and not 0 < given.get(field.name, 1) < float("inf"):
-            value = given[field.name]
-            raise OptionError(f"{field.name}={value}: must be a positive number.")
+    for field, bounds in BOUNDS.items():
+        if field in given and given[field] not in bounds:
+            raise OptionError(f"{field}={given[field]}: must be {bounds}.")
     return replace(Options.read({}), **given)
 
 

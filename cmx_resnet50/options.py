@@ -31,6 +31,56 @@ HOMES = {"CM_REPOS": "~/CM", "MLC_REPOS": "~/MLC/repos"}
 """The homes of the engines: the variable that names one, and where it is without that."""
 
 
+@dataclass(frozen=True)
+class Bounds:
+    """What a number may be.
+
+    Examples
+    --------
+    >>> str(BOUNDS["connections"])
+    'a whole number from 1 to 64'
+    """
+
+    least: float
+    most: float
+    whole: bool = False
+
+    def __contains__(self, number: object) -> bool:
+        right = int if self.whole else (int, float)
+        return (
+            isinstance(number, right)
+            and not isinstance(number, bool)
+            and self.least <= number <= self.most
+        )
+
+    def __str__(self) -> str:
+        return f"a {'whole ' * self.whole}number from {self.least:g} to {self.most:,g}"
+
+    def read(self, text: str) -> float:
+        """Return the number that `text` stands for.
+
+        Raises
+        ------
+        ValueError
+            If it stands for none, or for one outside the bounds.
+        """
+        number = int(text) if self.whole else float(text)
+        if number not in self:
+            raise ValueError(text)
+        return number
+
+
+_DAY = 86_400
+BOUNDS = {
+    "connections": Bounds(1, 64, whole=True),
+    "connect_timeout": Bounds(0.1, _DAY),
+    "read_timeout": Bounds(0.1, _DAY),
+    "retry_budget": Bounds(0.1, _DAY),
+    "stall_seconds": Bounds(0.1, _DAY),
+}
+"""By the field of `Options`; times are seconds."""
+
+
 class OptionError(Resnet50Error):
     """An option with an invalid value; the text names the option and what it accepts."""
 
@@ -101,15 +151,18 @@ class Options:
                     return value
             return ""
 
-        def number(name: str, default: float) -> float:
+        def number(field: str) -> Any:
+            name = field.upper()
             value = text(name)
+            if not value:
+                return getattr(cls, field)
             try:
-                result = float(value) if value else default
+                return BOUNDS[field].read(value)
             except ValueError:
-                result = -1.0
-            if not 0 < result < float("inf"):
-                raise OptionError(f"{PREFIX}{name}={value}: must be a positive number")
-            return result
+                raise OptionError(
+                    f"{PREFIX}{name}={value}: must be {BOUNDS[field]}. Correct it, or omit it for "
+                    f"the default, {getattr(cls, field):g}."
+                ) from None
 
         store = text("STORE")
         return cls(
@@ -120,11 +173,7 @@ class Options:
             force=flag(PREFIX + "FORCE", text("FORCE")),
             skip_tensorflow=flag(PREFIX + "SKIP_TENSORFLOW", text("SKIP_TENSORFLOW")),
             mirror=tuple(text("MIRROR").split()),
-            connections=max(1, int(number("CONNECTIONS", cls.connections))),
-            connect_timeout=number("CONNECT_TIMEOUT", cls.connect_timeout),
-            read_timeout=number("READ_TIMEOUT", cls.read_timeout),
-            retry_budget=number("RETRY_BUDGET", cls.retry_budget),
-            stall_seconds=number("STALL_SECONDS", cls.stall_seconds),
+            **{field: number(field) for field in BOUNDS},
         )
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmx_resnet50.catalog.table import SCRIPT
-from cmx_resnet50.options import PREFIX, OptionError, Options, default_store
+from cmx_resnet50.options import BOUNDS, PREFIX, OptionError, Options, default_store
 
 NUMERIC = {"CONNECTIONS", "CONNECT_TIMEOUT", "READ_TIMEOUT", "RETRY_BUDGET", "STALL_SECONDS"}
 FLAGS = [("STRICT", "strict"), ("OFFLINE", "offline"), ("ACCEPT_ANY", "accept_any")]
@@ -77,15 +78,18 @@ def test_a_number_is_read(name: str, field: str, default: float) -> None:
     assert default not in (3, 5)
 
 
-@pytest.mark.parametrize(("name", "_field", "_default"), NUMBERS)
-@pytest.mark.parametrize("value", ["0", "-1", "nan", "inf", "1e999", "ten", "1,5", "0x10", "1 2"])
+@pytest.mark.parametrize(("name", "field", "_default"), NUMBERS)
+@pytest.mark.parametrize(
+    "value", ["0", "-1", "nan", "inf", "1e999", "ten", "1,5", "0x10", "1 2", "100000000"]
+)
 def test_a_number_that_means_nothing_is_refused(
-    name: str, _field: str, _default: float, value: str
+    name: str, field: str, _default: float, value: str
 ) -> None:
     with pytest.raises(OptionError) as caught:
         Options.read({PREFIX + name: value}, {})
     assert f"{PREFIX}{name}={value}" in str(caught.value)
-    assert "positive number" in str(caught.value)
+    bounds = BOUNDS[field]
+    assert f"from {bounds.least:g} to {bounds.most:,g}" in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -127,11 +131,23 @@ def test_names_of_others_are_not_read() -> None:
     Options.read({"CM_RESNET": "x", "RESNET50_OFLINE": "x"}, {"CM_RESNET50": "x", "PATH": "/bin"})
 
 
-@pytest.mark.parametrize("given_", ["1", "0.4", "16"])
-def test_there_is_always_a_connection(given_: str) -> None:
+@pytest.mark.parametrize("given_", ["1", "16", "64"])
+def test_connections_are_counted(given_: str) -> None:
     connections = Options.read({PREFIX + "CONNECTIONS": given_}, {}).connections
     assert isinstance(connections, int)
-    assert connections == max(1, int(float(given_)))
+    assert connections == int(given_)
+
+
+@pytest.mark.parametrize("given_", ["0.4", "1.5", "65", "1e1"])
+def test_no_part_of_a_connection(given_: str) -> None:
+    with pytest.raises(OptionError, match="must be a whole number from 1 to 64"):
+        Options.read({PREFIX + "CONNECTIONS": given_}, {})
+
+
+def test_every_number_has_bounds_and_a_default_within() -> None:
+    numbers = {one.name for one in fields(Options) if one.type in ("int", "float")}
+    assert numbers == set(BOUNDS)
+    assert all(getattr(Options, name) in bounds for name, bounds in BOUNDS.items())
 
 
 def test_a_half_second_is_a_time() -> None:

@@ -167,7 +167,9 @@ def _options() -> Iterator[tuple[str, str, str]]:
         and isinstance(text.value, ast.Constant)
     }
     for field in dataclasses.fields(options.Options):
-        yield code(options.PREFIX + field.name.upper()), _usual(field.default), texts[field.name]
+        bounds = options.BOUNDS.get(field.name)
+        meaning = texts[field.name] + (f"; {bounds}" if bounds else "")
+        yield code(options.PREFIX + field.name.upper()), _usual(field.default), meaning
 
 
 def _usual(default: object) -> str:
