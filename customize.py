@@ -27,6 +27,9 @@ run_lock.begin_lookup(HOME)
 
 def predeps(i: dict[str, Any]) -> dict[str, Any]:
     """Check values and the request before any shell script is written."""
+    from cmx_resnet50.engines import entry
+
+    entry.begin(i, "_cm.json", "cm rm cache -f")
     from cmx_resnet50.engines.cm import HOOKS
 
     return HOOKS.predeps(i)

@@ -247,6 +247,8 @@ def absolute(name: str, path: str, base: Path | None = None) -> Path:
         If ``~name`` is not a user here; the text names the option `name`.
     """
     try:
-        return Path(base or Path.cwd(), Path(path).expanduser())
+        expanded = Path(path).expanduser()
+        # The working folder may be gone; then only a relative path needs it.
+        return expanded if expanded.is_absolute() else (base or Path.cwd()) / expanded
     except RuntimeError as error:
         raise OptionError(f"{name}={path}: {error}") from error

@@ -15,7 +15,7 @@ from typing import Any
 from cmx_resnet50.cached_run import receipt, run_lock
 from cmx_resnet50.catalog.request import Resolution
 from cmx_resnet50.catalog.table import Catalog
-from cmx_resnet50.engines import downloader, env_run
+from cmx_resnet50.engines import downloader, entry, env_run
 from cmx_resnet50.engines.dialect import OPTION, Dialect, EnvView
 from cmx_resnet50.engines.env_request import (
     LOCAL,
@@ -60,10 +60,20 @@ class Hooks:
 
     def _answer(self, hook: Callable[[Hook], Hook], i: Hook) -> Hook:
         """Turn errors of the library into the engine's way of reporting them."""
+        mine = entry.of(i)
         try:
-            return hook(i)
+            if mine is not None:
+                mine.restore()
+            answer = hook(i)
+            if mine is not None:
+                mine.restore()
+            return answer
         except BaseException as error:
             run_lock.end(i["run_script_input"])
+            if isinstance(error, OSError) and mine is not None and mine.is_gone():
+                error = mine.removed()
+            if mine is not None:
+                mine.end()
             if isinstance(error, KeyboardInterrupt):
                 return {"return": 130, "error": INTERRUPTED}
             if isinstance(error, Resnet50Error):
@@ -90,8 +100,12 @@ class Hooks:
         env_run.print_notices(env, [*resolution.messages, *secret_notices(const)])
         if options.skip_tensorflow:
             env[f"{OPTION}SKIP_TENSORFLOW"] = "yes"
-        env[env_run.ENTRY] = "" if i["input"].get("skip_cache") else str(Path.cwd())
+        mine = entry.of(i)
+        env[env_run.ENTRY] = "" if mine is None else str(mine.folder)
         run_lock.begin(i["run_script_input"]).acquire()
+        if mine is not None:
+            mine.restore()
+            mine.work_elsewhere()
         return {"return": 0}
 
     def _preprocess(self, i: Hook) -> Hook:
@@ -99,14 +113,14 @@ class Hooks:
         env[env_run.OUTPUT] = output_folder(env, env["TMP_CURRENT_PATH"])
         env.pop("OUTDIRNAME", None)
         env_run.require_free_output(env, resolution, options)
-        entry = env_run.working_folder(env, options)
-        entry.mkdir(parents=True, exist_ok=True)
+        folder = env_run.working_folder(env, options)
+        folder.mkdir(parents=True, exist_ok=True)
         # Engine and downloader leave files of their own in the working folder: not in the
         # user's output folder, where the engine has just gone.
-        os.chdir(entry)
+        os.chdir(folder)
         if _silent(env):
             env["QUIET"] = "yes"
-        env[env_run.PLACE] = str(entry / "model" / resolution.artifact.file)
+        env[env_run.PLACE] = str(folder / "model" / resolution.artifact.file)
         asked = downloader.tools_asked(i["run_script_input"])
         tool = downloader.tool_for(resolution, asked, options)
         declared = downloader.declared_tool(resolution)
@@ -126,6 +140,9 @@ class Hooks:
             i["run_script_input"]["script_name"] = step
         else:
             lock.hold_lookups()
+            mine = entry.of(i)
+            if mine is not None:
+                mine.work_elsewhere()
         return {"return": 0}
 
     def _postprocess(self, i: Hook) -> Hook:

@@ -16,6 +16,7 @@ import pytest
 from tests.harness.artifacts import ARTIFACTS, delivered
 from tests.harness.build import Installation
 from tests.harness.cm import CM, Result
+from tests.harness.mlc import MLC
 from tests.harness.origin import Origin
 from tests.races.rounds import DIFFERENT, at_once, loss
 
@@ -137,3 +138,49 @@ def test_sixteen_at_once_through_the_command(
                 result = process.wait()
                 assert result.ok, result.text
         assert origin.bytes_sent() == served[NAME].stat().st_size
+
+
+def test_eight_at_once_under_mlc(mlc: MLC, origin: Origin, served: dict[str, Path]) -> None:
+    """MLC may make two entries, as it looks for one before it loads a script; we fetch once."""
+    for result in at_once(mlc, [("onnx",)] * 8):
+        assert result.ok, result.text
+        assert "Traceback" not in result.text
+        assert result.path.read_bytes() == delivered(served[NAME])
+    assert origin.bytes_sent() == served[NAME].stat().st_size
+    origin.clear_log()
+    assert mlc.get("onnx").ok
+    assert not origin.requests
+
+
+@pytest.mark.races
+@pytest.mark.parametrize("new_engine", ["mlc"], indirect=True)
+def test_thirty_rounds_of_eight_under_mlc(
+    new_engine: Callable[..., CM], origin: Origin, served: dict[str, Path]
+) -> None:
+    made: Counter[int] = Counter()
+    for number in range(ROUNDS):
+        mlc = new_engine(f"user-{number}")
+        origin.clear_log()
+        for result in at_once(mlc, [("onnx",)] * 8):
+            assert result.ok, result.text
+        assert origin.bytes_sent() == served[NAME].stat().st_size
+        made[len(list(mlc.repos.glob("local/cache/*/cmx-resnet50-receipt.json")))] += 1
+    print("entries of each round:", made)
+
+
+def test_four_requests_at_once_under_mlc(mlc: MLC, origin: Origin, served: dict[str, Path]) -> None:
+    wanted = {
+        "onnx-opset-11": ("onnx",),
+        "tensorflow": ("tf",),
+        "pytorch-fp32": ("pytorch",),
+        "tflite-no-argmax": ("tflite", "no-argmax"),
+    }
+    names = [*wanted] * 2
+    results = at_once(mlc, [wanted[name] for name in names])
+    for name, result in zip(names, results, strict=True):
+        assert result.ok, result.text
+        assert "Traceback" not in result.text
+        assert result.path.read_bytes() == delivered(served[name])
+    for name in wanted:
+        sent = sum(origin.bytes_sent(url) for url in ARTIFACTS[name].urls)
+        assert sent == served[name].stat().st_size, name

@@ -1,0 +1,121 @@
+"""The folder of a run's cache entry, which others may remove while the run works in it.
+
+``cm rm cache -f`` removes what a running script works in, and the engine fails wherever it next
+uses its working folder. So the engine is sent to a folder of this run alone, and the entry is made
+again before and after each hook, as the engine made it. Where a removal breaks the run all the
+same, a line says what happened.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import weakref
+from contextlib import suppress
+from pathlib import Path
+from shutil import rmtree
+from typing import Any
+
+from cmx_resnet50.errors import Resnet50Error
+
+_KEY = "cmx_resnet50_entry"
+
+
+class EntryRemoved(Resnet50Error):
+    """The cache entry of this run was removed while the run worked in it."""
+
+
+class Entry:
+    """The cache entry of one run, which the engine has just made and gone into.
+
+    Parameters
+    ----------
+    meta : str
+        The file of an entry that says what it is.
+    remove : str
+        The command that removes entries, as the error names it.
+    """
+
+    def __init__(self, meta: str, remove: str) -> None:
+        self._text = (
+            "The cache entry of this run was removed while the run worked in it, say by "
+            f"{remove}. What was fetched is in the store. Run the same command again."
+        )
+        self._file, self._meta = Path(meta), b""
+        with suppress(OSError):  # Gone already: `restore` says so.
+            self._file = Path.cwd() / meta
+            self._meta = self._file.read_bytes()
+        self._elsewhere: Path | None = None
+        self._finalizer = weakref.finalize(self, _report, self._file, self._text)
+
+    @property
+    def folder(self) -> Path:
+        """The entry."""
+        return self._file.parent
+
+    def restore(self) -> None:
+        """Make the entry again if it was removed.
+
+        Raises
+        ------
+        EntryRemoved
+            If it cannot be made.
+        """
+        if not self._meta:
+            raise self.removed()
+        try:
+            if not self._file.exists():
+                self.folder.mkdir(parents=True, exist_ok=True)
+                with suppress(FileExistsError), self._file.open("xb") as file:
+                    file.write(self._meta)
+        except OSError:
+            raise self.removed() from None
+
+    def work_elsewhere(self) -> None:
+        """Leave the entry for a folder that nobody else removes, if one can be made."""
+        from tempfile import mkdtemp
+
+        with suppress(OSError):
+            if self._elsewhere is None:
+                self._elsewhere = Path(mkdtemp(prefix="cmx-resnet50-"))
+                weakref.finalize(self, _remove, self._elsewhere, self.folder)
+            os.chdir(self._elsewhere)
+
+    def is_gone(self) -> bool:
+        """Whether it was removed since it was last restored."""
+        return not self._file.exists()
+
+    def removed(self) -> EntryRemoved:
+        """Return the error that says so."""
+        return EntryRemoved(self._text)
+
+    def end(self) -> None:
+        """Leave it to others to report what becomes of the run."""
+        self._finalizer.detach()
+
+
+def begin(i: dict[str, Any], meta: str, remove: str) -> None:
+    """Look at the entry of a run, if it has one, before anything takes time; see `Entry`."""
+    if not i["input"].get("skip_cache"):
+        i["run_script_input"][_KEY] = Entry(meta, remove)
+
+
+def of(i: dict[str, Any]) -> Entry | None:
+    """Return the entry of the run that a hook is called for with `i`, if it has one."""
+    entry: Entry | None = i["run_script_input"].get(_KEY)
+    return entry
+
+
+def _remove(elsewhere: Path, folder: Path) -> None:
+    """Remove the folder of a run; where the engine is still in it, it goes back to the entry."""
+    with suppress(OSError):
+        if elsewhere.samefile("."):
+            os.chdir(folder)
+    rmtree(elsewhere, ignore_errors=True)
+
+
+def _report(file: Path, text: str) -> None:
+    """Say why the engine failed, where an entry is gone when its run ends."""
+    if not file.exists():
+        sys.stderr.write(f"cmx-resnet50: {text}\n")
+        sys.stderr.flush()
