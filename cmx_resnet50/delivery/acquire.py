@@ -36,12 +36,17 @@ class Acquirer:
         What the user set.
     progress : Progress
         Shows transfers.
+    cache : Path, optional
+        The cache of the engine that runs, which may have the file already.
     """
 
-    def __init__(self, store: Store, options: Options, progress: Progress) -> None:
+    def __init__(
+        self, store: Store, options: Options, progress: Progress, cache: Path | None = None
+    ) -> None:
         self.store = store
         self.options = options
         self.progress = progress
+        self.cache = cache
 
     def fetch(
         self,
@@ -139,6 +144,15 @@ class Acquirer:
         record = self._archive_record(artifact, path.as_uri())
         self.store.import_file(path, keys=artifact.archive_keys, record=record)
 
+    def cached(self, artifact: Artifact) -> Path | None:
+        """Return the file of the engine's cache with the very bytes that would be fetched."""
+        if self.cache is None:
+            return None
+        from cmx_resnet50.delivery.engine_cache import find_cached
+
+        expected = self._with_recorded(artifact.expected_download)
+        return find_cached(self.cache, artifact.mirror_name, expected)
+
     def _download(
         self, artifact: Artifact, urls: Sequence[str], target: Path, *, named_by_user: bool
     ) -> tuple[Digests, str]:
@@ -146,7 +160,10 @@ class Acquirer:
         from cmx_resnet50.fetch import FetchOptions, Source, fetch
 
         options = self.options
-        sources = [Source(url, named_by_user=True) for url in site_urls(artifact, options.mirror)]
+        cached = self.cached(artifact)
+        here = [] if cached is None else [cached.as_uri()]
+        near = [*here, *site_urls(artifact, options.mirror)]
+        sources = [Source(url, named_by_user=True) for url in near]
         sources += [
             Source(url, named_by_user=named_by_user and index == 0)
             for index, url in enumerate(urls)
@@ -167,7 +184,10 @@ class Acquirer:
             progress=self.progress,
             place_hint=BY_HAND,
         )
-        return found.digests, found.url
+        if found.url not in here:
+            return found.digests, found.url
+        self.store.notify(f"{artifact.mirror_name}: taken from {cached}, not fetched")
+        return found.digests, artifact.url
 
     def make_dummy(self, artifact: Artifact) -> tuple[StoredObject, bool]:
         """Return the object with random weights in place of `artifact`, and whether it was made."""

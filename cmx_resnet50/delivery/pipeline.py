@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.catalog.table import Catalog, Resolution
+from cmx_resnet50.catalog.table import Artifact, Catalog, Resolution
 from cmx_resnet50.delivery.acquire import Acquirer
 from cmx_resnet50.errors import DigestError, Resnet50Error
 from cmx_resnet50.options import Options, own_stores
@@ -75,6 +75,8 @@ class Pipeline:
         Shows transfers; by default nothing does.
     notify : callable, optional
         Takes one line at a time: on whom the store waits, what it repaired. By default stderr.
+    cache : Path, optional
+        The cache of the engine that runs, which may have files that the store lacks.
     """
 
     def __init__(
@@ -84,11 +86,12 @@ class Pipeline:
         progress: Progress | None = None,
         *,
         notify: Callable[[str], None] | None = None,
+        cache: Path | None = None,
     ) -> None:
         self.catalog = catalog
         self.options = options
         self.store = open_store(options.store, own_stores(), notify=notify)
-        self._acquirer = Acquirer(self.store, options, progress or Progress())
+        self._acquirer = Acquirer(self.store, options, progress or Progress(), cache)
 
     def obtain(self, resolution: Resolution, extra_sources: Sequence[str] = ()) -> Delivery:
         """Return the objects of `resolution`, fetched or made only where the store lacks them.
@@ -149,6 +152,11 @@ class Pipeline:
         if resolution.request.weights == "dummy" or not artifact.archive_keys:
             return None
         return self._acquirer.fetch_archive(artifact, resolution.sources)
+
+    def is_at_hand(self, artifact: Artifact) -> bool:
+        """Whether the store names the file, or the engine's cache has it."""
+        found = self.store.find(*artifact.store_keys)
+        return found is not None or self._acquirer.cached(artifact) is not None
 
     def find(self, resolution: Resolution) -> Delivery | None:
         """Return what the store holds complete of `resolution`; open no socket, make nothing."""

@@ -9,6 +9,7 @@ CM = Dialect(
     name="cm",
     prefix=META,
     run="cm run script --tags=get,ml-model,resnet50",
+    cache="repos/local/cache",
     native_step="run-fix-input",
 )
 HOOKS = Hooks(CM)

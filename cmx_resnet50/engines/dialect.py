@@ -6,10 +6,13 @@ every engine.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, MutableMapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
+from cmx_resnet50.options import HOMES, absolute
 from cmx_resnet50.wording import Wording
 
 Env = MutableMapping[str, Any]
@@ -31,6 +34,8 @@ class Dialect:
     """Begins every key of the engine, say ``CM_``."""
     run: str
     """The command that runs this script, up to its variations."""
+    cache: str
+    """The folder of its cache entries, in its home."""
     native_step: str = ""
     """The script's native step that makes a batch true in a frozen graph; empty: the library."""
     names_defaults: bool = False
@@ -56,6 +61,12 @@ class Dialect:
         return [word.replace("_", "", 1) for word in words if word.startswith(("_", "-_"))]
 
     @property
+    def cache_folder(self) -> Path:
+        """The folder of its cache entries."""
+        name = f"{self.prefix}REPOS"
+        return absolute(name, os.environ.get(name, "").strip() or HOMES[name]) / self.cache
+
+    @property
     def wording(self) -> Wording:
         """The words that this engine's users know."""
         const = f"--const.{self.prefix}"
@@ -68,7 +79,7 @@ class EnvView(MutableMapping[str, Any]):
     Examples
     --------
     >>> env = {"CM_ML_MODEL": "RESNET50", "PATH": "/bin"}
-    >>> view = EnvView(env, Dialect("cm", "CM_", "cm run script"))
+    >>> view = EnvView(env, Dialect("cm", "CM_", "cm run script", "cache"))
     >>> view["QUIET"] = "yes"
     >>> dict(view), env["CM_QUIET"]
     ({'ML_MODEL': 'RESNET50', 'QUIET': 'yes'}, 'yes')

@@ -111,11 +111,13 @@ def hand_over(env: EnvView, const: EnvView, file: Path, url: str) -> None:
     const.update({name: value for name, value in wiring.items() if name in const})
 
 
-def tool_for(resolution: Resolution, asked: Sequence[str], options: Options) -> str:
+def tool_for(
+    resolution: Resolution, asked: Sequence[str], options: Options, cache: Path | None = None
+) -> str:
     """Name the downloader's variation that is to fetch the file, say ``_wget``; empty for ours.
 
-    That is the tool that the user named, unless a local file or the store has the file. The one
-    that a variation declares, for callers that read the meta, is never needed.
+    That is the tool that the user named, unless a local file, the store or the engine's cache has
+    the file. The one that a variation declares, for callers that read the meta, is never needed.
 
     Parameters
     ----------
@@ -125,6 +127,8 @@ def tool_for(resolution: Resolution, asked: Sequence[str], options: Options) -> 
         The variations that user and meta ask of the downloader together.
     options : Options
         How it is delivered.
+    cache : Path, optional
+        The engine's cache.
     """
     request, artifact = resolution.request, resolution.artifact
     if options.offline or request.weights == "dummy" or request.local:
@@ -132,8 +136,7 @@ def tool_for(resolution: Resolution, asked: Sequence[str], options: Options) -> 
     named = [tag for tag in asked if tag != declared_tool(resolution)]
     if not named:
         return ""
-    pipeline = Pipeline(Catalog.load(), options)
-    if pipeline.store.find(*artifact.store_keys) is not None:
+    if Pipeline(Catalog.load(), options, cache=cache).is_at_hand(artifact):
         return ""
     return named[-1]
 

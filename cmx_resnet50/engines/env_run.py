@@ -104,7 +104,7 @@ def prepare(
     silent : bool
         Whether to print no progress.
     """
-    pipeline = Pipeline(Catalog.load(), options, progress_for(not silent))
+    pipeline = _pipeline(env, options, silent=silent)
     delivery = pipeline.obtain_published(resolution, downloader.further_urls(env))
     folder = _original_folder(env) if resolution.batch is not None else Path(env[PLACE]).parent
     pipeline.place(delivery, folder)
@@ -209,7 +209,7 @@ def ensure(env: EnvView, const: EnvView, *, silent: bool) -> str:
     options = options_of(env, const)
     resolution = Catalog.load().resolve(request_of(env, const, None), strict=options.strict)
     print_notices(env, resolution.messages)
-    pipeline = Pipeline(Catalog.load(), options, progress_for(not silent))
+    pipeline = _pipeline(env, options, silent=silent)
     sha256 = str(env.get(outputs.SHA256, ""))
     place = Path(env[receipt.CACHED]).parent
     output = str(env.get(OUTPUT, ""))
@@ -264,6 +264,12 @@ def ensure(env: EnvView, const: EnvView, *, silent: bool) -> str:
             summary=summary(env, replace(delivery, origin="store")),
         )
     return summary(env, replace(delivery, origin=str(env.get(ORIGIN) or delivery.origin)))
+
+
+def _pipeline(env: EnvView, options: Options, *, silent: bool) -> Pipeline:
+    """Return the pipeline of a run, which takes what the engine's cache has."""
+    progress = progress_for(not silent)
+    return Pipeline(Catalog.load(), options, progress, cache=env.dialect.cache_folder)
 
 
 def _original_folder(env: EnvView) -> Path:

@@ -122,7 +122,7 @@ class Hooks:
             env["QUIET"] = "yes"
         env[env_run.PLACE] = str(folder / "model" / resolution.artifact.file)
         asked = downloader.tools_asked(i["run_script_input"])
-        tool = downloader.tool_for(resolution, asked, options)
+        tool = downloader.tool_for(resolution, asked, options, self.dialect.cache_folder)
         declared = downloader.declared_tool(resolution)
         if declared:
             downloader.leave_out(i["meta"], declared)

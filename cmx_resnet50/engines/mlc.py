@@ -5,5 +5,11 @@ from __future__ import annotations
 from cmx_resnet50.engines.dialect import Dialect
 from cmx_resnet50.engines.hooks import Hooks
 
-MLC = Dialect(name="mlc", prefix="MLC_", run="mlcr get,ml-model,resnet50", names_defaults=True)
+MLC = Dialect(
+    name="mlc",
+    prefix="MLC_",
+    run="mlcr get,ml-model,resnet50",
+    cache="local/cache",
+    names_defaults=True,
+)
 HOOKS = Hooks(MLC)
