@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from cmx_resnet50.errors import Resnet50Warning
+from cmx_resnet50.errors import Resnet50Error, Resnet50Warning
 from cmx_resnet50.options import BOUNDS, OptionError, Options, absolute
 from cmx_resnet50.progress import ProgressCallback, progress_for
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from cmx_resnet50.delivery.pipeline import Delivery
+    from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
     from cmx_resnet50.formats.facts import ModelFacts
     from cmx_resnet50.model import KnownModel, Model
 
@@ -387,6 +387,59 @@ def deliver(
     for contradiction in model.deviations[len(resolution.deviations) :]:
         warn(contradiction)
     return model, delivery
+
+
+@dataclass(frozen=True)
+class Prefetched:
+    """What became of one request of `prefetch`: either `delivery` or `error` is None."""
+
+    request: str
+    delivery: Delivery | None
+    error: Resnet50Error | None
+    archive_error: Resnet50Error | None = None
+    """Why the archive that the file comes in, which mirrors need, is not in the store."""
+
+
+def pipeline(settings: Settings, progress: bool | ProgressCallback) -> Pipeline:
+    """Return a pipeline with these settings, for `prefetch`."""
+    from cmx_resnet50.catalog.table import Catalog
+    from cmx_resnet50.delivery.pipeline import Pipeline
+
+    notify = None if progress is True else _log
+    return Pipeline(Catalog.load(), _options(settings), progress_for(progress), notify=notify)
+
+
+def prefetch(
+    through: Pipeline, requests: Iterable[str], warn: Callable[[str], None]
+) -> Iterator[Prefetched]:
+    """Bring what each request means into the store; one that fails does not stop the others.
+
+    Parameters
+    ----------
+    through : Pipeline
+        What `pipeline` returned.
+    requests : iterable of str
+        As `get` takes them.
+    warn : callable
+        Takes each deviation and notice, as soon as it is known.
+    """
+    catalog, strict = through.catalog, through.options.strict
+    for text in requests:
+        try:
+            resolution = catalog.resolve(catalog.request(names_in(text)), strict=strict)
+            for line in resolution.messages:
+                warn(line)
+            delivery = through.obtain(resolution)
+        except Resnet50Error as error:
+            yield Prefetched(text, None, error)
+            continue
+        try:
+            # A store that an earlier version filled has the unpacked file only.
+            through.obtain_archive(resolution)
+        except Resnet50Error as error:
+            yield Prefetched(text, delivery, None, error)
+        else:
+            yield Prefetched(text, delivery, None)
 
 
 def names_in(request: str) -> list[str]:

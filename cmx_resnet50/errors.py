@@ -9,6 +9,9 @@ INTERRUPTED = "interrupted; fetched bytes are kept, the same command resumes fro
 class Resnet50Error(Exception):
     """An error whose text is complete: what was asked, what is wrong, what to do next."""
 
+    commands: tuple[str, ...] = ()
+    """Those of the text that can be run next, for programs; without what `see` names."""
+
 
 class DigestError(Resnet50Error):
     """Bytes that are not those of the known file: digest or size differ."""

@@ -35,6 +35,7 @@ class RequestError(Resnet50Error):
             commands = "\n".join(f"  {RUN}{variations}" for variations in self.nearest)
             text += f"\nThe nearest requests that have a file:\n{commands}"
         super().__init__(f"{text}\n{see('choose')}")
+        self.commands = tuple(f"{COMMAND.run}{variations}" for variations in self.nearest)
 
     def __str__(self) -> str:
         return COMMAND.apply(super().__str__())

@@ -11,44 +11,31 @@ import sys
 from collections.abc import Sequence
 
 from cmx_resnet50.cli.gc_tuning import collect_seldom
-from cmx_resnet50.cli.output import print_error
-from cmx_resnet50.errors import INTERRUPTED, Resnet50Error
+from cmx_resnet50.errors import Resnet50Error
 
 
 @collect_seldom()
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command and return its exit code.
-
-    Returns
-    -------
-    int
-        0, or 1 for an error, 130 when interrupted. argparse itself ends with 2 when the
-        command line is wrong.
-    """
+    """Run the command and return its exit code, one of `failure.CODES`."""
     _open_missing_streams()
     # A file name may hold what the terminal's encoding has not.
     for stream in (sys.stdout, sys.stderr):
         getattr(stream, "reconfigure", dict)(errors="backslashreplace")
+    arguments = sys.argv[1:] if arguments is None else arguments
+    from cmx_resnet50.cli import failure
+
     try:
         from cmx_resnet50.cli.parser import parser
 
         parsed = parser().parse_args(arguments)
         code = int(parsed.run(parsed) or 0)
         sys.stdout.flush()
-    except Resnet50Error as error:
-        print_error(str(error))
-        return 1
     except BrokenPipeError:
         # The reader, say `head`, has closed its end. Python must not flush again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        name = f"{os.fsdecode(error.filename)}: " if error.filename else _lost_folder()
-        print_error(f"{name}{error.strerror or error}")
-        return 1
-    except KeyboardInterrupt:
-        print_error(INTERRUPTED)
-        return 130
+        return failure.CODES["failed"]
+    except (Resnet50Error, failure.UsageError, OSError, KeyboardInterrupt) as error:
+        return failure.end(error, as_json="--json" in arguments)
     return code
 
 
@@ -60,12 +47,3 @@ def _open_missing_streams() -> None:
     for name in ("stdin", "stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115
-
-
-def _lost_folder() -> str:
-    """Say so where the working folder is what does not exist."""
-    try:
-        os.getcwd()  # noqa: PTH109
-    except OSError:
-        return "the working folder was removed; change to another one: "
-    return ""

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
-from cmx_resnet50.cli.output import print_error
+from cmx_resnet50.cli.failure import DOCUMENTED
 
 Run = Callable[[argparse.Namespace], "int | None"]
-
-CODES = "Exit codes: 0 done, 1 error, 2 wrong command line, 130 interrupted."
 
 
 def command(
@@ -43,12 +41,12 @@ def command(
         description=f"{about[0].upper()}{about[1:]}.\n\n{details}".strip(),
         epilog="Examples:\n"
         + "\n".join(f"  {line}" for line in examples.split("\n"))
-        + f"\n\n{CODES}\nDetails: cmx-resnet50 docs {page}",
+        + f"\n\n{DOCUMENTED}\nDetails: cmx-resnet50 docs {page}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
     if run is not None:
-        added.set_defaults(run=run)
+        added.set_defaults(run=run, error=added.error)
     return added
 
 
@@ -57,9 +55,23 @@ def json_switch(to: argparse.ArgumentParser) -> None:
     to.add_argument("--json", action="store_true", help="print JSON")
 
 
-def silent_switch(to: argparse.ArgumentParser) -> None:
-    """Add ``--silent``."""
+def transfer_switches(to: argparse.ArgumentParser, result: str) -> None:
+    """Add what decides how much is printed.
+
+    Parameters
+    ----------
+    result : str
+        What ``--quiet`` prints.
+    """
     to.add_argument("-s", "--silent", action="store_true", help="print no progress")
+    either = to.add_mutually_exclusive_group()
+    either.add_argument(
+        "-q",
+        "--quiet",
+        action="store_true",
+        help=f"print {result}, one a line, and errors; no warnings",
+    )
+    either.add_argument("-v", "--verbose", action="store_true", help="log each request on stderr")
 
 
 def requests(to: argparse.ArgumentParser) -> None:
@@ -88,9 +100,3 @@ def batch(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 999_999:
         raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1 to 999999")
     return int(text)
-
-
-def usage_error(name: str, text: str) -> NoReturn:
-    """End as argparse does when the command line of the subcommand `name` is wrong."""
-    print_error(f"{text} See cmx-resnet50 {name} --help")
-    raise SystemExit(2)

@@ -5,9 +5,15 @@ from __future__ import annotations
 import argparse
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.cli.arguments import command, json_switch, path, requests, silent_switch
+from cmx_resnet50.cli.arguments import command, json_switch, path, requests, transfer_switches
 from cmx_resnet50.cli.chosen import check_requests, chosen_objects, expected_names, rows, total
-from cmx_resnet50.cli.output import print_json, print_line, print_note, print_table
+from cmx_resnet50.cli.output import (
+    begin_transfer,
+    print_json,
+    print_line,
+    print_note,
+    print_table,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -56,7 +62,7 @@ def add(commands: Any) -> None:
         "--force", action="store_true", help="replace a file of yours that is in the way"
     )
     json_switch(export)
-    silent_switch(export)
+    transfer_switches(export, "the bundle's path")
 
     import_ = command(
         ways,
@@ -74,26 +80,27 @@ def add(commands: Any) -> None:
 
 
 def _export(parsed: argparse.Namespace) -> None:
-    from cmx_resnet50.catalog.table import Catalog
-    from cmx_resnet50.delivery.pipeline import Pipeline
+    from cmx_resnet50 import api
     from cmx_resnet50.mirror.bundle import check_target, export
-    from cmx_resnet50.options import Options
     from cmx_resnet50.progress import progress_for
 
-    check_requests(parsed, "bundle export")
+    check_requests(parsed)
     target = parsed.target
-    progress = progress_for(not parsed.silent)
-    pipeline = Pipeline(Catalog.load(), Options.read({}), progress)
+    show = begin_transfer(parsed)
+    pipeline = api.pipeline({}, show)
     replaced = check_target(target, expected_names(pipeline, parsed), force=parsed.force)
     objects = chosen_objects(pipeline, parsed, f"{target} was not written: it would be incomplete.")
-    written = export(pipeline.store, objects, target, progress, force=parsed.force)
-    if replaced:
-        print_note(f"{target} was there, and was replaced.")
-    _warn_of_archives(pipeline, objects)
+    written = export(pipeline.store, objects, target, progress_for(show), force=parsed.force)
+    if not parsed.quiet:
+        if replaced:
+            print_note(f"{target} was there, and was replaced.")
+        _warn_of_archives(pipeline, objects)
     if parsed.json:
         new = {stored.sha256 for stored in written}
         listed = [{**row, "written": row["sha256"] in new} for row in rows(objects)]
         print_json({"target": str(target), "objects": listed})
+    elif parsed.quiet:
+        print_line(str(target))
     else:
         _show(objects)
         kept = len(objects) - len(written)

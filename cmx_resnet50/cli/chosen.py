@@ -6,8 +6,6 @@ import argparse
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.cli.arguments import usage_error
-
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
@@ -15,10 +13,10 @@ if TYPE_CHECKING:
     from cmx_resnet50.store import StoredObject
 
 
-def check_requests(parsed: argparse.Namespace, command: str) -> None:
+def check_requests(parsed: argparse.Namespace) -> None:
     """End with a usage error where requests and ``--all`` are given together."""
     if parsed.requests and parsed.all:
-        usage_error(command, "name requests, or give --all, not both.")
+        parsed.error("name requests, or give --all, not both.")
 
 
 def chosen_objects(
@@ -40,16 +38,18 @@ def chosen_objects(
     Resnet50Error
         If a file cannot be had, or there is nothing.
     """
-    from cmx_resnet50.cli.get import prefetched
+    from cmx_resnet50.cli.failure import Incomplete
+    from cmx_resnet50.cli.prefetch import prefetched
     from cmx_resnet50.errors import Resnet50Error
 
     store = pipeline.store
     if parsed.requests or parsed.all:
-        done, failed = prefetched(pipeline, parsed.requests, parsed.all)
-        if failed:
-            raise Resnet50Error(otherwise)
-        found = [stored for _, delivery in done for stored, _ in delivery.files()]
-        found += [delivery.original for _, delivery in done if delivery.original is not None]
+        done = prefetched(pipeline, parsed.requests, parsed.all, quiet=parsed.quiet)
+        if failures := [one.error for one in done if one.error is not None]:
+            raise Incomplete(otherwise, failures)
+        delivered = [one.delivery for one in done if one.delivery is not None]
+        found = [stored for delivery in delivered for stored, _ in delivery.files()]
+        found += [delivery.original for delivery in delivered if delivery.original is not None]
         archives = (store.archive(stored) for stored in found)
         found += [archive for archive in archives if archive is not None]
     else:

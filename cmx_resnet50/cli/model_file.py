@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,6 +52,7 @@ def add(commands: Any) -> None:
     reshape.add_argument("target", type=path, metavar="OUT", help=OUT)
     reshape.add_argument("--batch", type=batch, required=True, metavar="N", help="images a run")
     _force_switch(reshape)
+    _result_switches(reshape)
 
     convert = command(
         commands,
@@ -66,6 +68,7 @@ def add(commands: Any) -> None:
     convert.add_argument("target", type=path, metavar="OUT", help=OUT)
     _key_option(convert)
     _force_switch(convert)
+    _result_switches(convert)
 
 
 def _key_option(to: argparse.ArgumentParser) -> None:
@@ -76,6 +79,11 @@ def _key_option(to: argparse.ArgumentParser) -> None:
 
 def _force_switch(to: argparse.ArgumentParser) -> None:
     to.add_argument("--force", action="store_true", help="replace a file that is at OUT")
+
+
+def _result_switches(to: argparse.ArgumentParser) -> None:
+    to.add_argument("-q", "--quiet", action="store_true", help="print the path of OUT only")
+    json_switch(to)
 
 
 def _inspect(parsed: argparse.Namespace) -> int:
@@ -157,11 +165,23 @@ def _reshape(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.api import reshape
 
     reshape(parsed.source, parsed.target, batch=parsed.batch, force=parsed.force)
-    print_line(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes, batch {parsed.batch}")
+    _print_result(parsed, {"batch": parsed.batch})
 
 
 def _convert(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.api import convert
 
     convert(parsed.source, parsed.target, key=parsed.key, force=parsed.force)
-    print_line(f"{parsed.target}: {parsed.target.stat().st_size:,} bytes")
+    _print_result(parsed, {})
+
+
+def _print_result(parsed: argparse.Namespace, facts: Mapping[str, Any]) -> None:
+    """Print the file that was written."""
+    size = parsed.target.stat().st_size
+    if parsed.json:
+        print_json({"path": str(parsed.target), "bytes": size, **facts})
+    elif parsed.quiet:
+        print_line(str(parsed.target))
+    else:
+        more = "".join(f", {name} {value}" for name, value in facts.items())
+        print_line(f"{parsed.target}: {size:,} bytes{more}")

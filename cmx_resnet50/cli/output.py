@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import sys
 from collections.abc import Sequence
 from typing import Any
@@ -25,9 +26,9 @@ def print_note(text: str) -> None:
     sys.stderr.flush()
 
 
-def print_error(text: str) -> None:
-    """Print an error."""
-    print_note(f"cmx-resnet50: {text}")
+def print_error(text: str, command: str = "cmx-resnet50") -> None:
+    """Print an error of `command`."""
+    print_note(f"{command}: {text}")
 
 
 def print_warning(text: str) -> None:
@@ -35,8 +36,17 @@ def print_warning(text: str) -> None:
     print_note(f"cmx-resnet50: {text}")
 
 
-def show_log() -> None:
-    """Print on stderr what the library logs, for a command that prints no progress."""
+def begin_transfer(parsed: argparse.Namespace) -> bool:
+    """Set up stderr as `arguments.transfer_switches` ask for; return whether to show progress."""
+    if parsed.verbose:
+        _show_log(10)
+    elif parsed.silent and not parsed.quiet:
+        _show_log(20)
+    return not (parsed.silent or parsed.quiet)
+
+
+def _show_log(level: int) -> None:
+    """Print on stderr what the library logs from `level` on, one of ``logging``."""
     import logging
 
     class Handler(logging.Handler):
@@ -45,7 +55,7 @@ def show_log() -> None:
 
     logger = logging.getLogger("cmx_resnet50")
     logger.addHandler(Handler())
-    logger.setLevel(logging.INFO)
+    logger.setLevel(level)
 
 
 def print_table(rows: Sequence[Sequence[str]], *, indent: str = "") -> None:

@@ -6,8 +6,21 @@ import argparse
 from typing import Any, NoReturn
 
 import cmx_resnet50
-from cmx_resnet50.cli import bundle, docs, doctor, get, mlc, model_file, output, publish, store
-from cmx_resnet50.cli.arguments import CODES
+from cmx_resnet50.cli import (
+    bundle,
+    docs,
+    doctor,
+    get,
+    listing,
+    mlc,
+    model_file,
+    output,
+    prefetch,
+    publish,
+    store,
+)
+from cmx_resnet50.cli.argument_parser import ArgumentParser
+from cmx_resnet50.cli.failure import DOCUMENTED
 
 _ABOUT = """\
 The ResNet-50 weights of MLPerf: requested by variations, fetched once, verified,
@@ -31,13 +44,17 @@ Examples:
   cmx-resnet50 bundle export models.tar --all
   cmx-resnet50 get --help
 
-{CODES}
+{DOCUMENTED}
 Details: cmx-resnet50 docs start"""
 
 
 def parser() -> argparse.ArgumentParser:
-    """Return the parser; `run` of what it parses is the function to call."""
-    top = argparse.ArgumentParser(
+    """Return the parser.
+
+    Of what it parses, `run` is the function to call, and `error` raises the error for a wrong
+    command line.
+    """
+    top = ArgumentParser(
         prog="cmx-resnet50",
         description=_ABOUT,
         epilog=_MORE,
@@ -46,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
     commands: Any = top.add_subparsers(required=True, metavar="COMMAND", title="commands")
-    for group in (get, bundle, publish, store, model_file, mlc, doctor, docs):
+    for group in (listing, get, prefetch, bundle, publish, store, model_file, mlc, doctor, docs):
         group.add(commands)
     return top
 

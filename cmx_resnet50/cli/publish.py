@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from dataclasses import replace
 from typing import Any
 
-from cmx_resnet50.cli.arguments import command, json_switch, requests, silent_switch, usage_error
+from cmx_resnet50.cli.arguments import command, json_switch, requests, transfer_switches
 from cmx_resnet50.cli.chosen import check_requests, chosen_objects, rows, total
-from cmx_resnet50.cli.output import print_json, print_line, print_table
+from cmx_resnet50.cli.output import begin_transfer, print_json, print_line, print_table
 
 
 def add(commands: Any) -> None:
@@ -38,12 +37,11 @@ def add(commands: Any) -> None:
         help="fetch nothing: take it from the store, or fail",
     )
     json_switch(publish)
-    silent_switch(publish)
+    transfer_switches(publish, "the mirror's address")
 
 
 def _publish(parsed: argparse.Namespace) -> None:
-    from cmx_resnet50.catalog.table import Catalog
-    from cmx_resnet50.delivery.pipeline import Pipeline
+    from cmx_resnet50 import api
     from cmx_resnet50.errors import Resnet50Error
     from cmx_resnet50.mirror.manifest import check
     from cmx_resnet50.mirror.publish import publish
@@ -52,8 +50,8 @@ def _publish(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.progress import progress_for
     from cmx_resnet50.remote.s3_client import S3
 
-    check_requests(parsed, "publish")
-    _check_address(parsed.to)
+    check_requests(parsed)
+    _check_address(parsed, parsed.to)
     options = Options.read({})
     times = {"connect_timeout": options.connect_timeout, "read_timeout": options.read_timeout}
     target = S3Target(parsed.to, S3(**times))
@@ -63,17 +61,19 @@ def _publish(parsed: argparse.Namespace) -> None:
         )
     # Whatever is wrong with the store shows before anything is fetched.
     check(target)
-    if parsed.from_store:
-        options = replace(options, offline=True, mirror=())
-    progress = progress_for(not parsed.silent)
-    pipeline = Pipeline(Catalog.load(), options, progress)
+    show = begin_transfer(parsed)
+    pipeline = api.pipeline({"offline": True, "mirror": ()} if parsed.from_store else {}, show)
     objects = chosen_objects(pipeline, parsed, "Nothing was sent: the mirror would be incomplete.")
     sent = {
-        stored.sha256: sent for stored, sent in publish(pipeline.store, objects, target, progress)
+        stored.sha256: sent
+        for stored, sent in publish(pipeline.store, objects, target, progress_for(show))
     }
     if parsed.json:
         listed = [{**row, "sent": sent[row["sha256"]]} for row in rows(objects)]
         print_json({"target": target.printable, "objects": listed})
+        return
+    if parsed.quiet:
+        print_line(target.printable)
         return
     print_table(
         [
@@ -84,7 +84,7 @@ def _publish(parsed: argparse.Namespace) -> None:
     print_line(f"{target.printable}: {total(objects)}; {sum(sent.values())} sent")
 
 
-def _check_address(url: str) -> None:
+def _check_address(parsed: argparse.Namespace, url: str) -> None:
     """End with a usage error where `url` is not in S3, and name what to do instead."""
     from urllib.request import url2pathname
 
@@ -94,11 +94,10 @@ def _check_address(url: str) -> None:
     if colon and scheme.lower() == "s3":
         return
     if colon and scheme.lower() != "file":
-        usage_error(
-            "publish",
+        parsed.error(
             f"--to {redact(url)}: only s3:// is understood. For another store export a folder, "
             "copy it there with that store's own tool, and read it over https: "
-            "cmx-resnet50 bundle export DIR",
+            "cmx-resnet50 bundle export DIR"
         )
     folder = shlex.quote(url2pathname(rest.removeprefix("localhost")) if colon else url)
-    usage_error("publish", f"--to takes s3://. For a folder: cmx-resnet50 bundle export {folder}")
+    parsed.error(f"--to takes s3://. For a folder: cmx-resnet50 bundle export {folder}")

@@ -70,6 +70,7 @@ def add(commands: Any) -> None:
         help="let the members of the folder's group write it: they trust one another",
     )
     init.add_argument("folder", type=path, metavar="DIR", help="the folder")
+    json_switch(init)
 
     prune.add_argument("--apply", action="store_true", help="remove them, not only list them")
     json_switch(prune)
@@ -87,7 +88,9 @@ def _init(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.store import init_store
 
     store = init_store(parsed.folder, shared=parsed.shared)
-    if store.layout.shared:
+    if parsed.json:
+        print_json({"store": str(store.root), "shared": store.layout.shared})
+    elif store.layout.shared:
         print_line(f"{store.root} is a store that the group {_group(store.root)} writes")
     else:
         print_line(f"{store.root} is a store that you alone write")

@@ -77,7 +77,7 @@ def _place(
         if named or isinstance(error, ObjectMissing):
             raise
         hint = "Name a folder of your own: --to DIR, in Python to=DIR."
-        raise StoreError(f"{error} {hint}") from error
+        raise type(error)(f"{error} {hint}") from error
 
 
 def _place_original(pipeline: Pipeline, delivery: Delivery, folder: Path) -> Path | None:

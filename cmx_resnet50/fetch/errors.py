@@ -26,9 +26,12 @@ NO_NETWORK = (
 class FetchError(Resnet50Error):
     """No source gave the right bytes; `attempts` has what each of them did."""
 
-    def __init__(self, text: str, attempts: Sequence[Attempt] = ()) -> None:
+    def __init__(
+        self, text: str, attempts: Sequence[Attempt] = (), commands: Sequence[str] = ()
+    ) -> None:
         super().__init__(text)
         self.attempts = tuple(attempts)
+        self.commands = tuple(commands)
 
 
 class OfflineError(FetchError):
@@ -82,7 +85,7 @@ def all_failed(
     lines.extend(_manual_steps(name, sources, place_hint))
     lines.append(see("networks"))
     kind = WrongFileError if any(attempt.expected for attempt in attempts) else FetchError
-    return kind("\n".join(lines), attempts)
+    return kind("\n".join(lines), attempts, _manual_commands(name, sources))
 
 
 def offline(
@@ -97,7 +100,7 @@ def offline(
     lines.extend(f"  {attempt.url}: {attempt.reason}" for attempt in attempts)
     lines.extend(_manual_steps(name, sources, place_hint))
     lines.append(see("airgapped"))
-    return OfflineError("\n".join(lines), attempts)
+    return OfflineError("\n".join(lines), attempts, _manual_commands(name, sources))
 
 
 def _facts(expected: Expected) -> str:
@@ -122,9 +125,14 @@ def _outcome(attempt: Attempt) -> str:
 
 
 def _manual_steps(name: str, sources: Sequence[Source], place_hint: str) -> list[str]:
-    commands = filter(None, (manual_command(source.url, name) for source in sources))
-    first = next(commands, None)
-    lines = ["To fetch it manually:", f"  {first}"] if first else []
+    commands = _manual_commands(name, sources)
+    lines = ["To fetch it manually:", *(f"  {command}" for command in commands)] if commands else []
     if place_hint:
         lines.append(f"Where to put it: {place_hint}")
     return lines
+
+
+def _manual_commands(name: str, sources: Sequence[Source]) -> list[str]:
+    """Return the command that fetches the file from the first source that has one, in a list."""
+    commands = (manual_command(source.url, name) for source in sources)
+    return [command for command in commands if command][:1]

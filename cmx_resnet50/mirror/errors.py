@@ -11,6 +11,10 @@ class MirrorError(Resnet50Error):
     """A bundle or a mirror cannot be read or written; the text names it, and why."""
 
 
+class MirrorUnreachable(MirrorError):
+    """The server of a mirror does not answer, or refuses; the text has its words."""
+
+
 def rejected(bundle: Path, why: str) -> MirrorError:
     """Return the error for a bundle that is not what `bundle export` writes."""
     return MirrorError(f"{bundle} rejected: {why}. Export it again, or copy it again.")

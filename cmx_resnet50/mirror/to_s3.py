@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from cmx_resnet50.mirror.errors import MirrorError
+from cmx_resnet50.mirror.errors import MirrorError, MirrorUnreachable
 from cmx_resnet50.remote.extras import require
 from cmx_resnet50.remote.s3_client import S3, S3Error, boto_errors, not_s3, page_in, split, to_error
 
@@ -192,11 +192,11 @@ class S3Target:
         try:
             return call()
         except S3Error as error:
-            raise MirrorError(f"{self.printable}: {error}.") from None
+            raise MirrorUnreachable(f"{self.printable}: {error}.") from None
         except boto_errors() as error:
             if _code(error) in codes:
                 return cast(T, otherwise)
-            raise MirrorError(f"{self.printable}: {to_error(error, self._store)}.") from None
+            raise MirrorUnreachable(f"{self.printable}: {to_error(error, self._store)}.") from None
 
 
 def _code(error: Any) -> str:

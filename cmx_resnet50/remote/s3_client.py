@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.remote.extras import load
+from cmx_resnet50.remote.request_log import log_requests
 
 SIGNED_SECONDS = 900
 """How long a signed address is good; a fetch that lasts longer signs again."""
@@ -141,6 +142,7 @@ class S3:
         except boto_errors() as error:
             raise to_error(error) from None
         client.meta.events.register("before-parse.s3", _refuse_page)
+        log_requests(client)
         return client
 
     def signed(self, url: str) -> str:

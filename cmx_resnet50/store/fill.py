@@ -21,7 +21,7 @@ from cmx_resnet50.store.link_or_copy import (
     remove_stale,
     temporary_beside,
 )
-from cmx_resnet50.store.model import Placement, StoredObject, StoreError
+from cmx_resnet50.store.model import NotWritable, Placement, StoredObject, StoreError
 from cmx_resnet50.store.objects import Objects
 from cmx_resnet50.store.placements import FOUND, PlacementRecord
 from cmx_resnet50.store.stat_stamp import Stamp, compare
@@ -118,7 +118,7 @@ class Filler:
             raise
         except OSError as error:
             full = disk_full_error(error, dest.parent, stored.size, stored.name)
-            raise full or StoreError(
+            raise full or NotWritable(
                 f"{dest} cannot be written ({error.strerror or error}). Make its folder "
                 "writable, or name another one."
             ) from error

@@ -32,7 +32,11 @@ class NotAStore(StoreError):
     """A folder that holds something else than a store; nothing in it was touched."""
 
 
-class StoreReadOnly(StoreError):
+class NotWritable(StoreError):
+    """A folder, of the store or of the user, that cannot be written."""
+
+
+class StoreReadOnly(NotWritable):
     """The store may be read, but not written."""
 
 

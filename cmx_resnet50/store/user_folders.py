@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from cmx_resnet50.store.files import visible
-from cmx_resnet50.store.model import PathTaken, StoredObject, StoreError
+from cmx_resnet50.store.model import NotWritable, PathTaken, StoredObject, StoreError
 from cmx_resnet50.store.objects import Objects
 from cmx_resnet50.store.placements import FOUND
 from cmx_resnet50.store.stat_stamp import Stamp, compare, measure
@@ -124,7 +124,7 @@ def _has(dest: Path, keys: Sequence[str]) -> bool:
 def _require_writable(dest: Path) -> None:
     folder = next(path for path in dest.parents if os.path.lexists(path))
     if not os.access(folder, os.W_OK | os.X_OK):
-        raise StoreError(
+        raise NotWritable(
             f"{dest} cannot be written: the folder {folder} is not writable for this user. Make it "
             "writable, or name another one."
         )

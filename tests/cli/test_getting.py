@@ -107,7 +107,7 @@ def test_sixteen_at_once_fetch_once(cm: CM, origin: Origin, served: dict[str, Pa
 
 def test_offline_names_what_is_missing(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
     result = tool(cm, "get", "_onnx", "--offline")
-    assert result.code == 1
+    assert result.code == 4
     assert not origin.connects
     for text in ("resnet50_v1.onnx", digest_file(served["onnx-opset-11"]).md5):
         assert text in result.err
@@ -127,7 +127,7 @@ def test_checkpoint_is_taken_without_network(
         assert (model["verified"], model["origin"]) == (True, "local")
     assert not origin.connects
     wrong = tool(cm, "get", "_onnx", "--checkpoint", str(own))
-    assert wrong.code == 1
+    assert wrong.code == 5
     assert "is not resnet50_v1.onnx" in wrong.err
     assert tool(cm, "get", "--checkpoint", "nowhere.onnx").code == 1
 
@@ -156,14 +156,14 @@ def test_interrupted_it_ends_with_130_and_goes_on(cm: CM, origin: Origin) -> Non
         (("bundle",), 2, "export"),
         (("bundle", "export", "x", "_onnx", "--all"), 2, "not both"),
         (("reshape", "a", "b", "--batch", "0"), 2, "--batch"),
-        (("get", "_onxx"), 1, "Did you mean _onnx?"),
-        (("get", "_ncnn,_int8"), 1, "The nearest requests"),
-        (("get", "_ncnn,_int8"), 1, "Details: run `cmx-resnet50 docs choose`."),
-        (("get", "--offline"), 1, "Details: run `cmx-resnet50 docs airgapped`."),
-        (("get", "--checkpoint", "/etc/passwd"), 1, "Details: run `cmx-resnet50 docs notes`."),
-        (("get", "_onnx,_tf"), 1, "Choose one framework: onnx or tensorflow"),
-        (("get", "_tflite,_-argmax,_argmax"), 1, "Both requested and excluded: _argmax"),
-        (("prefetch", "_ncnn,_int8"), 1, "_ncnn,_int8: No ResNet-50 file"),
+        (("get", "_onxx"), 3, "Did you mean _onnx?"),
+        (("get", "_ncnn,_int8"), 3, "The nearest requests"),
+        (("get", "_ncnn,_int8"), 3, "Details: run `cmx-resnet50 docs choose`."),
+        (("get", "--offline"), 4, "Details: run `cmx-resnet50 docs airgapped`."),
+        (("get", "--checkpoint", "/etc/passwd"), 5, "Details: run `cmx-resnet50 docs notes`."),
+        (("get", "_onnx,_tf"), 3, "Choose one framework: onnx or tensorflow"),
+        (("get", "_tflite,_-argmax,_argmax"), 3, "Both requested and excluded: _argmax"),
+        (("prefetch", "_ncnn,_int8"), 3, "_ncnn,_int8: No ResNet-50 file"),
         (("docs", "--output", "no/such/folder"), 1, "no/such/folder"),
     ],
 )
@@ -274,8 +274,12 @@ def test_prefetch_goes_on_after_a_failure(cm: CM, origin: Origin) -> None:
     for url in ARTIFACTS["onnx-opset-8"].urls:
         origin.forget(url)
     result = tool(cm, "prefetch", "_onnx,_opset-8", "_pytorch", "--json")
-    assert result.code == 1
-    assert [row["request"] for row in json.loads(result.out)] == ["_pytorch"]
+    assert result.code == 4
+    failed, row = json.loads(result.out)
+    assert failed["request"] == "_onnx,_opset-8"
+    assert failed["error"]["kind"] == "network"
+    assert failed["error"]["exit_code"] == 4
+    assert row["request"] == "_pytorch"
     assert "_onnx,_opset-8: " in result.err
     assert "1 of 2 requests failed" in result.err
 
@@ -284,11 +288,11 @@ def test_drive_with_other_bytes_or_none(cm: CM, origin: Origin, served: dict[str
     url = ARTIFACTS["onnx-from-tf"].url
     origin.serve(url, served["pytorch-fp32"])
     result = tool(cm, "prefetch", "_onnx,_from-tf")
-    assert result.code == 1
+    assert result.code == 5
     assert "wrong bytes" in result.err and "expected md5" in result.err
     origin.forget(url)
     result = tool(cm, "prefetch", "_onnx,_from-tf")
-    assert result.code == 1
+    assert result.code == 4
     assert "HTTP 404" in result.err
     # A browser may have more luck.
     saved = str(served["onnx-from-tf"])
@@ -314,7 +318,7 @@ def test_drive_trusts_whom_all_else_trusts(
 def test_drive_behind_a_ca_that_nobody_knows(cm: CM, origin: Origin, bundle: str) -> None:
     names = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
     result = tool(cm, "get", "_onnx,_from-tf", env=dict.fromkeys(names, bundle))
-    assert result.code == 1
+    assert result.code == 4
     assert ("no/such/bundle.pem" if bundle else "certificate") in result.err
     assert "Traceback" not in result.err
     assert not origin.requests

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from cmx_resnet50.cli.docs import PAGES
+from cmx_resnet50.cli.failure import DOCUMENTED
 from tests.docs.pages import ROOT
 from tests.harness.cm import CM
 
@@ -23,7 +24,7 @@ def test_help(cm: CM, name: str) -> None:
     assert f"  {TOOL} {name}" in result.out.partition("Examples:")[2]
     assert result.err == ""
     assert max(map(len, result.out.splitlines())) <= 80
-    assert "\nExit codes: 0 done, 1 error, 2 wrong command line, 130 interrupted.\n" in result.out
+    assert f"\n{DOCUMENTED}\n" in result.out
     # Nothing is listed without a word on what it is.
     listed = re.findall(r"^  (\S.*?)(?:  +(.*))?\n( {4,})?", _arguments(result.out), re.MULTILINE)
     assert listed

@@ -87,7 +87,7 @@ def test_a_store_that_can_only_be_read(cm: CM, origin: Origin, served: dict[str,
         assert again.out.replace(", store)", ", fetched)") == filled.out
         assert again.err == ""
         result = cm.command(tool, "get", "_ncnn")
-        assert result.code == 1
+        assert result.code == 6
         assert "--to DIR" in result.err
         assert "Traceback" not in result.err
         result = cm.command(tool, "get", "_ncnn", "--to", "to")

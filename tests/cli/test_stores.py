@@ -128,7 +128,7 @@ def test_prune_removes_what_nothing_uses_and_only_when_told(
     assert tool(cm, "prune")["unused"] == []
     assert cm.command(TOOL, "get", "_ncnn", "--offline").ok
     assert cm.get("onnx", offline=True).ok
-    assert cm.command(TOOL, "get", "_pytorch", "--offline").code == 1
+    assert cm.command(TOOL, "get", "_pytorch", "--offline").code == 4
 
 
 def test_prune_names_every_user_and_counts(cm: CM, served: dict[str, Path]) -> None:

@@ -117,7 +117,7 @@ def test_a_page_in_place_of_a_store_is_said(
     with gateway(kind) as (_, own):
         publisher = node("publisher", place, online=True, **own)
         done = publisher.command(TOOL, "publish", "_tf", "--to", MIRROR)
-    assert done.code == 1
+    assert done.code == 4
     assert "Traceback" not in done.err
     assert "AWS_ENDPOINT_URL" in done.err
     if kind is gateways.redirects_to_a_login:

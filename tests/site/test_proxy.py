@@ -138,7 +138,7 @@ def test_the_origin_dies_and_what_is_cached_goes_on(
         done = site_here.network.host("third").run(
             "cmx-resnet50 get _pytorch", env=environment(node, **SOON), cwd=node.cwd
         )
-    assert done.returncode == 1
+    assert done.returncode == 4
     assert f"{MIRROR}/sha256/" in done.stderr
     assert "HTTP 502" in done.stderr
     assert ARTIFACTS["pytorch-fp32"].url in done.stderr

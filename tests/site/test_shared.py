@@ -131,7 +131,7 @@ def test_one_writes_and_the_others_read(
 ) -> None:
     north, south = new_node("north"), new_node("south")
     code, err = run(readers["south"], south, f"{GET} --to out", **IN_STORE)
-    assert code == 1
+    assert code == 6
     assert f"The store {MOUNTED}/store cannot be written" in err
     assert "cmx-resnet50 prefetch" in err
     assert "Traceback" not in err
@@ -161,7 +161,7 @@ def test_what_a_reader_finds_damaged_it_says(
     stored.chmod(0o644)
     stored.write_bytes(stored.read_bytes()[:-1])
     code, err = run(readers["south"], new_node("south"), f"{GET} --to out", **IN_STORE)
-    assert code == 1
+    assert code == 6
     assert f"{MOUNTED}/store" in err
     code, err = run(hosts["north"], north, GET, **IN_STORE)
     assert code == 0, err

@@ -7,6 +7,7 @@ Added here: which certificates are trusted, where a redirect may not lead, and w
 
 from __future__ import annotations
 
+import logging
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
@@ -14,7 +15,7 @@ import requests
 from requests.adapters import HTTPAdapter
 
 import cmx_resnet50
-from cmx_resnet50.fetch.http import proxies, trust
+from cmx_resnet50.fetch.http import proxies, request_log, trust
 from cmx_resnet50.fetch.http.connections import POOLS
 from cmx_resnet50.fetch.http.credentials import Credentials
 from cmx_resnet50.fetch.http.hosts import is_loopback
@@ -143,4 +144,13 @@ class _Adapter(HTTPAdapter):
     def send(self, request: requests.PreparedRequest, **keywords: Any) -> requests.Response:  # type: ignore[override]
         proxies.require_usable(str(request.url), keywords.get("proxies"))
         keywords["verify"] = True
-        return super().send(request, **keywords)
+        if not request_log.LOGGER.isEnabledFor(logging.DEBUG):
+            return super().send(request, **keywords)
+        log = request_log.RequestLog(request)
+        try:
+            response = super().send(request, **keywords)
+        except Exception as error:
+            log.failed(error)
+            raise
+        log.answered(response)
+        return response
