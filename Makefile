@@ -12,7 +12,7 @@ APART := runtime container gui site callers races
 empty :=
 apart := $(subst $(empty) $(empty), or ,$(APART))
 
-.PHONY: run test test-full test-matrix test-matrix-quick coverage lint lint-workflows dist docs pin bench clean $(APART:%=test-%)
+.PHONY: run test test-full test-matrix test-matrix-quick coverage lint lint-workflows dist docs pin sweep bench clean $(APART:%=test-%)
 
 # Asks for VARIATIONS and prints what it got: in CM_REPOS where that is set, whose index may not
 # know this copy yet, else in a CM of its own, under $(VENV).
@@ -116,6 +116,11 @@ docs: $(TEST)/.done
 pin: $(TEST)/.done
 	$(TEST)/bin/python -m tools.pin $(VENV)/pin $(NAMES)
 	$(TEST)/bin/python -m tools.readme
+
+# Compares `inspect` with each format's own library, over the model files of the packages installed
+# for test-runtime, or below FOLDERS; exits with 1 on a wrong fact.
+sweep: $(TEST)/.runtime
+	$(TEST)/bin/python -m tools.sweep $(FOLDERS)
 
 $(RUN)/.done: pyproject.toml
 	$(PYTHON) -m venv $(RUN)
