@@ -13,6 +13,7 @@ import streamlit as st
 
 from cmx_resnet50.catalog.table import RequestError
 from cmx_resnet50.catalog.variations import Group, Variation
+from cmx_resnet50.engines import mlc_registry
 from cmx_resnet50.engines.cm import CM
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.gui import access, form, labels, preview, process, scripts
@@ -262,6 +263,8 @@ def draw_result(
         "Python": command.python,
         "docker": command.docker,
     }
+    if command.tags and preview.is_ours(script.uid) and mlc_registry.installed():
+        forms["mlcr"] = command.mlcr
     for tab, (name, text) in zip(st.tabs(list(forms)), forms.items(), strict=True):
         with tab:
             language = "python" if name == "Python" else "bash"

@@ -21,7 +21,7 @@ META = "meta.json"
 
 def installed() -> bool:
     """Whether MLC is there."""
-    return find_spec("mlc") is not None
+    return mlc_registry.installed()
 
 
 def versions() -> Iterator[Finding]:

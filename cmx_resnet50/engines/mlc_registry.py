@@ -15,6 +15,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -36,6 +37,11 @@ json.dump([item.path for item in first], open(sys.argv[2], "w"))
 
 class RegistryError(Resnet50Error):
     """MLC's list of repositories cannot be read or written."""
+
+
+def installed() -> bool:
+    """Whether MLC is there, for this Python."""
+    return find_spec("mlc") is not None
 
 
 def home(process: Mapping[str, str] = os.environ) -> Path:

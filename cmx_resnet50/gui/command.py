@@ -1,11 +1,12 @@
-"""One request for a script as four commands: ``cm``, ``cmr``, Python and ``cm docker``.
+"""One request for a script as commands: ``cm``, ``cmr``, Python, ``cm docker``, and MLC's ``mlcr``.
 
-All four mean the same: CM reads them into one dictionary, which is also what the page runs.
+The first four mean the same: CM reads them into one dictionary, which is also what the page runs.
 """
 
 from __future__ import annotations
 
 import json
+import re
 import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -53,6 +54,12 @@ class Command:
             # A single word would be read as a name, and a blank inside a tag would split it.
             return shlex.join(["cmr", *self._named(), *self._flags()])
         return shlex.join(["cmr", " ".join(tags), *self._flags()])
+
+    @property
+    def mlcr(self) -> str:
+        """The command for MLC's ``mlcr``, which takes tags only; its keys have another prefix."""
+        flags = (re.sub(r"(--(?:env|const)\.)CM_", r"\1MLC_", flag) for flag in self._flags())
+        return shlex.join(["mlcr", ",".join(self._all_tags()), *flags])
 
     @property
     def docker(self) -> str:

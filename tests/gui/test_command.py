@@ -144,3 +144,12 @@ def test_every_upstream_script_can_be_called() -> None:
 def _valued(shape: form.Form) -> list[str]:
     grouped = [choice for group in shape.groups for choice in group.choices]
     return [variation.name for variation in (*grouped, *shape.values) if variation.takes_value]
+
+
+def test_the_form_for_mlc() -> None:
+    inputs = {"outdirname": "my models", "const.CM_PACKAGE_URL": "https://a.example.org/CM_x"}
+    command = Command(("get", "ml-model", "resnet50"), "", ("pytorch", "int8"), inputs)
+    assert command.mlcr == (
+        "mlcr get,ml-model,resnet50,_pytorch,_int8 '--outdirname=my models' "
+        "--const.MLC_PACKAGE_URL=https://a.example.org/CM_x --quiet"
+    )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import hashlib
+import shlex
 from pathlib import Path
 
 import pytest
 
+from cmx_resnet50.gui.command import Command
 from tests.harness.artifacts import delivered
 from tests.harness.mlc import MLC
 from tests.harness.origin import Origin
@@ -96,3 +98,14 @@ def test_one_run_does_not_leak_into_the_next(mlc: MLC, served: dict[str, Path]) 
         digest = hashlib.sha256(delivered(served[name])).hexdigest()
         assert digest in result.out, name
     assert result.env["CM_ML_MODEL_WEIGHTS"] == "pretrained"
+
+
+def test_the_command_that_the_page_offers(mlc: MLC, served: dict[str, Path]) -> None:
+    inputs = {"outdirname": "my models", "env.CM_RESNET50_STRICT": "yes"}
+    tags = ("get", "ml-model", "resnet50")
+    offered = Command(tags, "", ("pytorch", "fp32"), inputs).mlcr
+    result = mlc.command(*shlex.split(offered))
+    assert result.ok, result.text
+    placed = mlc.cwd / "my models" / "resnet50-19c8e357.pth"
+    assert placed.read_bytes() == delivered(served["pytorch-fp32"])
+    assert "Unknown option" in mlc.command(*shlex.split(offered.replace("STRICT", "STRCT"))).err
