@@ -131,3 +131,21 @@ def test_tvm_switches(framework: str, precision: str) -> None:
     text = env["CM_ML_MODEL_INPUT_SHAPES"].replace("BATCH_SIZE", "2").replace('\\"', '"')
     ((_, shape),) = json.loads("{" + text.replace("(", "[").replace(")", "]") + "}").items()
     assert sorted(shape) == [2, 3, 224, 224]
+
+
+def under_mlc() -> list[list[str]]:
+    """Return the tags of each dependency in the table on MLC's callers in docs/callers.md."""
+    page = (Path(__file__).parents[2] / "docs" / "callers.md").read_text(encoding="utf-8")
+    section = page.partition("\n## Under MLC\n")[2].partition("\n## ")[0]
+    rows = [line for line in section.splitlines() if line.startswith(("| `app", "| the same"))]
+    return [row.split("|")[2].strip(" `").split(",") for row in rows]
+
+
+def test_each_dependency_of_the_page_under_mlc_is_answered() -> None:
+    asked = under_mlc()
+    assert len(asked) == 13
+    for tags in asked:
+        assert finds_us(tags), tags
+        names = [tag for tag in tags if tag.startswith("_")]
+        catalog = Catalog.load()
+        assert not catalog.resolve(catalog.request(names)).deviations, tags
