@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import command, json_switch
 from cmx_resnet50.cli.output import print_json, print_table
+from cmx_resnet50.cli.users import counted, users_of
 
 if TYPE_CHECKING:
     from cmx_resnet50.delivery.pipeline import Pipeline
     from cmx_resnet50.model import KnownModel
+    from cmx_resnet50.store.usage import Usage
 
 
 def add(commands: Any) -> None:
@@ -22,8 +24,9 @@ def add(commands: Any) -> None:
         _list,
         "list every request that has a file, and which",
         "The column STORE shows whether the store has the file: valid, damaged, or not at\n"
-        "all (-). Random weights (_dummy-weights) have a line of their own where the\n"
-        "store has them.",
+        "all (-). USED counts the cache entries of CM and of MLC that have the file, and\n"
+        "other folders; --json names them. Random weights (_dummy-weights) have a line of\n"
+        "their own where the store has them.",
         examples="cmx-resnet50 list\ncmx-resnet50 list --json",
         page="choose",
     )
@@ -37,27 +40,33 @@ def _list(parsed: argparse.Namespace) -> None:
     from cmx_resnet50.options import Options
 
     pipeline = Pipeline(Catalog.load(), Options.read({}))
+    usage = pipeline.store.usage()
     rows: list[dict[str, Any]] = []
     for known in models():
-        rows += _rows(known, known.requests, _state(pipeline, known.requests[0]))
+        rows += _rows(known, known.requests, _state(pipeline, usage, known.requests[0]))
         dummies = [f"{request},_dummy-weights" for request in known.requests if known.dummy]
-        state = _state(pipeline, dummies[0]) if dummies else None
-        if state is not None:
+        state = _state(pipeline, usage, dummies[0]) if dummies else _ABSENT
+        if state["store"] is not None:
             own = pipeline.catalog.artifacts[known.url].dummy or {}
             facts = {**own, "approx_bytes": own["bytes"], "top1": None}
             rows += [{**row, **facts} for row in _rows(known, dummies, state)]
     if parsed.json:
         print_json(rows)
         return
-    shown = [(row["request"], row["store"] or "-", row["file"], row["artifact"]) for row in rows]
-    print_table([("REQUEST", "STORE", "FILE", "ARTIFACT"), *shown])
+    shown = [
+        (row["request"], row["store"] or "-", row["file"], row["artifact"], counted(row["used"]))
+        for row in rows
+    ]
+    print_table([("REQUEST", "STORE", "FILE", "ARTIFACT", "USED"), *shown])
 
 
-def _rows(known: KnownModel, requests: Iterable[str], state: str | None) -> list[dict[str, Any]]:
+def _rows(
+    known: KnownModel, requests: Iterable[str], state: dict[str, Any]
+) -> list[dict[str, Any]]:
     return [
         {
             "request": request,
-            "store": state,
+            **state,
             "file": known.file,
             "artifact": known.name,
             "md5": known.md5,
@@ -71,8 +80,14 @@ def _rows(known: KnownModel, requests: Iterable[str], state: str | None) -> list
     ]
 
 
-def _state(pipeline: Pipeline, request: str) -> str | None:
-    """Return how the store has all that is requested: ``valid``, ``damaged``, or None."""
+_ABSENT: dict[str, Any] = {"store": None, "used": []}
+
+
+def _state(pipeline: Pipeline, usage: Usage, request: str) -> dict[str, Any]:
+    """Return how the store has all that is requested, and who uses the model itself.
+
+    The first is ``valid``, ``damaged``, or None.
+    """
     from cmx_resnet50.api import names_in
 
     resolution = pipeline.catalog.resolve(pipeline.catalog.request(names_in(request)))
@@ -82,5 +97,6 @@ def _state(pipeline: Pipeline, request: str) -> str | None:
     found = [pipeline.store.find(*names) for names in keys]
     present = [stored for stored in found if stored is not None]
     if len(present) < len(found):
-        return None
-    return "valid" if all(map(pipeline.store.check, present)) else "damaged"
+        return _ABSENT
+    state = "valid" if all(map(pipeline.store.check, present)) else "damaged"
+    return {"store": state, "used": users_of(usage, present[0])}

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import command, json_switch, path
 from cmx_resnet50.cli.output import print_json, print_line, print_note, print_table
+from cmx_resnet50.cli.users import shown, users_of
 
 if TYPE_CHECKING:
     from cmx_resnet50.catalog.table import Artifact
@@ -23,7 +24,9 @@ def add(commands: Any) -> None:
         "verify",
         _verify,
         "read every object of the store and compare its digests",
-        "Exits with 1 if an object is damaged, and prints the command that fixes it.",
+        "Exits with 1 if an object is damaged, and prints the command that fixes it.\n"
+        "Below each object is who uses it: cache entries of CM and of MLC, and other\n"
+        "folders.",
         examples="cmx-resnet50 verify\ncmx-resnet50 verify --json",
         page="airgapped",
     )
@@ -34,10 +37,11 @@ def add(commands: Any) -> None:
         "prune",
         _prune,
         "list unused objects, or remove them",
-        "An object is used as long as a placement still holds it: a cache entry of CM, a\n"
-        "folder named with --to or --outdirname, or any other hard link to it. An archive\n"
-        "is used as long as the file that was unpacked from it. What killed runs left\n"
-        "behind is removed after a week, if no later run on the same host has removed it.",
+        "An object is used as long as a placement still holds it: a cache entry of CM\n"
+        "or MLC, a folder named with --to or --outdirname, or any other hard link to\n"
+        "it. An archive is used as long as the file that was unpacked from it. What\n"
+        "killed runs left behind is removed after a week, if no later run on the same\n"
+        "host has removed it.",
         examples="cmx-resnet50 prune\ncmx-resnet50 prune --apply",
         page="airgapped",
     )
@@ -108,6 +112,7 @@ def _group(folder: Path) -> str:
 
 def _verify(parsed: argparse.Namespace) -> int:
     store = _store()
+    usage = store.usage()
     rows: list[dict[str, Any]] = []
     for stored, valid in store.verify():
         state = "valid" if valid else "damaged" if os.path.lexists(stored.path) else "missing"
@@ -119,13 +124,18 @@ def _verify(parsed: argparse.Namespace) -> int:
                 "sha256": stored.sha256,
                 "path": str(stored.path),
                 "fix": None if valid else _fix(stored),
+                "used": users_of(usage, stored),
             }
         )
     bad = [row for row in rows if row["fix"] is not None]
     if parsed.json:
         print_json(rows)
     else:
-        print_table([(row["state"], row["file"], row["sha256"], row["path"]) for row in rows])
+        table: list[tuple[str, ...]] = []
+        for row in rows:
+            table.append((row["state"], row["file"], row["sha256"], row["path"]))
+            table += [("", "", "", f"used by {shown(user)}") for user in row["used"]]
+        print_table(table)
         print_line(f"{len(rows)} files in {store.root}, {len(bad)} not valid")
         for row in bad:
             print_note(f"{row['file']} ({row['sha256'][:12]}) is {row['state']}: {row['fix']}")
@@ -165,12 +175,12 @@ def _fix(stored: StoredObject) -> str:
 def _prune(parsed: argparse.Namespace) -> None:
     stores = _store().writable()
     gone: list[Pruned] = []
-    kept: list[tuple[StoredObject, list[str]]] = []
+    kept: list[tuple[StoredObject, list[dict[str, Any]]]] = []
     for store in stores:
         usage = store.usage()
         here = store.prune(usage.is_used, dry_run=not parsed.apply)
         removed = {item.stored.sha256 for item in here if item.stored is not None}
-        kept += [(one, usage.of(one)) for one in usage.objects if one.sha256 not in removed]
+        kept += [(one, users_of(usage, one)) for one in usage.objects if one.sha256 not in removed]
         gone += here
     if parsed.json:
         print_json(
@@ -191,7 +201,7 @@ def _prune(parsed: argparse.Namespace) -> None:
                         "file": stored.name,
                         "sha256": stored.sha256,
                         "bytes": stored.size,
-                        "by": users,
+                        "used": users,
                     }
                     for stored, users in kept
                 ],
@@ -210,9 +220,9 @@ def _prune(parsed: argparse.Namespace) -> None:
             for item in gone
         ]
         + [
-            ("used", stored.name, f"{stored.size:,} bytes", f"by {user}")
+            ("used", stored.name, f"{stored.size:,} bytes", f"by {shown(user)}")
             if index == 0
-            else ("", "", "", f"by {user}")
+            else ("", "", "", f"by {shown(user)}")
             for stored, users in kept
             for index, user in enumerate(users)
         ]

@@ -115,9 +115,11 @@ def test_prune_removes_what_nothing_uses_and_only_when_told(
     assert not report["applied"]
     assert [row["file"] for row in report["unused"]] == ["resnet50-19c8e357.pth"]
     assert report["unused"][0]["bytes"] == len(unused)
-    users = {row["file"]: row["by"] for row in report["used"]}
-    assert users["resnet50_v1.bin"] == [str(cm.cwd / "models/resnet50_v1.bin")]
-    assert "/local/cache/" in users["resnet50_v1.onnx"][0]
+    users = {row["file"]: row["used"] for row in report["used"]}
+    named = str(cm.cwd / "models/resnet50_v1.bin")
+    assert users["resnet50_v1.bin"] == [{"engine": None, "by": named}]
+    assert users["resnet50_v1.onnx"][0]["engine"] == "CM"
+    assert "/local/cache/" in users["resnet50_v1.onnx"][0]["by"]
     shown = cm.command(TOOL, "prune")
     assert "prune --apply" in shown.err
     assert path.exists()
