@@ -1,7 +1,8 @@
-"""URLs as they may be shown: without passwords, tokens and signatures."""
+"""URLs as they may be shown: without passwords, tokens and signatures; and logs without them."""
 
 from __future__ import annotations
 
+import logging
 import re
 import shlex
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -51,6 +52,17 @@ def manual_command(url: str, name: str) -> str | None:
         url = f"https://drive.usercontent.google.com/download?{asked}"
     # It resumes where it stopped.
     return f"curl -fL -C - -o {shlex.quote(name)} {shlex.quote(redact(url))}"
+
+
+def hide_debug_lines(*names: str) -> None:
+    """Keep the loggers `names` from showing signed URLs where a program logs everything.
+
+    A logger that has a level of its own is left as it is: somebody wants to see its lines.
+    """
+    for name in names:
+        logger = logging.getLogger(name)
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
 
 
 def _shown(pair: str) -> str:

@@ -98,8 +98,19 @@ def request_of(env: EnvView, const: EnvView, explicit: Sequence[str] | None) -> 
     return request
 
 
-def secret_notices(const: EnvView) -> Iterator[str]:
-    """Say how to keep a secret out of the engine's files, where a URL in `const` has one."""
+def secret_notices(env: EnvView, const: EnvView) -> Iterator[str]:
+    """Say how to keep a secret out of the engine's files, where a URL in `env` or `const` has one.
+
+    A URL in `env` is not used, but for those of mirrors.
+    """
+    mirrors = f"{env.get(f'{OPTION}MIRROR') or ''} {const.get(f'{OPTION}MIRROR') or ''}".split()
+    for mirror in mirrors:
+        if redact(mirror) != mirror:
+            yield (
+                f"The mirror {redact(mirror)} holds a secret, which the engine writes into files "
+                f"that others may read. Set {PREFIX}MIRROR in the environment of the command "
+                "instead, or put the password into ~/.netrc."
+            )
     url = str(const.get("PACKAGE_URL") or "")
     if url and redact(url) != url:
         yield (

@@ -97,7 +97,7 @@ class Hooks:
         options = options_of(env, const)
         request = request_of(seen, const, self._by_name(i))
         resolution = catalog.resolve(request, strict=options.strict)
-        env_run.print_notices(env, [*resolution.messages, *secret_notices(const)])
+        env_run.print_notices(env, [*resolution.messages, *secret_notices(env, const)])
         if options.skip_tensorflow:
             env[f"{OPTION}SKIP_TENSORFLOW"] = "yes"
         mine = entry.of(i)

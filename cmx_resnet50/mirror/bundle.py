@@ -65,7 +65,9 @@ def check_target(target: Path, names: Iterable[str] = (), *, force: bool = False
         )
     if _is_tar(target):
         return bundle_tar.check_target(target, force=force)
-    bundle_folder.BundleFolder(target).check_free(() if force else names)
+    folder = bundle_folder.BundleFolder(target)
+    folder.check_layout()
+    folder.check_free(() if force else names)
     return False
 
 

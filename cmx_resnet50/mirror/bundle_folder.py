@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmx_resnet50.mirror import manifest
 from cmx_resnet50.mirror.errors import MirrorError, rejected
-from cmx_resnet50.store.files import children, regular
+from cmx_resnet50.store.files import children, is_folder, regular
 from cmx_resnet50.store.link_or_copy import (
     disk_full_error,
     reflink,
@@ -30,7 +30,8 @@ if TYPE_CHECKING:
     from cmx_resnet50.progress import Progress
     from cmx_resnet50.store import StoredObject
 
-RESERVED = frozenset({"sha256", "md5", manifest.ENTRIES, manifest.NAME})
+_FOLDERS = ("sha256", "md5", manifest.ENTRIES)
+RESERVED = frozenset({*_FOLDERS, manifest.NAME})
 _NAME = re.compile(r"\w[\w.+-]{0,150}")
 _BLOCK = 1 << 20
 
@@ -90,6 +91,23 @@ class BundleFolder:
                 if not reflink(first, temporary):
                     _copy(first, temporary, None)
                 temporary.chmod(0o644)
+
+    def check_layout(self) -> None:
+        """Check that nothing else is in the place of a folder of ours or of the manifest.
+
+        Raises
+        ------
+        MirrorError
+            If something is. A link would have files of ours written elsewhere.
+        """
+        found = [self.root / name for name in _FOLDERS if not _is_free(self.root / name, is_folder)]
+        if not _is_free(self.root / manifest.NAME, regular):
+            found.append(self.root / manifest.NAME)
+        if found:
+            raise MirrorError(
+                f"The bundle {self.root} cannot be written: {found[0]} is a link, or something "
+                "else that no bundle has, and is left alone. Move it away, or name another folder."
+            )
 
     def check_free(self, names: Iterable[str]) -> None:
         """Check that no file of somebody else's has one of `names`; before there are entries.
@@ -240,6 +258,11 @@ def read(source: Path) -> Iterator[tuple[Entry, Path]]:
                 f"{manifest.label(entry)} is missing or truncated",
             )
         yield entry, path
+
+
+def _is_free(path: Path, own: Callable[[Path], object]) -> bool:
+    """Whether nothing is at `path`, or what `own` accepts."""
+    return bool(own(path)) or not os.path.lexists(path)
 
 
 def unshared_names(entries: Iterable[Entry]) -> dict[str, str]:

@@ -133,6 +133,8 @@ def opened(source: Path, layout: Layout) -> Iterator[Iterator[tuple[Entry, Path]
 @contextmanager
 def _open(source: Path) -> Iterator[tarfile.TarFile]:
     try:
+        if source.exists() and not source.is_file():
+            raise rejected(source, "it is neither a folder nor a regular file")
         file = open(source, "rb")  # noqa: SIM115  # closed by the with below
     except OSError as error:
         raise MirrorError(f"The bundle {source} cannot be read ({error.strerror}).") from error

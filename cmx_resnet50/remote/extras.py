@@ -7,6 +7,7 @@ import importlib.util
 from typing import Any
 
 from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.redaction import hide_debug_lines
 
 
 class MissingPackage(Resnet50Error):
@@ -33,6 +34,8 @@ def load(name: str) -> Any:
     MissingPackage
         If it is not installed.
     """
+    # At DEBUG, boto3 logs signatures and session tokens.
+    hide_debug_lines("boto3", "botocore", "urllib3")
     try:
         return importlib.import_module(name)
     except ImportError:

@@ -26,8 +26,8 @@ def test_it_is_fetched_and_no_secret_is_written(
     origin.serve(URL, served["onnx-opset-8"])
     given = engine.cwd / "signed-url.txt"
     given.write_text(f"{URL}\n")
-    for _ in range(2):
-        result = engine.get("onnx", url_file="signed-url.txt")
+    for verbose in (True, False):
+        result = engine.get("onnx", url_file="signed-url.txt", v=verbose)
         assert result.ok, result.text
         assert result.path.read_bytes() == served["onnx-opset-8"].read_bytes()
         assert SECRET not in result.text
@@ -78,3 +78,14 @@ def test_a_secret_in_const_is_named_with_the_way_out(
     result = engine.get("onnx", **{"const.CM_PACKAGE_URL": URL})
     assert result.ok, result.text
     assert "--url_file=FILE" in result.err
+
+
+def test_a_secret_of_a_mirror_in_env_is_named_with_the_way_out(engine: CM) -> None:
+    mirror = f"https://me:{SECRET}@mirror.example.org"
+    result = engine.get("onnx", **{"env.CM_RESNET50_MIRROR": mirror})
+    assert result.ok, result.text
+    assert "https://***@mirror.example.org holds a secret" in result.err
+    assert SECRET not in result.err + result.out
+    quiet = engine.also(variables={"CM_RESNET50_MIRROR": mirror}).get("tf")
+    assert quiet.ok and "holds a secret" not in quiet.err
+    assert SECRET not in quiet.text

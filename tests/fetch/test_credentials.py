@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from cmx_resnet50.fetch import FetchError
+from cmx_resnet50.fetch import FetchError, Source
 from tests.fetch.conftest import CONTENT, SIZE, assert_whole, get
 from tests.harness.authority import Authority
 from tests.harness.faults import Redirect, Short, Status
@@ -79,6 +79,18 @@ def test_behind_a_redirect_each_host_is_sent_its_own(
     hosts.plan = [Redirect(THERE)]
     assert_whole(get([HERE], partial), partial)
     assert sent(hosts) == {HERE: {"me:s3cret"}, THERE: {"you:other"}}
+
+
+def test_behind_a_redirect_over_plain_http_no_host_is_sent_a_password(
+    hosts: FileServer, entries: Path, partial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever answers at a plain http address may lead to the name of any host, and be it, too."""
+    monkeypatch.setenv("HTTP_PROXY", hosts.proxy)
+    entries.write_text("machine cdn.example.net login you password other\n")
+    here, there = HERE.replace("https", "http"), THERE.replace("https", "http")
+    hosts.plan = [Redirect(there)]
+    assert_whole(get([Source(here, named_by_user=True)], partial), partial)
+    assert sent(hosts) == {here: {""}, there: {""}}
 
 
 @pytest.mark.parametrize("status", [400, 401, 403])

@@ -119,6 +119,16 @@ def test_goes_on_under_another_signature(
     assert [path.name for path in tmp_path.iterdir()] == ["partial"]
 
 
+def test_a_program_that_logs_everything_logs_no_signature(
+    place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    use(monkeypatch, {**place.environment, "AWS_SESSION_TOKEN": "t0ken"})
+    place.put(KEY, CONTENT)
+    assert get(tmp_path, URL, expected=known(CONTENT)).path.read_bytes() == CONTENT
+    assert "Signature" not in caplog.text and "t0ken" not in caplog.text
+
+
 def test_a_signature_that_is_over_is_renewed(
     place: Place, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -115,6 +115,36 @@ def test_a_file_of_somebody_else_is_left_alone(store: Store, mirror: Path) -> No
     assert sorted(files(mirror)) == ["index.html", "model.onnx"]
 
 
+@pytest.mark.parametrize("name", ["sha256", "md5", "entries", "manifest.json"])
+@pytest.mark.parametrize("kind", ["folder", "file", "nothing", "pipe"])
+def test_a_link_of_the_user_is_left_alone_and_not_followed(
+    store: Store, mirror: Path, name: str, kind: str
+) -> None:
+    mine, path = mirror.with_name("mine"), mirror / name
+    mirror.mkdir()
+    if kind == "pipe":
+        os.mkfifo(path)
+    else:
+        path.symlink_to(mine)
+    if kind == "folder":
+        mine.mkdir()
+    elif kind == "file":
+        mine.write_bytes(b"a month of work")
+    before = path.lstat().st_ino
+    with pytest.raises(MirrorError, match=f"{path} is a link, or something else"):
+        bundle.export(store, [put(store)], mirror)
+    assert path.lstat().st_ino == before
+    assert list(mirror.iterdir()) == [path]
+    if kind == "folder":
+        assert not list(mine.iterdir())
+
+
+def test_a_pipe_is_not_a_bundle(store: Store, tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "bundle.tar")
+    with pytest.raises(MirrorError, match="neither a folder nor a regular file"):
+        take(store, tmp_path / "bundle.tar")
+
+
 def test_a_name_that_two_objects_share_is_taken_away(store: Store, mirror: Path) -> None:
     bundle.export(store, [put(store)], mirror)
     assert (mirror / "model.onnx").exists()

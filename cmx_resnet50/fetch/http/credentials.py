@@ -1,7 +1,9 @@
 """Who is sent a user name and a password: the host whose URL or ``.netrc`` entry has them.
 
 requests would send those of a ``default`` entry to every host. A host that refuses what the file
-has for it is asked again without: the entry may be stale, and the file is public.
+has for it is asked again without: the entry may be stale, and the file is public. A host that only
+a redirect names is sent what the file has for it where it is verified, so not over plain http:
+whoever answers there can name any host.
 """
 
 from __future__ import annotations
@@ -15,6 +17,8 @@ from urllib.parse import urlsplit
 import requests
 from requests.auth import AuthBase, HTTPBasicAuth
 from requests.utils import get_auth_from_url
+
+from cmx_resnet50.fetch.http.hosts import is_loopback
 
 REFUSED_CODES = frozenset({400, 401, 403})
 """Answers of hosts that reject credentials; object stores answer 400."""
@@ -32,10 +36,16 @@ class Credentials(AuthBase):
         if user or password:
             HTTPBasicAuth(user, password)(request)
         else:
-            self.add_from_netrc(request)
+            self._add_from_netrc(request)
         return request
 
-    def add_from_netrc(self, request: requests.PreparedRequest) -> None:
+    def add_behind_redirect(self, request: requests.PreparedRequest) -> None:
+        """Add what the file has for the host of `request`, to which another answer led."""
+        parts = urlsplit(str(request.url))
+        if parts.scheme == "https" or is_loopback(parts.hostname):
+            self._add_from_netrc(request)
+
+    def _add_from_netrc(self, request: requests.PreparedRequest) -> None:
         """Add what the file has for exactly the host of `request`."""
         host = _host(request)
         entry = None if host in self._refused else netrc_entry(host)

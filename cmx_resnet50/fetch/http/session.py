@@ -20,11 +20,13 @@ from cmx_resnet50.fetch.http.connections import POOLS
 from cmx_resnet50.fetch.http.credentials import Credentials
 from cmx_resnet50.fetch.http.hosts import is_loopback
 from cmx_resnet50.fetch.verdicts import SourceFailed
-from cmx_resnet50.redaction import host_of
+from cmx_resnet50.redaction import hide_debug_lines, host_of
 
 MAX_REDIRECTS = 10
 REDIRECT_BODY = 64 * 1024
 """Bytes of a redirect's own body that are read to keep the connection; a longer one is cut."""
+
+hide_debug_lines("urllib3")
 
 
 class Session(requests.Session):
@@ -79,7 +81,7 @@ class Session(requests.Session):
         if "Authorization" in prepared_request.headers and self.should_strip_auth(before, now):  # type: ignore[no-untyped-call]
             del prepared_request.headers["Authorization"]
         if "Authorization" not in prepared_request.headers and self._credentials is not None:
-            self._credentials.add_from_netrc(prepared_request)
+            self._credentials.add_behind_redirect(prepared_request)
 
     def get_redirect_target(self, resp: requests.Response) -> str | None:
         """Return where `resp` redirects to, if it may; requests asks this for every answer.
