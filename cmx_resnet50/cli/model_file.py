@@ -26,8 +26,8 @@ def add(commands: Any) -> None:
         "print what model files are: format, opset, inputs, outputs, precision",
         "Reads ONNX, TensorFlow frozen graphs, TFLite, PyTorch and ncnn, whatever the\n"
         "name of the file. Nothing in a file is executed, and weights are not loaded.\n"
-        "Exits with 1 if a file is not a model, is damaged, or is too large or too deep to\n"
-        "be read here; the text says which.",
+        "Exits with 1 if a file is not a model, is damaged, or is too large or too deep\n"
+        "to be read here; the text says which.",
         examples="cmx-resnet50 inspect resnet50_v1.onnx\n"
         "cmx-resnet50 inspect --json --check *.onnx",
         page="choose",

@@ -48,6 +48,10 @@ Examples:
 Details: cmx-resnet50 docs start"""
 
 
+SHELLS = ("bash", "zsh", "fish")
+"""Those for which there is completion."""
+
+
 def parser() -> argparse.ArgumentParser:
     """Return the parser.
 
@@ -62,10 +66,29 @@ def parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     top.add_argument("--version", action=_Version, nargs=0, help="show the version and exit")
+    top.add_argument(
+        "--print-completion",
+        action=_PrintCompletion,
+        choices=SHELLS,
+        metavar="SHELL",
+        help=f"print a completion script for {', '.join(SHELLS)} and exit",
+    )
     commands: Any = top.add_subparsers(required=True, metavar="COMMAND", title="commands")
     for group in (listing, get, prefetch, bundle, publish, store, model_file, mlc, doctor, docs):
         group.add(commands)
     return top
+
+
+class _PrintCompletion(argparse.Action):
+    """Prints a script for the user's shell; what makes it is imported only here."""
+
+    def __call__(
+        self, parser: argparse.ArgumentParser, _: object, shell: Any, __: object = None
+    ) -> NoReturn:
+        from cmx_resnet50.cli import completion
+
+        output.print_line(completion.script(parser, shell).rstrip())
+        parser.exit()
 
 
 class _Version(argparse.Action):
