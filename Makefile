@@ -12,7 +12,7 @@ APART := runtime container gui site callers races
 empty :=
 apart := $(subst $(empty) $(empty), or ,$(APART))
 
-.PHONY: run test test-full test-matrix test-matrix-quick coverage lint lint-workflows dist docs pin sweep bench clean $(APART:%=test-%)
+.PHONY: run test test-full test-matrix test-matrix-quick coverage lint lint-workflows dist docs pin sweep fuzz bench clean $(APART:%=test-%)
 
 # Asks for VARIATIONS and prints what it got: in CM_REPOS where that is set, whose index may not
 # know this copy yet, else in a CM of its own, under $(VENV).
@@ -73,6 +73,11 @@ test-site: $(TEST)/.site
 bench: $(TEST)/.site
 	PYTHONPATH= $(TEST)/bin/python -m benchmarks.peers $(VENV)/bench
 	PYTHONPATH= $(TEST)/bin/python -m benchmarks --peers $(VENV)/bench $(if $(QUICK),--quick) $(NAMES)
+
+# Mutated models of each format, a minute for each, read within bounds of time and memory; a failure
+# names the seed that makes the file again.
+fuzz: $(TEST)/.done
+	$(TEST)/bin/python -m tests.formats.fuzz $(FORMATS)
 
 lint: $(TEST)/.lint lint-workflows
 	$(TEST)/bin/ruff check .

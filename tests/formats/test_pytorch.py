@@ -59,7 +59,7 @@ def test_file_of_the_published_kind(tmp_path: Path) -> None:
 def test_torchscript(tmp_path: Path) -> None:
     facts = facts_of(tmp_path, torchscript("model"))
     assert facts.version == {"container": "torchscript"}
-    assert (facts.classes, facts.precision, facts.layout) == (1000, "int8", "NCHW")
+    assert (facts.classes, facts.precision) == (1000, "int8")
 
 
 def test_two_names_of_one_tensor_count_once(tmp_path: Path) -> None:
@@ -67,6 +67,7 @@ def test_two_names_of_one_tensor_count_once(tmp_path: Path) -> None:
     main = pickle(b"}(" + text("x") + one + text("y") + one + b"u")
     facts = facts_of(tmp_path, files.zipped(main, shapes={"a": (3, 2)}))
     assert facts.parameter_count == 6
+    assert facts.layout is None  # without a convolution
 
 
 def test_precision_is_that_of_most_bytes(tmp_path: Path) -> None:

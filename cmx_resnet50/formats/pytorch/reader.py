@@ -57,7 +57,8 @@ def read_facts(path: Path, key: str | None = None) -> ModelFacts:
     return ModelFacts(
         format="pytorch",
         version={"container": contents.container},
-        layout="NCHW",
+        # PyTorch's convolutions take channels first; without one the file says nothing of images.
+        layout="NCHW" if any(len(tensor.shape) == 4 for tensor in tensors) else None,
         precision=precision_of(by_dtype),
         classes=classes,
         parameter_count=sum(tensor.numel for tensor in distinct),
