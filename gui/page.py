@@ -34,6 +34,19 @@ code .token.parameter {white-space: nowrap;}
 [data-testid=stCode] pre {padding-right: 3rem;}
 /* A sha256 fits in one line. */
 [data-testid=stColumn]:last-child [data-testid=stMarkdown] p {font-size: .9rem;}
+/* Streamlit's grey and its colours of code have too little contrast. */
+[data-testid=stCaptionContainer], [data-testid=stCaptionContainer] p {color: inherit;}
+[data-testid=stCaptionContainer] {opacity: .85;}
+code .token {color: inherit !important;}
+/* On a narrow screen the result comes first: the file and the button are seen without scrolling. */
+@media (max-width: 640px) {
+  .block-container {padding-top: 1rem;}
+  h1 {font-size: 1.4rem !important;}
+  h1, h2 {padding: .5rem 0 .8rem !important;}
+  [data-testid=stVerticalBlock] {gap: .6rem;}
+  [data-testid=stColumn]:last-child {order: -1;}
+  .st-key-run [data-testid=stHeading] {display: none;}
+}
 /* Keep the result in view next to a long form. */
 @media (min-width: 641px) {
   [data-testid=stColumn]:last-child {
@@ -137,11 +150,13 @@ def draw_form(shape: form.Form) -> form.Choices:
     switches = [switch.name for switch in shape.switches if draw_switch(switch)]
     for variation in shape.values:
         values[variation.name] = st.text_input(
-            labels.escaped(variation.label),
+            labels.spoken(variation.label),
             key=f"v:{variation.name}",
             placeholder="not set",
             help=labels.escaped(f"_{variation.name}, with a value in place of #"),
         )
+        if variation.description:
+            st.caption(labels.escaped(variation.description))
     draw_details(shape)
     return form.Choices(groups, frozenset(switches), values, draw_inputs(shape))
 
@@ -164,9 +179,14 @@ def draw_details(shape: form.Form) -> None:
 
 def draw_group(group: Group, implied: tuple[str, str] | None, values: dict[str, str]) -> str:
     """Draw one group and return the name chosen, or an empty text for its default."""
-    names = {"": labels.unset(group)}
-    names |= {choice.name: labels.name(choice) for choice in group.choices}
-    chosen = pick(labels.escaped(group.name), names, f"g:{group.name}")
+    default = implied[0] if implied else group.default
+    options = labels.options(group, default)
+    key = f"g:{group.name}"
+    names = {value: label for value, (label, _) in options.items()}
+    captions = [labels.escaped(text) for _, text in options.values()]
+    chosen = pick(
+        labels.spoken(group.name), names, key, captions=captions if any(captions) else None
+    )
     # Always one element, so that what follows keeps its position, and the keyboard its focus.
     place = st.empty()
     if implied is not None and not chosen:
@@ -174,14 +194,17 @@ def draw_group(group: Group, implied: tuple[str, str] | None, values: dict[str, 
     for choice in group.choices:
         if choice.name == chosen and choice.takes_value:
             values[chosen] = st.text_input(
-                labels.escaped(f"Value of {choice.label}"), key=f"v:{chosen}"
+                labels.spoken(f"Value of {choice.label}"), key=f"v:{chosen}"
             )
     return chosen
 
 
 def draw_switch(switch: Variation) -> bool:
     """Draw one variation that is in no group."""
-    return st.toggle(labels.escaped(labels.name(switch)), key=f"s:{switch.name}")
+    on = st.toggle(labels.spoken(labels.name(switch)), key=f"s:{switch.name}")
+    if switch.description:
+        st.caption(labels.escaped(switch.description))
+    return on
 
 
 def draw_inputs(shape: form.Form) -> dict[str, str]:
@@ -201,11 +224,9 @@ def draw_inputs(shape: form.Form) -> dict[str, str]:
 def draw_input(entry: form.Field) -> str:
     """Draw one input and return its value, or an empty text."""
     key, hint = f"i:{entry.key}", labels.hint(entry)
-    label = labels.escaped(f"{entry.key}: {entry.text}" if entry.text else entry.key)
+    label = labels.spoken(f"{entry.key}: {entry.text}" if entry.text else entry.key)
     if entry.choices:
-        names = {"": f"default: {entry.default}" if entry.default else "not given"}
-        names |= {choice: choice for choice in entry.choices}
-        return pick(label, names, key, hint)
+        return pick(label, labels.inputs(entry), key, hint)
     return st.text_input(
         label,
         key=key,
@@ -214,14 +235,26 @@ def draw_input(entry: form.Field) -> str:
     )
 
 
-def pick(label: str, names: Mapping[str, str], key: str, hint: str = "") -> str:
+def pick(
+    label: str,
+    names: Mapping[str, str],
+    key: str,
+    hint: str = "",
+    captions: list[str] | None = None,
+) -> str:
     """Draw a choice among `names`, as buttons or as a list, and return the selected one.
 
-    `label` is Markdown, the rest is plain text.
+    `label` and `captions`, one a name, are Markdown, the rest is plain text.
     """
     help_text = labels.escaped(hint) or None
     options = list(names)
     chosen: str | None
+    before = st.session_state.get(key)
+    if before not in names or st.session_state.get(f"o:{key}") != names:
+        # Not chosen yet, or the default, whose value is an empty text; and a browser does not keep
+        # what is chosen where the labels change.
+        st.session_state[key] = before if before in names else ""
+    st.session_state[f"o:{key}"] = names
     if len(options) > MANY:
         chosen = st.selectbox(
             label, options, format_func=lambda option: names[option], key=key, help=help_text
@@ -233,7 +266,8 @@ def pick(label: str, names: Mapping[str, str], key: str, hint: str = "") -> str:
             format_func=lambda option: labels.escaped(names[option]),
             key=key,
             help=help_text,
-            horizontal=True,
+            captions=captions,
+            horizontal=captions is None,
         )
     return chosen or ""
 
@@ -255,7 +289,9 @@ def draw_result(
         draw_run(script, None, settings)
         return
     command = Command(command.tags, command.artifact, tuple(asked), inputs)
-    ready = draw_preview(shape, asked, inputs) if preview.is_ours(script.uid) else True
+    if preview.is_ours(script.uid) and not draw_preview(shape, asked, inputs):
+        draw_run(script, None, settings)
+        return
     st.header("Commands", anchor=False)
     forms = {
         "cm": command.cm,
@@ -271,7 +307,7 @@ def draw_result(
             st.code(text, language=language, wrap_lines=True)
             if name == "docker" and preview.is_ours(script.uid):
                 st.caption(labels.escaped(preview.in_container(inputs)))
-    draw_run(script, command if ready else None, settings)
+    draw_run(script, command, settings)
 
 
 def draw_preview(shape: form.Form, asked: list[str], inputs: dict[str, str]) -> bool:
@@ -302,6 +338,12 @@ def draw_preview(shape: form.Form, asked: list[str], inputs: dict[str, str]) -> 
 
 def draw_run(script: scripts.Script, command: Command | None, settings: Settings) -> None:
     """Draw the run button, and the current or last run."""
+    with st.container(key="run"):
+        draw_run_in_place(script, command, settings)
+
+
+def draw_run_in_place(script: scripts.Script, command: Command | None, settings: Settings) -> None:
+    """Draw what `draw_run` does, in its container."""
     st.header("Run", anchor=False)
     if settings.no_run:
         st.info("Running is disabled (--no_run). Copy a command instead.")

@@ -55,8 +55,10 @@ def mlc_meta(meta: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _variation(variation: Mapping[str, Any], env: Mapping[str, str]) -> dict[str, Any]:
-    # Its deps bring a Python and TensorFlow for CM's native step; here the library does that.
-    kept = {key: value for key, value in variation.items() if key not in ("const", "deps")}
+    # Its deps bring a Python and TensorFlow for CM's native step; here the library does that. MLC
+    # warns of a key that it does not know.
+    unused = ("const", "deps", "description")
+    kept = {key: value for key, value in variation.items() if key not in unused}
     if "alias" not in variation:
         own = {**variation.get("env", {}), **variation.get("const", {})}
         kept["env"] = {**own, CHECKSUM: env[CHECKSUM]}

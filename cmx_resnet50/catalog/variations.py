@@ -34,6 +34,8 @@ class Variation:
     """The variation that this is another name for."""
     aliases: tuple[str, ...] = ()
     """Other names of this one."""
+    description: str = ""
+    """What it is for, in a sentence."""
     group: str = ""
     default: bool = False
     """Whether it is the default of its group."""
@@ -246,6 +248,7 @@ def _variation(name: str, declared: object) -> Variation:
     return Variation(
         name=name,
         alias_of=str(content.get("alias") or ""),
+        description=str(content.get("description") or ""),
         group=str(content.get("group") or ""),
         default=yes_no(content.get("default")) is not False,
         env=_texts(content.get("env")),

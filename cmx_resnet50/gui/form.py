@@ -46,7 +46,9 @@ class Choices:
 class Form:
     """All that a page lets a user choose for one script.
 
-    Groups that decide the default of another come first.
+    Groups that decide the default of another come first. What has two names in the meta is one
+    choice or one field here: `batch_size.1` is a value of `batch_size.#`, and an input that is the
+    same as another is left out.
     """
 
     known: Variations
@@ -64,8 +66,12 @@ class Form:
 
     @property
     def switches(self) -> tuple[Variation, ...]:
-        """Variations without a group."""
-        return tuple(variation for variation in self.known.single if not variation.takes_value)
+        """Variations without a group, but for those that are a value of another."""
+        return tuple(
+            variation
+            for variation in self.known.single
+            if not variation.takes_value and self._as_value(variation.name) is None
+        )
 
     @property
     def values(self) -> tuple[Variation, ...]:
@@ -76,6 +82,14 @@ class Form:
     def together(self) -> tuple[Variation, ...]:
         """What else is set where several variations are in force."""
         return self.known.combined
+
+    def _as_value(self, name: str) -> tuple[str, str] | None:
+        """Return the valued variation that `name` is a value of, and the value."""
+        for variation in self.values:
+            value = variation.value_in(name)
+            if value is not None:
+                return variation.name, value
+        return None
 
     def implied(self, chosen: Mapping[str, str]) -> dict[str, tuple[str, str]]:
         """Return, by group, the default that a variation in force gives it, and which one.
@@ -148,7 +162,9 @@ class Form:
             if found is None:
                 raise BadVariation(f"Unknown variation of this script: {tag}.")
             variation, value = found
-            if variation.takes_value:
+            if as_value := None if variation.group else self._as_value(tag.removeprefix("_")):
+                values[as_value[0]] = as_value[1]
+            elif variation.takes_value:
                 values[variation.name] = value
             elif not variation.group:
                 switches.add(variation.name)
@@ -168,6 +184,8 @@ def _fields(meta: Mapping[str, Any]) -> list[Field]:
     found = []
     for key, content in sorted(described.items(), key=lambda item: _order(item[1])):
         details = content if isinstance(content, Mapping) else {"desc": content}
+        if details.get("same_as") in described:
+            continue
         choices = details.get("choices")
         options = tuple(map(_word, choices)) if isinstance(choices, list) else ()
         # The page itself offers to choose nothing.

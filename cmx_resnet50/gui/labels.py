@@ -21,10 +21,18 @@ _MARKS = re.compile(
 def escaped(text: str) -> str:
     """Return `text` as Markdown that shows just that: no link, picture, formula or colour.
 
-    Only what needs a backslash gets one: screen readers are given the text of a label as it is
-    here.
+    Only what needs a backslash gets one.
     """
     return _MARKS.sub(_backslashed, text)
+
+
+def spoken(text: str) -> str:
+    """Return `text` as the label of a field, as `escaped` does.
+
+    Screen readers are given the source of such a label, backslashes included. So the two hyphens of
+    a flag become ones that Markdown leaves alone.
+    """
+    return escaped(text.replace("--", "\u2011\u2011"))
 
 
 def _backslashed(found: re.Match[str]) -> str:
@@ -36,9 +44,22 @@ def name(variation: Variation) -> str:
     return " · ".join([variation.label, *variation.aliases])
 
 
-def unset(group: Group) -> str:
-    """Return the label for choosing nothing of `group`, whatever else is chosen."""
-    return f"default: {group.default}" if group.default else "not chosen"
+def options(group: Group, default: str) -> dict[str, tuple[str, str]]:
+    """Return the choices of `group`: for each value its label and what it is for.
+
+    The value of the default, and of choosing nothing where there is none, is an empty text.
+
+    Parameters
+    ----------
+    default : str
+        What is in force where nothing of `group` is requested, if anything.
+    """
+    found = {} if default else {"": ("not chosen", "")}
+    for choice in group.choices:
+        is_default = choice.name == default
+        label = name(choice) + (" (default)" if is_default else "")
+        found["" if is_default else choice.name] = label, choice.description
+    return found
 
 
 def implied(default: str, by: str) -> str:
@@ -61,6 +82,17 @@ def _details(variation: Variation, default: bool) -> str:
     if len(lines) == 1:
         lines.append("  sets nothing")
     return "\n".join(lines)
+
+
+def inputs(entry: Field) -> dict[str, str]:
+    """Return the choices of an input with their labels; nothing is the default, if it has one."""
+    found = {"": f"default: {entry.default}" if entry.default else "not given"}
+    if entry.default in entry.choices:
+        found.clear()
+    for choice in entry.choices:
+        is_default = choice == entry.default
+        found["" if is_default else choice] = f"{choice} (default)" if is_default else choice
+    return found
 
 
 def hint(entry: Field) -> str:

@@ -68,7 +68,8 @@ def describe(variations: Sequence[str], inputs: Mapping[str, str]) -> Preview:
 def in_container(inputs: Mapping[str, str]) -> str:
     """Return what to know of a run in a container with `inputs`."""
     text = (
-        "The image installs this package from pip's index; see docs/containers.md for alternatives."
+        "Copy a wheel of this package into the image, with --docker_copy_files: see "
+        "docs/containers.md."
     )
     if {"to", "download_path"} & set(inputs):
         return text

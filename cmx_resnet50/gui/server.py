@@ -168,6 +168,8 @@ def command(settings: Settings, page: Path) -> list[str]:
         "server.enableXsrfProtection": "true",
         "server.fileWatcherType": "none",
         "server.runOnSave": "false",
+        # It is on where Streamlit is not in site-packages, and then the page is on another port.
+        "global.developmentMode": "false",
         "browser.gatherUsageStats": "false",
         "browser.serverAddress": settings.address,
         "client.toolbarMode": "minimal",

@@ -21,7 +21,7 @@ FLAGS = (
     "--host-resolver-rules=MAP *.example 127.0.0.1",
 )
 _ELSEWHERE = re.compile(r"(?<=//)[a-z.]+\.example(?=:)")
-_LABELS = "all => all.map(one => one.closest('label').innerText)"
+_LABELS = "all => all.map(one => one.closest('label').innerText.split('\\n')[0].trim())"
 _DRAWN = 7
 """So many lines of a list are in the page at least; more come when it is scrolled."""
 PATIENCE = 60_000
@@ -53,12 +53,13 @@ class Shown:
         """The page without the browser's and Streamlit's own controls."""
         return self.page.get_by_role("main")
 
-    def has(self, label: str, default: str, *choices: str) -> None:
-        """Assert that a field or a choice has this name, and nothing else chosen than `default`."""
-        if not choices:
-            fields = self.main.get_by_role("textbox", name=label, exact=True)
-            assert [field.get_attribute("placeholder") for field in fields.all()] == [default]
-            return
+    def has_field(self, label: str, placeholder: str) -> None:
+        """Assert that there is one field of this name, and what is shown in it while empty."""
+        fields = self.main.get_by_role("textbox", name=label, exact=True)
+        assert [field.get_attribute("placeholder") for field in fields.all()] == [placeholder]
+
+    def has(self, label: str, default: str, choices: list[str]) -> None:
+        """Assert that a choice has this name and these labels, with `default` chosen."""
         lists = self.main.get_by_role("combobox", name=label, exact=True)
         if lists.count():
             assert lists.input_value() == default
@@ -69,14 +70,16 @@ class Shown:
                 self.page.wait_for_timeout(1000)
                 if options.nth(_DRAWN - 1).is_visible():
                     break
-            shown = [*options.all_inner_texts()[:_DRAWN], *choices[_DRAWN - 1 :]]
+            shown = [*options.all_inner_texts()[:_DRAWN], *choices[_DRAWN:]]
             lists.fill(choices[-1])
             options.get_by_text(choices[-1], exact=True).wait_for()
             lists.press("Escape")
         else:
             radios = self.main.get_by_role("radiogroup", name=label, exact=True)
             shown = radios.get_by_role("radio").evaluate_all(_LABELS)
-        assert shown == [default, *choices], label
+            chosen = radios.get_by_role("radio", checked=True)
+            assert chosen.evaluate_all(_LABELS) == [default], label
+        assert shown == choices, label
 
     def heading(self, text: str) -> Locator:
         """Return a heading."""

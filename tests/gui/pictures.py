@@ -1,9 +1,9 @@
 """Takes the pictures of ``docs/gui.md`` from a page that is served; runs ``_dummy-weights`` there.
 
-Use::
+Use, with the URL that the first command prints, token included::
 
-    cmr "cm gui" --script="get,ml-model,resnet50" --no_browser=yes --port=8599
-    python -m tests.gui.pictures http://127.0.0.1:8599 docs/pictures
+    cmr "cm gui" --script="get,ml-model,resnet50" --no_browser=yes
+    python -m tests.gui.pictures URL docs/pictures
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def main(url: str, folder: Path) -> None:
         page.page.set_viewport_size({"width": 1180, "height": 1200})
         _take(page, folder / "gui-run.png", height=1200)
 
-        page = shown(390, 1500)
+        page = shown(390, 1200)
         page.choose("framework", "tflite")
         page.see("tflite-argmax")
         _take(page, folder / "gui-phone.png")

@@ -46,7 +46,6 @@ def test_groups_of_ours_have_their_choices_defaults_and_aliases() -> None:
 
 def test_loose_variations_of_ours_are_switches_or_values() -> None:
     assert {switch.name for switch in OURS.switches} == {
-        "batch_size.1",
         "dummy-weights",
         "fix-input-shape",
         "from-tf",
@@ -58,7 +57,9 @@ def test_loose_variations_of_ours_are_switches_or_values() -> None:
 
 def test_inputs_of_ours_have_text_default_and_choices_in_order() -> None:
     described = metas.OURS["input_description"]
-    assert [entry.key for entry in OURS.fields] == list(described)
+    others = {key for key, text in described.items() if "same_as" in text}
+    assert others == {"outdirname", "download_path", "model_path", "s"}
+    assert [entry.key for entry in OURS.fields] == [key for key in described if key not in others]
     for entry in OURS.fields:
         assert entry.text == described[entry.key]["desc"]
         assert entry.default == described[entry.key].get("default", "")
@@ -72,7 +73,10 @@ def test_a_choice_decides_the_default_of_another_group() -> None:
     assert OURS.implied({"framework": "onnx"}) == {"opset-version": ("opset-11", "onnx")}
     assert OURS.implied({"framework": "pytorch"}) == {}
     (opset,) = (group for group in OURS.groups if group.name == "opset-version")
-    assert labels.unset(opset) == "not chosen"
+    assert list(labels.options(opset, "opset-11")) == ["", "opset-8"]
+    assert labels.options(opset, "opset-11")[""][0] == "opset-11 (default)"
+    assert labels.options(opset, "")[""] == ("not chosen", "")
+    assert list(labels.options(opset, "")) == ["", "opset-11", "opset-8"]
     assert labels.implied("opset-11", "onnx") == "With onnx the default is opset-11."
 
 
@@ -111,11 +115,11 @@ def test_choices_become_tags_and_inputs() -> None:
         groups={"framework": "pytorch", "precision": "int8", "model-output": ""},
         switches=frozenset({"dummy-weights"}),
         values={"batch_size.#": " 8 "},
-        inputs={"outdirname": " a folder ", "offline": "", "strict": "yes"},
+        inputs={"to": " a folder ", "offline": "", "strict": "yes"},
     )
     tags = OURS.variations(choices)
     assert sorted(tags) == ["batch_size.8", "dummy-weights", "int8", "pytorch"]
-    assert OURS.inputs(choices) == {"outdirname": "a folder", "strict": "yes"}
+    assert OURS.inputs(choices) == {"to": "a folder", "strict": "yes"}
 
 
 @pytest.mark.parametrize(
@@ -142,8 +146,8 @@ HOSTILE = ["$(id)", "`id`", 'a"b', "a\\", "a\nb", "a\0b", "a;id", "a&id", "a|id"
 
 @pytest.mark.parametrize("value", HOSTILE)
 def test_hostile_values_are_refused(value: str) -> None:
-    with pytest.raises(UnsafeValue, match="--outdirname contains"):
-        OURS.inputs(Choices(inputs={"outdirname": value}))
+    with pytest.raises(UnsafeValue, match="--to contains"):
+        OURS.inputs(Choices(inputs={"to": value}))
     with pytest.raises(UnsafeValue, match=r"_batch_size\.# contains"):
         OURS.variations(Choices(values={"batch_size.#": value}))
 
@@ -167,6 +171,12 @@ def test_a_boolean_is_a_choice_of_yes_and_no() -> None:
     shape = form.read(named("run-mlperf-inference-app"))
     (debug,) = (entry for entry in shape.fields if entry.key == "debug")
     assert (debug.choices, debug.default) == (("yes", "no"), "no")
+    assert labels.inputs(debug) == {"yes": "yes", "": "no (default)"}
+
+
+def test_each_choice_of_ours_says_what_it_is_for() -> None:
+    shown = [choice for group in OURS.groups for choice in group.choices]
+    assert all(one.description for one in (*shown, *OURS.switches, *OURS.values))
 
 
 def test_inputs_without_a_description_are_there_too() -> None:
@@ -203,7 +213,9 @@ def test_every_upstream_script_has_a_form() -> None:
         }
         shown = [choice.name for group in shape.groups for choice in group.choices]
         shown += [variation.name for variation in (*shape.switches, *shape.values)]
-        assert sorted(shown) == sorted(declared), artifact.path
+        # What is a value of another variation is typed in its field.
+        values = [name for name in declared - {*shown} if shape.choices([name]).values]
+        assert sorted(shown + values) == sorted(declared), artifact.path
         keys = {*(artifact.meta.get("input_description") or {})}
         keys |= {*(artifact.meta.get("input_mapping") or {})}
         assert {entry.key for entry in shape.fields} == {str(key) for key in keys}

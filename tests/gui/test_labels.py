@@ -42,3 +42,9 @@ def test_marks_are_shown(text: str) -> None:
     escaped = labels.escaped(text)
     assert escaped != text
     assert re.sub(r"\\(.)", r"\1", escaped) == text
+
+
+def test_a_flag_in_a_label_is_read_without_marks() -> None:
+    spoken = labels.spoken("the same as --outdirname")
+    assert "\\" not in spoken
+    assert spoken.replace("\u2011", "-") == "the same as --outdirname"

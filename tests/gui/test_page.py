@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import http.client
+import importlib.util
 import os
 import re
 import shlex
@@ -79,20 +80,24 @@ def test_all_that_a_meta_declares_is_there_by_its_name(
     if not all(entry.described for entry in shape.fields):
         page.page.get_by_text("Inputs that the script does not describe").click()
     for group in shape.groups:
-        page.has(group.name, labels.unset(group), *map(labels.name, group.choices))
+        default, _ = shape.implied({}).get(group.name, (group.default, ""))
+        names = {value: label for value, (label, _) in labels.options(group, default).items()}
+        page.has(group.name, names[""], list(names.values()))
+        for choice in group.choices:
+            assert choice.description in page.text() or len(names) > 8
     for switch in shape.switches:
         assert not page.main.get_by_role(
             "switch", name=labels.name(switch), exact=True
         ).is_checked()
     for value in shape.values:
-        page.has(value.label, "not set")
+        page.has_field(value.label, "not set")
     for entry in shape.fields:
-        label = labels.escaped(f"{entry.key}: {entry.text}" if entry.text else entry.key)
+        label = labels.spoken(f"{entry.key}: {entry.text}" if entry.text else entry.key)
         if entry.choices:
-            default = f"default: {entry.default}" if entry.default else "not given"
-            page.has(label, default, *entry.choices)
+            names = labels.inputs(entry)
+            page.has(label, names[""], list(names.values()))
         else:
-            page.has(label, entry.default)
+            page.has_field(label, entry.default)
     nameless = re.compile(r"\s*- (textbox|button|radio|radiogroup|switch|combobox|link)\W*")
     assert not list(filter(nameless.fullmatch, page.main.aria_snapshot().splitlines()))
     levels = page.main.locator("h1,h2,h3,h4").evaluate_all("all => all.map(one => one.tagName)")
@@ -169,6 +174,7 @@ def test_a_refused_choice_offers_the_nearest(open_page: Open, origin: Origin) ->
     page.choose("precision", "uint8")
     page.see("No ResNet-50 file exists for _pytorch,_uint8.")
     page.can_run(False)
+    assert page.page.get_by_test_id("stCode").filter(visible=True).count() == 0
     page.page.get_by_role("button", name="_pytorch,_int8", exact=True).click()
     page.see("resnet50_INT8bit_quantized.pt")
     assert page.wait_for_command("_pytorch,_int8")
@@ -177,7 +183,7 @@ def test_a_refused_choice_offers_the_nearest(open_page: Open, origin: Origin) ->
 
 
 @pytest.mark.parametrize(
-    ("script", "label"), [("get,ml-model,resnet50", "outdirname"), ("get,generic-python-lib", "")]
+    ("script", "label"), [("get,ml-model,resnet50", "to"), ("get,generic-python-lib", "")]
 )
 def test_hostile_values_do_nothing(open_page: Open, user: CM, script: str, label: str) -> None:
     canary = user.home / "canary"
@@ -204,9 +210,9 @@ def test_hostile_values_do_nothing(open_page: Open, user: CM, script: str, label
 def test_odd_but_harmless_values_arrive_as_they_are(open_page: Open, user: CM) -> None:
     page = open_page(script="get,ml-model,resnet50,_pytorch")
     folder = user.home / "it's #1 {a,b} * ~ Gerät"
-    page.type("outdirname", str(folder))
-    command = page.wait_for_command("outdirname")
-    assert f"--outdirname={folder}" in shlex.split(command)
+    page.type("to", str(folder))
+    command = page.wait_for_command("--to=")
+    assert f"--to={folder}" in shlex.split(command)
     page.run()
     assert page.exported(PATH) == str(folder / "resnet50-19c8e357.pth")
     assert [file.name for file in folder.iterdir()] == ["resnet50-19c8e357.pth"]
@@ -347,6 +353,45 @@ def test_a_phone_needs_no_sideways_scrolling(open_page: Open) -> None:
     page.exported(PATH)
     page.page.get_by_text("Log", exact=True).click()
     assert page.overflow() <= 0
+
+
+def test_a_phone_shows_the_result_before_the_form(open_page: Open) -> None:
+    """What a choice means, and the button that runs it, without scrolling."""
+    page = open_page(script="get,ml-model,resnet50,_pytorch", size=(390, 844))
+    page.see("pytorch-fp32")
+    form_top = page.heading("Variations").bounding_box()
+    assert form_top is not None
+    for seen in (page.see("pytorch-fp32"), page.run_button):
+        box = seen.bounding_box()
+        assert box is not None
+        assert 0 <= box["y"] <= 844 - box["height"]
+        assert box["y"] < form_top["y"]
+
+
+def test_streamlit_need_not_be_in_site_packages(open_page: Open, tmp_path: Path) -> None:
+    """As with ``pip install --target``: there Streamlit is in its development mode by default."""
+    found = importlib.util.find_spec("streamlit")
+    assert found is not None and found.origin is not None
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "streamlit").symlink_to(Path(found.origin).parent)
+    page = open_page(script="detect,os", env={"PYTHONPATH": str(tmp_path / "elsewhere")})
+    page.heading("detect-os").wait_for()
+
+
+@pytest.mark.parametrize("size", [(1280, 900), (390, 844)], ids=str)
+def test_axe_finds_nothing(open_page: Open, size: tuple[int, int]) -> None:
+    axe = pytest.importorskip(
+        "axe_playwright_python.sync_playwright", reason="needs axe-playwright-python"
+    )
+    page = open_page(size=size)
+    page.see("onnx-opset-11")
+    page.run_button.wait_for()
+    for _ in range(2):
+        found = axe.Axe().run(page.page).response["violations"]
+        assert not found, [(one["id"], [node["html"] for node in one["nodes"]]) for one in found]
+        page.choose("framework", "ncnn")
+        page.page.get_by_role("radio", name="uint8").locator("xpath=ancestor::label").click()
+        page.see("No ResNet-50 file exists")
 
 
 def test_the_keyboard_is_enough(open_page: Open) -> None:

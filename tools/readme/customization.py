@@ -66,7 +66,8 @@ def _block(title: str, variations: Iterable[Variation]) -> str:
 
 def _lines(variation: Variation) -> Iterator[str]:
     default = " (default)" if variation.default else ""
-    yield f"- {tag(variation.name)}{default}{_aliases(variation)}"
+    text = f": {variation.description}" if variation.description else ""
+    yield f"- {tag(variation.name)}{default}{_aliases(variation)}{text}"
     for key, value in variation.env.items():
         yield f"  - {code(f'{key}={value}')}"
     for phase in PHASES:
