@@ -33,10 +33,11 @@ BENCHMARKS = {
     "reshape": "files",
     "site": "site",
     "races": "races",
+    "compare": "compare",
 }
 """Each is a function of that name in the module given, which takes a Setting."""
 
-APART = ("site", "races")
+APART = ("site", "races", "compare")
 """Only run by name: they take long."""
 
 

@@ -95,6 +95,8 @@ class Outcome:
     comparisons: list[Comparison]
     notes: list[str] = field(default_factory=list)
     plots: list[Plot] = field(default_factory=list)
+    cells: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What happened, in words: by situation and contender."""
 
     def known(self, name: str, value: float, unit: str) -> None:
         """Add a computed reference, such as a floor, to compare with."""
@@ -146,6 +148,7 @@ class Outcome:
             ],
             "notes": self.notes,
             "plots": [asdict(one) for one in self.plots],
+            "cells": self.cells,
         }
 
 

@@ -32,6 +32,7 @@ PROGRAMS = {
     "aria2c": "aria2",
     "md5sum": "coreutils",
     "ip": "iproute2",
+    "git": "git",
 }
 """Programs that are started, with the Debian package that brings each."""
 

@@ -67,11 +67,21 @@ def _details(name: str, result: dict[str, Any], places: Sequence[str]) -> Iterab
             rows.append(
                 (one["name"], f"{one['median']:.3f}", spread, one["unit"], str(len(values)))
             )
-        yield _table(("what", "median", "range", "unit", "rounds"), rows)
+        if rows:
+            yield _table(("what", "median", "range", "unit", "rounds"), rows)
+        if cells := result.get("cells"):
+            yield cells_table(cells)
         yield from (f"\n{note}" for note in result["notes"])
         for plot in result.get("plots", ()):
             yield f"\n![{plot['title']}: {plot['y']}]({plot['file']}.svg)"
     yield f"\n{_circumstances(result, places)}"
+
+
+def cells_table(cells: dict[str, dict[str, str]]) -> str:
+    """Return what happened to each contender in each situation, as docs/compare.md has it too."""
+    names = list(next(iter(cells.values())))
+    rows = ((situation, *(by[name] for name in names)) for situation, by in cells.items())
+    return _table(("situation", *names), rows)
 
 
 def _circumstances(result: dict[str, Any], places: Sequence[str]) -> str:

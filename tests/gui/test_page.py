@@ -405,8 +405,8 @@ def test_the_keyboard_is_enough(open_page: Open) -> None:
         keyboard.press("Tab")
     else:
         pytest.fail("no key leads to the frameworks")
-    for name in ("ncnn", "onnx", "pytorch"):
-        keyboard.press("ArrowRight")
+    for key, name in (("Right", "pytorch"), ("Right", "tensorflow"), ("Left", "pytorch")):
+        keyboard.press(f"Arrow{key}")
         page.panel.get_by_text(f"_{name}").wait_for()
     for _ in range(60):
         if page.page.evaluate("document.activeElement.innerText") == "Run":
