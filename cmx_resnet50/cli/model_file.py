@@ -122,7 +122,7 @@ def _checked(file: Path, facts: ModelFacts) -> str:
     if facts.format != "onnx":
         return f"no further check for {facts.format}"
     from cmx_resnet50.formats.facts import Damaged
-    from cmx_resnet50.formats.onnx import check_onnx
+    from cmx_resnet50.formats.onnx.check import check_onnx
     from cmx_resnet50.formats.read import of_file
 
     try:

@@ -54,23 +54,23 @@ def _is_pytorch(head: bytes) -> bool:
 
 
 def _is_onnx(head: bytes) -> bool:
-    from cmx_resnet50.formats import onnx
+    from cmx_resnet50.formats.onnx import reader
 
-    return onnx.sniff(head)
+    return reader.sniff(head)
 
 
 def _is_tensorflow(head: bytes) -> bool:
-    from cmx_resnet50.formats import tensorflow
+    from cmx_resnet50.formats.tensorflow import reader
 
-    return tensorflow.sniff(head)
+    return reader.sniff(head)
 
 
 _FORMATS = (
     _Format("tflite", "TensorFlow Lite model", "tflite", lambda head: head[4:8] == b"TFL3"),
     _Format("ncnn", "ncnn model", "ncnn.reader", lambda head: head.startswith(b"7767517")),
     _Format("pytorch", "PyTorch file", "pytorch.reader", _is_pytorch),
-    _Format("onnx", "ONNX model", "onnx", _is_onnx),
-    _Format("tensorflow", "TensorFlow graph", "tensorflow", _is_tensorflow),
+    _Format("onnx", "ONNX model", "onnx.reader", _is_onnx),
+    _Format("tensorflow", "TensorFlow graph", "tensorflow.reader", _is_tensorflow),
 )
 """In the order of the tests: the last two import a module for theirs."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from cmx_resnet50.formats.facts import Damaged
-from cmx_resnet50.formats.onnx import (
+from cmx_resnet50.formats.onnx.records import (
     External,
     Tensor,
     external_file,

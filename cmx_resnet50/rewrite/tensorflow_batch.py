@@ -25,7 +25,7 @@ from cmx_resnet50.formats.protobuf import (
     encode_varint_field,
     map_file,
 )
-from cmx_resnet50.formats.tensorflow import (
+from cmx_resnet50.formats.tensorflow.nodes import (
     INPUT_OPS,
     Node,
     producer_of,

@@ -26,7 +26,7 @@ from cmx_resnet50.formats.facts import (
     NotReadHere,
     TensorInfo,
 )
-from cmx_resnet50.formats.onnx import check_onnx
+from cmx_resnet50.formats.onnx.check import check_onnx
 from cmx_resnet50.formats.protobuf import (
     Document,
     encode_bytes,

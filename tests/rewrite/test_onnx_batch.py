@@ -15,7 +15,7 @@ from onnx import TensorProto, helper, numpy_helper
 from cmx_resnet50 import dummy
 from cmx_resnet50.formats import read_facts
 from cmx_resnet50.formats.facts import Damaged
-from cmx_resnet50.formats.onnx import check_onnx
+from cmx_resnet50.formats.onnx.check import check_onnx
 from cmx_resnet50.rewrite import ReshapeError, reshape
 from tests.harness.model_files import model_file
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from cmx_resnet50.formats.protobuf import Document, Field
-from cmx_resnet50.formats.tensorflow import Node
+from cmx_resnet50.formats.tensorflow.nodes import Node
 from cmx_resnet50.rewrite.errors import ReshapeError
 
 Shape = tuple[int, ...]

@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 
 from cmx_resnet50.formats.protobuf import Document
-from cmx_resnet50.formats.tensorflow import Node, read_attributes
+from cmx_resnet50.formats.tensorflow.nodes import Node, read_attributes
 from cmx_resnet50.rewrite.errors import ReshapeError
 from cmx_resnet50.rewrite.tensorflow_rules import elementwise, layers, shapes
 from cmx_resnet50.rewrite.tensorflow_rules.call import Call, Rule, Tensor
