@@ -75,9 +75,10 @@ def get(
     Parameters
     ----------
     request : str
-        Variations as in CM's tags, with or without underscores: ``"_onnx,_opset-8"``,
-        ``"onnx opset-8"``. What is left out takes its default. The keywords below mean the
-        same as the variation of that name, and can be mixed with them.
+        Variations as in CM's tags, in any case, with or without underscores and the script's tags:
+        ``"_onnx,_opset-8"``, ``"onnx opset-8"``, ``"get,ml-model,resnet50,_onnx"``. What is left
+        out takes its default. The keywords below mean the same as the variation of that name, and
+        can be mixed with them.
     to : path, optional
         Place the files in this folder; by default in a folder of the store.
     framework : str, optional

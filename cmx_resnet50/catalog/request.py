@@ -16,7 +16,7 @@ if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashl
 
 ASKED = "CM_RESNET50_ASKED_"
 BATCH = re.compile(r"[1-9][0-9]{0,5}")
-BATCH_FORM = "a batch size is a positive integer of at most 6 digits, say _batch_size.8."
+BATCH_FORM = "a batch size is a positive integer of at most 6 digits: write _batch_size.8."
 SMALLEST_LIMIT = 1 << 20
 """Bytes that any file may have: what is only some KB was rounded generously."""
 

@@ -18,7 +18,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from cmx_resnet50.catalog.request import ASKED, Artifact, Request, RequestError, Resolution
-from cmx_resnet50.catalog.variations import Variations, compose
+from cmx_resnet50.catalog.variations import Variations, compose, plain_names
 from cmx_resnet50.redaction import redact
 from cmx_resnet50.wording import CHECKSUM, URL
 
@@ -135,7 +135,8 @@ class Catalog:
         Parameters
         ----------
         names : sequence of str
-            With or without underscores; ``-`` before one excludes it.
+            In any case, with or without underscores, the script's tags before them or not; ``-``
+            before one excludes it.
         local : str, optional
             The user's own file or folder.
 
@@ -144,8 +145,7 @@ class Catalog:
         RequestError
             For an unknown variation, and for variations that contradict one another.
         """
-        # As the engine hands them over: without the underscore, but `-` before what is left out.
-        explicit = [name.lstrip("_").replace("-_", "-", 1) for name in names]
+        explicit = plain_names(self.meta, names)
         return Request.from_env(compose(self.meta, names), local=local, explicit=explicit)
 
     def published(self) -> Iterator[tuple[Artifact, list[str]]]:

@@ -7,7 +7,7 @@ shows any script.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -154,6 +154,17 @@ class Variations:
         return None
 
 
+def plain_names(meta: Mapping[str, Any], words: Iterable[str]) -> list[str]:
+    """Return the variations that a user's `words` name, as an engine hands them to a hook.
+
+    Without underscores, but with a minus before what is left out. Case does not matter, and the
+    script's own tags, which are before the variations in a line of CM's, are no variations.
+    """
+    tags = {str(tag) for tag in meta.get("tags") or ()}
+    lower = (word.strip().lower() for word in words)
+    return [word.lstrip("_").replace("-_", "-", 1) for word in lower if word not in tags]
+
+
 def compose(meta: Mapping[str, Any], asked: Sequence[str]) -> dict[str, str]:
     """Return the env that the script's meta and the variations `asked` make together.
 
@@ -164,7 +175,7 @@ def compose(meta: Mapping[str, Any], asked: Sequence[str]) -> dict[str, str]:
     meta : mapping
         The script's ``_cm.json``.
     asked : sequence of str
-        Names of variations; a leading underscore is allowed, a leading minus excludes one.
+        Variations as `plain_names` takes them; a leading minus excludes one.
 
     Raises
     ------
@@ -172,7 +183,7 @@ def compose(meta: Mapping[str, Any], asked: Sequence[str]) -> dict[str, str]:
         For an unknown variation, two of one group, and one both requested and excluded.
     """
     variations = Variations(meta)
-    names = [name.strip().lstrip("_").replace("-_", "-", 1) for name in asked]
+    names = plain_names(meta, asked)
     excluded = {name[1:] for name in names if name.startswith("-")}
     chosen = [name for name in names if not name.startswith("-")]
     for name in [*chosen, *excluded]:
@@ -235,11 +246,30 @@ def _unknown(variations: Variations, name: str) -> str:
     """Return the text on a variation that nothing declares."""
     from difflib import get_close_matches
 
-    known = [known for known in variations.by_name if "," not in known]
-    near = " or ".join(f"_{key}" for key in get_close_matches(name, known, n=3, cutoff=0.5))
-    suggestion = f" Did you mean {near}?" if near else ""
-    valid = ", ".join(f"_{key}" for key in known)
-    return f"Unknown variation _{name}; valid ones: {valid}.{suggestion}"
+    for known in variations.by_name.values():
+        if known.takes_value and name.rstrip(".=") == known.label:
+            return f"_{name} needs a value: write _{known.name.replace('#', '8')}."
+    names = [known for known in variations.by_name if "," not in known and "#" not in known]
+    near = get_close_matches(name, names, n=2)
+    near = near or [known for known in names if len(name) > 2 and known.startswith(name)]
+    if not near:
+        shown = [choice.name for group in variations.groups for choice in group.choices]
+        general = [single for single in variations.single if single.takes_value]
+        shown += [
+            single.name
+            for single in variations.single
+            if single.takes_value or not any(one.value_in(single.name) for one in general)
+        ]
+        return f"Unknown variation _{name}; valid ones: {_listed(shown)}."
+    found = variations.by_name[near[0]]
+    group_of = variations.by_name[found.alias_of or found.name].group
+    groups = {group.name: [choice.name for choice in group.choices] for group in variations.groups}
+    valid = f" Valid ones for {group_of}: {_listed(groups[group_of])}." if group_of else ""
+    return f"Unknown variation _{name}. Did you mean {_listed(near, ' or ')}?{valid}"
+
+
+def _listed(names: Iterable[str], separator: str = ", ") -> str:
+    return separator.join(f"_{name.replace('#', 'N')}" for name in names)
 
 
 def _variation(name: str, declared: object) -> Variation:

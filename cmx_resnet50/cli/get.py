@@ -37,7 +37,8 @@ def add(commands: Any) -> None:
         "variations",
         nargs="*",
         metavar="VARIATION",
-        help="as in CM's tags, with commas or blanks between them; none for the defaults",
+        help="as in CM's tags, with or without underscores and the script's tags before them, "
+        "commas or blanks between them; none for the defaults",
     )
     get.add_argument(
         "--to",

@@ -10,13 +10,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmx_resnet50.catalog.table import SCRIPT, Catalog, Request, RequestError, Resolution
-from cmx_resnet50.catalog.variations import compose
+from cmx_resnet50.catalog.variations import Group, compose
 from tests.catalog import engine
 
 META = json.loads((SCRIPT / "_cm.json").read_text(encoding="utf-8"))
 CATALOG = Catalog(META)
 NAMES = [name.replace("#", "8") for name in META["variations"] if "," not in name]
+VARIATIONS = CATALOG.variations
 ASKED = [name for name in META["env"] if name.startswith("CM_RESNET50_")]
+
+
+def names_of(group: Group) -> list[str]:
+    return [choice.name for choice in group.choices]
 
 
 @settings(max_examples=300)
@@ -56,16 +61,46 @@ def test_composes_as_the_engine_does(asked: list[str], excluded: list[str]) -> N
 def test_did_you_mean(typed: str, meant: str) -> None:
     with pytest.raises(RequestError, match="Did you mean") as caught:
         compose(META, ["_fp32", f"_{typed}"])
-    assert f"Unknown variation _{typed}; valid ones: _argmax, " in str(caught.value)
-    assert f"_{meant}" in str(caught.value)
-    assert str(caught.value).count(" or ") <= 2
+    (first, *_) = str(caught.value).splitlines()
+    assert first.startswith(f"Unknown variation _{typed}. Did you mean _")
+    assert f"_{meant}" in first.partition("?")[0]
+    group = next((group for group in VARIATIONS.groups if meant in names_of(group)), None)
+    assert (" Valid ones for " in first) is (group is not None)
+    if group is not None:
+        valid = ", ".join(f"_{name}" for name in names_of(group))
+        assert first.endswith(f" Valid ones for {group.name}: {valid}.")
 
 
 @pytest.mark.parametrize("typed", ["zzzzzzzz", "", "."])
 def test_did_you_mean_nothing_when_nothing_is_near(typed: str) -> None:
     with pytest.raises(RequestError) as caught:
         compose(META, [f"_{typed}"])
-    assert "Did you mean" not in str(caught.value)
+    (first, *_) = str(caught.value).splitlines()
+    assert first.startswith(f"Unknown variation _{typed}; valid ones: _")
+    words = {word.strip("_,.") for word in first.partition("valid ones: ")[2].split()}
+    assert {name for group in VARIATIONS.groups for name in names_of(group)} < words
+    assert len(words) < 20
+
+
+@pytest.mark.parametrize("typed", ["batch_size", "batch_size.", "batch_size=", "batch_size.#"])
+def test_a_variation_without_its_value_says_how_to_write_it(typed: str) -> None:
+    with pytest.raises(RequestError, match=r"write _batch_size\.8\."):
+        Catalog(META).request([f"_{typed}"])
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["onnx", "opset-8"],
+        ["_ONNX", "_Opset-8"],
+        ["get", "ml-model", "resnet50", "_onnx", "_opset-8"],
+        ["get", "ml-model", "raw", "ONNX", "opset-8"],
+    ],
+)
+def test_words_are_understood(words: list[str]) -> None:
+    catalog = Catalog(META)
+    assert catalog.request(words) == catalog.request(["_onnx", "_opset-8"])
+    assert compose(META, words) == compose(META, ["_onnx", "_opset-8"])
 
 
 def test_two_of_one_group_are_refused_by_name() -> None:

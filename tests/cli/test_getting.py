@@ -342,3 +342,23 @@ def test_module_and_version(cm: CM) -> None:
     ):
         assert result.ok, result.text
         assert re.fullmatch(r"cmx-resnet50 \d+\.\d+.*\n", result.out)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["get,ml-model,resnet50,_ncnn,_dummy-weights"],
+        ["NCNN", "Dummy-Weights"],
+        ["get", "ml-model", "resnet50", "_ncnn dummy-weights"],
+    ],
+)
+def test_words_are_understood_as_they_are_typed(cm: CM, words: list[str]) -> None:
+    known = parsed(tool(cm, "get", "_ncnn,_dummy-weights", "--json"))
+    assert parsed(tool(cm, "get", *words, "--json"))["sha256"] == known["sha256"]
+
+
+@pytest.mark.parametrize("typed", ["_onnx,_batch_size", "batch_size.#"])
+def test_a_batch_without_its_number_says_how_to_write_it(cm: CM, typed: str) -> None:
+    result = tool(cm, "get", typed)
+    assert result.code == 3
+    assert "write _batch_size.8." in result.err

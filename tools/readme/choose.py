@@ -92,7 +92,8 @@ cmx-resnet50 inspect models/resnet50_v1.pb
 
 Append variations to the tags, at most one of each group:
 `{CM.run},_pytorch,_int8`. What you omit has its
-default. The command `cmx-resnet50` accepts the same words.
+default. The command `cmx-resnet50` accepts the same words, in any case, with or
+without underscores, and with CM's tags before them.
 
 - A request without a file is refused before anything is fetched, and the nearest valid ones are
   named.
