@@ -8,6 +8,7 @@ same, a line says what happened.
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 import weakref
@@ -18,6 +19,8 @@ from typing import Any
 
 from cmx_resnet50.errors import Resnet50Error
 
+ALIAS = "get-ml-model-resnet50"
+"""Begins the names of our entries in MLC; in CM they have no such name, and no doubles."""
 _KEY = "cmx_resnet50_entry"
 
 
@@ -41,10 +44,11 @@ class Entry:
             "The cache entry of this run was removed while the run worked in it, say by "
             f"{remove}. What was fetched is in the store. Run the same command again."
         )
-        self._file, self._meta = Path(meta), b""
+        self._file, self._meta, self._begun = Path(meta), b"", 0.0
         with suppress(OSError):  # Gone already: `restore` says so.
             self._file = Path.cwd() / meta
             self._meta = self._file.read_bytes()
+            self._begun = self._file.stat().st_mtime
         self._elsewhere: Path | None = None
         self._finalizer = weakref.finalize(self, _report, self._file, self._text)
 
@@ -81,6 +85,21 @@ class Entry:
                 weakref.finalize(self, _remove, self._elsewhere, self.folder)
             os.chdir(self._elsewhere)
 
+    def is_double(self) -> bool:
+        """Whether a run at the same time has finished an entry that answers the same request.
+
+        MLC looks for an entry before it calls anything of ours, and so makes one for each of
+        several runs at one instant. Then it would ask which to use.
+        """
+        asked = _tags(self._meta)
+        for file in self.folder.parent.glob(f"{ALIAS}*/{self._file.name}"):
+            with suppress(OSError):
+                tags = _tags(file.read_bytes())
+                young = file.stat().st_mtime > self._begun
+                if file != self._file and young and "tmp" not in tags and asked - {"tmp"} <= tags:
+                    return True
+        return False
+
     def is_gone(self) -> bool:
         """Whether it was removed since it was last restored."""
         return not self._file.exists()
@@ -104,6 +123,14 @@ def of(i: dict[str, Any]) -> Entry | None:
     """Return the entry of the run that a hook is called for with `i`, if it has one."""
     entry: Entry | None = i["run_script_input"].get(_KEY)
     return entry
+
+
+def _tags(meta: bytes) -> set[str]:
+    """Return the tags of an entry; an unreadable one counts as unfinished."""
+    try:
+        return set(json.loads(meta)["tags"])
+    except (ValueError, KeyError, TypeError):
+        return {"tmp"}
 
 
 def _remove(elsewhere: Path, folder: Path) -> None:

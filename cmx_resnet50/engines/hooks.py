@@ -158,7 +158,9 @@ class Hooks:
         env["GET_DEPENDENT_CACHED_PATH"] = env[env_run.ENTRY]
         env["DOWNLOAD_PATH"] = str(Path(env[env_run.PLACE]).parent)
         tags = [f"_{name}" for name in env_run.equal_variations(delivery.resolution)]
-        if delivery.private:
+        mine = entry.of(i)
+        double = mine is not None and not i["input"].get("new") and mine.is_double()
+        if delivery.private or double:
             # An entry that stays unfinished answers nobody, also not the script that we replace.
             tags.append("tmp")
         if not env[env_run.OUTPUT]:
