@@ -9,13 +9,12 @@ from __future__ import annotations
 
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 try:
     from cmx_resnet50.cached_run import run_lock
 except ModuleNotFoundError as error:  # A clone of the source, which the engine was told of.
-    root = Path(__file__).resolve().parent
+    root = os.path.dirname(os.path.realpath(__file__))  # noqa: PTH120
     raise ImportError(
         f"cmx-resnet50 is not installed; run: {sys.executable} -m pip install '{root}'"
     ) from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -91,6 +92,23 @@ def test_a_second_model_in_one_caller_leaves_nothing_of_the_first(engine: CM) ->
         result = ask(engine)
         assert result.env["CM_ML_MODEL_FILE"] == "resnet50_v1.onnx"
         assert result.env["CM_ML_MODEL_PARAM_FILE_WITH_PATH"] == ""
+
+
+def test_what_one_dependency_asks_for_is_not_asked_for_by_the_next(
+    engine: CM, served: dict[str, Path]
+) -> None:
+    """MLC hands the const of one on to the next: random weights must stay where they were asked."""
+    asked = ("_dummy-weights,_batch_size.2,_pytorch", "_onnx,_opset-8", "_tflite,_no-argmax")
+    deps = [
+        {"tags": f"get,ml-model,resnet50,{variations}", "names": [f"model-{number}"]}
+        for number, variations in enumerate(asked)
+    ]
+    caller(engine, deps[0], deps=deps)
+    for _ in range(2):
+        result = ask(engine)
+        for name in ("onnx-opset-8", "tflite-no-argmax"):
+            assert hashlib.sha256(delivered(served[name])).hexdigest() in result.out, name
+        assert result.env["CM_ML_MODEL_WEIGHTS"] == "pretrained"
 
 
 def test_the_engine_looks_for_nothing_for_a_file_that_is_there(

@@ -73,33 +73,6 @@ def test_nothing_is_asked_of_the_internet_without_a_file_to_fetch(mlc: MLC, orig
     assert not origin.connects
 
 
-def test_one_run_does_not_leak_into_the_next(mlc: MLC, served: dict[str, Path]) -> None:
-    """What one dependency of a caller asks for is not asked for by the next."""
-    caller = mlc.repos / "local" / "script" / "caller"
-    caller.mkdir(parents=True)
-    deps = "\n".join(
-        f"- tags: get,ml-model,resnet50,{variations}\n  names: [{name}]"
-        for name, variations in (
-            ("first", "_dummy-weights,_pytorch"),
-            ("second", "_onnx,_opset-8"),
-            ("third", "_tflite,_no-argmax"),
-        )
-    )
-    (caller / "meta.yaml").write_text(
-        "alias: caller\nuid: aaaabbbbccccdddd\nautomation_alias: script\n"
-        "automation_uid: 5b4e0237da074764\ncache: false\ntags: [run, caller]\n"
-        f"new_env_keys: ['MLC_ML_MODEL_*']\ndeps:\n{deps}\n"
-    )
-    (caller / "customize.py").write_text("def preprocess(i):\n    return {'return': 0}\n")
-    result = mlc.run("run", "script", "--tags=run,caller")
-    assert result.ok, result.text
-    names = ("onnx-opset-8", "tflite-no-argmax")
-    for name in names:
-        digest = hashlib.sha256(delivered(served[name])).hexdigest()
-        assert digest in result.out, name
-    assert result.env["CM_ML_MODEL_WEIGHTS"] == "pretrained"
-
-
 def test_the_command_that_the_page_offers(mlc: MLC, served: dict[str, Path]) -> None:
     inputs = {"outdirname": "my models", "env.CM_RESNET50_STRICT": "yes"}
     tags = ("get", "ml-model", "resnet50")
