@@ -229,7 +229,7 @@ def test_what_is_no_model_is_described(
     result = engine.get(checkpoint=str(mine / FILE))
     assert_failed(engine, result, served, told)
     command = engine.command("cmx-resnet50", "get", "--checkpoint", str(mine / FILE))
-    assert command.code == 1
+    assert command.code == 5
     assert told in command.err
     assert "ACCEPT_ANY" not in result.text + command.text
     assert not origin.requests

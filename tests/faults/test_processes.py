@@ -252,6 +252,6 @@ def test_eight_at_once_when_the_source_fails(
         running = [stack.enter_context(start(engine, *REQUEST)) for _ in range(8)]
         results = [process.wait() for process in running]
     for result in results:
-        assert result.code == 1, result.text
+        assert result.code == 4, result.text
         assert "HTTP 404" in result.err and "Traceback" not in result.err
     assert_next_run_is_good(engine, origin, served, LONE)
