@@ -112,7 +112,7 @@ class System:
 
 
 def measure(system: System, scenario: str, count: int, folder: Path) -> str:
-    """Let LoadGen run one scenario; return its summary, whose logs lie in `folder`."""
+    """Let LoadGen run one scenario; return its summary, whose logs are in `folder`."""
     settings = mlperf_loadgen.TestSettings()
     settings.scenario = getattr(mlperf_loadgen.TestScenario, scenario)
     settings.mode = mlperf_loadgen.TestMode.PerformanceOnly

@@ -28,6 +28,7 @@ PAGES = (
     "gui",
     "mlc",
     "callers",
+    "compare",
     "design",
 )
 """Names of pages; a test compares them with the folder, which is not read on each start."""

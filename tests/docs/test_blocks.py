@@ -30,6 +30,7 @@ RUN_BY = {
     "docs/containers.md": ["container/test_cm_docker.py", "container/test_containerfile.py"],
     "docs/mlc.md": ["mlc/test_page.py"],
     "docs/callers.md": ["callers/test_page.py", "callers/test_together.py"],
+    "docs/compare.md": [],
     "docs/design.md": [],
     "CONTRIBUTING.md": [],
     "SECURITY.md": [],

@@ -18,7 +18,7 @@ USES = {
     "tensorflow": "TensorFlow: a frozen graph",
     "pytorch-fp32": "PyTorch: a state_dict; from 2.6 on [convert it](callers.md) first",
     "pytorch-int8": "PyTorch on x86: quantized, a TorchScript with its code",
-    "ncnn": "ncnn: weights, and their graph beside them",
+    "ncnn": "ncnn: weights, and their graph next to them",
     "tflite-argmax": "TensorFlow Lite, for programs that read the class",
     "tflite-no-argmax": "TensorFlow Lite, for programs that read the scores only",
     "tflite-edgetpu": "Edge TPU: quantized",
