@@ -28,7 +28,7 @@ in place. The same library as the CM script get-ml-model-resnet50, without CM.""
 
 _MORE = f"""\
 A request is a list of CM's variations joined by commas, say _onnx,_opset-8;
-what is left out takes its default. `cmx-resnet50 list` shows all that
+what is left out takes its default. `cmx-resnet50 list --all` shows all that
 have a file.
 
 Files are kept in a store, by default $CM_REPOS/resnet50-store, without CM_REPOS
