@@ -19,7 +19,7 @@ STEPS = 200_000
 STRING = 64 << 10
 """Bytes of one text."""
 
-_RELEASE_EVERY = 128
+_RELEASE_EVERY = 32
 """Steps after which the touched pages are released, so that skipping many weights does not load
 them all into memory (touching a page maps its neighbours)."""
 

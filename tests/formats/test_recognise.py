@@ -21,6 +21,7 @@ from cmx_resnet50.formats import format_of, read_facts
 from cmx_resnet50.formats.facts import Damaged, FormatError, NotAModel, NotReadHere, WrongFormat
 from cmx_resnet50.formats.protobuf import encode_bytes, encode_varint_field
 from cmx_resnet50.formats.recognise import describe, recognise
+from tests.formats.messages import read_cheaply
 
 KINDS = {
     "onnx-opset-8": "onnx",
@@ -161,6 +162,18 @@ def test_any_head_can_be_told_and_described(head: bytes) -> None:
 @given(st.text(alphabet=st.characters(min_codepoint=32, max_codepoint=126), max_size=300))
 def test_plain_text_is_never_protobuf(text: str) -> None:
     assert recognise(b"\n" + text.encode()) not in ("onnx", "tensorflow")
+
+
+@pytest.mark.full
+@pytest.mark.unmeasured
+@pytest.mark.parametrize("kind", [*TITLES, "ncnn"])
+def test_the_weights_of_a_full_size_model_are_not_loaded(kind: str, tmp_path: Path) -> None:
+    """102 MB are read within 50 MB beyond what the interpreter takes, about 10."""
+    path = tmp_path / f"model.{'param' if kind == 'ncnn-param' else 'bin'}"
+    dummy.write(kind, path)
+    if kind == "ncnn":
+        dummy.write("ncnn-param", path.with_suffix(".param"))
+    assert read_cheaply(path, 60) == "facts"
 
 
 @pytest.mark.unmeasured

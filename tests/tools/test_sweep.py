@@ -24,7 +24,7 @@ def folder(tmp_path: Path) -> Path:
     """Two models, and what only has the name of one."""
     dummy.write("onnx-opset-11", tmp_path / "right.onnx", width=1)
     dummy.write("onnx-opset-8", tmp_path / "external.ONNX", width=1)
-    (tmp_path / "notes.pt").write_text("part of a book")
+    (tmp_path / "notes.onnx").write_text("part of a book")
     return tmp_path
 
 
@@ -43,8 +43,8 @@ def sweep(*folders: Path) -> subprocess.CompletedProcess[str]:
 def test_it_says_what_it_compared(folder: Path) -> None:
     done = sweep(folder)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert ": 2 files, 2 read, 2 compared\n" in done.stdout
-    assert "1 files, 1 NotAModel" in done.stdout
+    assert ": 3 files, 2 read, 2 compared, 1 NotAModel, 1 refused by the library\n" in done.stdout
+    assert "\npytorch: no files\n" in done.stdout
     assert done.stdout.endswith("0 wrong facts or refusals\n")
 
 

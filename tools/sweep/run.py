@@ -142,7 +142,7 @@ def _dtype(name: str) -> str:
 
 def sweep(folders: Sequence[Path]) -> int:
     """Compare all files; return the exit code."""
-    references = {name: Reference(name) for name in REFERENCES}
+    references: dict[str, Reference] = {}
     counts: dict[str, Counter[str]] = {name: Counter() for name in REFERENCES}
     wrong = 0
     try:
@@ -151,7 +151,7 @@ def sweep(folders: Sequence[Path]) -> int:
             seen = _inspect(path)
             count["files"] += 1
             count["read" if seen.facts else type(seen.error).__name__] += 1
-            reference = references[name]
+            reference = references[name] = references.get(name) or Reference(name)
             if not reference.library:
                 continue
             said = reference.ask(path)
@@ -165,8 +165,11 @@ def sweep(folders: Sequence[Path]) -> int:
         for reference in references.values():
             reference.close()
     for name, count in counts.items():
+        if name not in references:
+            print(f"{name}: no files")
+            continue
         with_what = references[name].library or "no library is installed to compare with"
-        parts = ", ".join(f"{number} {what}" for what, number in count.items()) or "no files"
+        parts = ", ".join(f"{number} {what}" for what, number in count.items())
         print(f"{name} ({with_what}): {parts}")
     print(f"{wrong} wrong facts or refusals")
     return 1 if wrong else 0
