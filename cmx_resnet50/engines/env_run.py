@@ -16,6 +16,7 @@ from cmx_resnet50.catalog.request import RequestError, Resolution
 from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
 from cmx_resnet50.engines import downloader, outputs
+from cmx_resnet50.engines.cached_states import lost_files
 from cmx_resnet50.engines.dialect import EnvView
 from cmx_resnet50.engines.env_request import options_of, request_of
 from cmx_resnet50.errors import Resnet50Error
@@ -113,6 +114,10 @@ def prepare(
     env[PLACE] = str(Path(env[PLACE]).with_name(file))
     # Always the published file: the downloader's own cache entry lives on, and answers for its URL.
     downloader.hand_over(env, const, folder / file, delivery.url)
+    if env.dialect.downloads is not None:
+        lost = lost_files(env.dialect.cache_folder, *env.dialect.downloads, delivery.url)
+        for path in {path for path in lost if path.name == file}:
+            pipeline.place(delivery, path.parent)
     return delivery
 
 
