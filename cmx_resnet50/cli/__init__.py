@@ -11,6 +11,7 @@ import sys
 from collections.abc import Sequence
 
 from cmx_resnet50.cli.gc_tuning import collect_seldom
+from cmx_resnet50.cli.light_imports import leave_out_detectors
 from cmx_resnet50.errors import Resnet50Error
 
 
@@ -18,6 +19,7 @@ from cmx_resnet50.errors import Resnet50Error
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code, one of `failure.CODES`."""
     _open_missing_streams()
+    leave_out_detectors()
     # A file name may hold what the terminal's encoding has not.
     for stream in (sys.stdout, sys.stderr):
         getattr(stream, "reconfigure", dict)(errors="backslashreplace")

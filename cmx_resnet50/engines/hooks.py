@@ -109,6 +109,7 @@ class Hooks:
         return {"return": 0}
 
     def _preprocess(self, i: Hook) -> Hook:
+        _spare_a_copy(i["run_script_input"])
         env, const, options, resolution = self._asked(i)
         env[env_run.OUTPUT] = output_folder(env, env["TMP_CURRENT_PATH"])
         env.pop("OUTDIRNAME", None)
@@ -196,6 +197,15 @@ class Hooks:
         options = options_of(env, const)
         request = request_of(env, const, self._by_name(i))
         return env, const, options, Catalog.load().resolve(request, strict=options.strict)
+
+
+def _spare_a_copy(run: Hook) -> None:
+    """Take out of the next hook's input what no hook of ours reads.
+
+    The engine copies all of it for each hook, and its own objects bring the index of all scripts.
+    """
+    common = run.get("customize_common_input", {})
+    common.update(dict.fromkeys(common.keys() & {"automation", "artifact"}))
 
 
 def _silent(env: EnvView) -> bool:

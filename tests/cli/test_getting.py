@@ -287,6 +287,15 @@ def test_drive_behind_a_ca_that_nobody_knows(cm: CM, origin: Origin, bundle: str
     assert not origin.requests
 
 
+@pytest.mark.unmeasured
+def test_a_fetch_imports_nothing_that_guesses_encodings(cm: CM, origin: Origin) -> None:
+    result = tool(cm, "get", "_pytorch", env={"PYTHONPROFILEIMPORTTIME": "1"})
+    assert result.ok and origin.requests
+    assert "requests.sessions" in result.err
+    for name in ("charset_normalizer.", "chardet.", "Warning"):
+        assert name not in result.err
+
+
 def test_a_reader_that_leaves_early_is_no_error(cm: CM) -> None:
     line = [cm.installation.bin / TOOL, "list", "--json"]
     with subprocess.Popen(
