@@ -27,6 +27,8 @@ BENCHMARKS = {
     "together": "engine",
     "hit": "engine",
     "cold": "engine",
+    "gigabit": "engine",
+    "distant": "engine",
     "imports": "engine",
     "stores": "growth",
     "inspect": "files",
@@ -44,19 +46,20 @@ APART = ("site", "races", "compare")
 def main() -> int:
     """Run what is asked for; return 1 if any could not be measured."""
     asked = _asked()
-    asked.results.mkdir(parents=True, exist_ok=True)
+    folder = asked.results / machine.kind()
+    folder.mkdir(parents=True, exist_ok=True)
     names = asked.names or [name for name in BENCHMARKS if name not in APART]
     failed = []
     compile_all()
-    with tempfile.TemporaryDirectory(prefix="benchmarks-") as folder:
-        setting = Setting(Path(folder), 1 if asked.quick else 5, asked.quick, asked.peers.resolve())
+    with tempfile.TemporaryDirectory(prefix="benchmarks-") as work:
+        setting = Setting(Path(work), 1 if asked.quick else 5, asked.quick, asked.peers.resolve())
         for name in names:
             print(f"{name} …", file=sys.stderr, flush=True)
             result = _measured(name, setting)
             if "error" in result:
                 failed.append(name)
                 print(f"{name} FAILED: {result['error']}", file=sys.stderr, flush=True)
-            path = asked.results / f"{name}.json"
+            path = folder / f"{name}.json"
             path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
     print(report.write(asked.results, list(BENCHMARKS)))
     try:

@@ -5,7 +5,8 @@ own, are joined by a process that hands each IP packet on after half of the roun
 drops some at random. All that TCP does about it is the kernel's own. Needs root, iproute2
 and ``/dev/net/tun``.
 
-``python -m benchmarks.link NAMESPACE NAMESPACE DELAY LOSS`` is that process.
+``python -m benchmarks.link NAMESPACE NAMESPACE DELAY LOSS RATE`` is that process. A rate that is
+too high for it is kept by the kernel, on the loopback device of one namespace.
 """
 
 from __future__ import annotations
@@ -13,15 +14,17 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import fcntl
+import heapq
+import itertools
 import os
 import random
 import select
+import socket
 import struct
 import subprocess
 import sys
 import time
-from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -36,6 +39,8 @@ _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 _CLONE_NEWNET = 0x40000000
 _SEED = 50
+QUEUE = 0.05
+"""Seconds that a packet waits at most until the line is free."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +52,10 @@ class Line:
 
 
 @contextlib.contextmanager
-def line(work: Path, *, round_trip: float, loss: float) -> Iterator[Line]:
+def line(work: Path, *, round_trip: float, loss: float = 0.0, rate: float = 0.0) -> Iterator[Line]:
     """Lay a line with a round trip in seconds, and a share of packets lost each way.
+
+    `rate` is the bytes per second of each direction, 0 for all that there can be.
 
     Raises
     ------
@@ -61,7 +68,8 @@ def line(work: Path, *, round_trip: float, loss: float) -> Iterator[Line]:
     try:
         for name in names:
             run([ip, "netns", "add", name], cwd=work)
-        command = [PYTHON, "-m", "benchmarks.link", *names, str(round_trip / 2), str(loss)]
+        command = [PYTHON, "-m", "benchmarks.link", *names]
+        command += [str(number) for number in (round_trip / 2, loss, rate)]
         relay = subprocess.Popen(
             command, stdout=subprocess.PIPE, text=True, cwd=work, env=environment()
         )
@@ -81,24 +89,68 @@ def line(work: Path, *, round_trip: float, loss: float) -> Iterator[Line]:
             subprocess.run([ip, "netns", "del", name], check=False, capture_output=True)
 
 
+@contextlib.contextmanager
+def narrow(work: Path, *, rate: float) -> Iterator[Line]:
+    """Make a namespace whose loopback device takes `rate` bytes per second.
+
+    Raises
+    ------
+    BenchmarkError
+        Without the right to make namespaces, or without the kernel's token bucket.
+    """
+    ip, tc = peer("ip"), peer("tc")
+    name = f"cmxbench{os.getpid()}n"
+    shape = ["rate", f"{rate * 8:.0f}bit", "burst", "512k", "latency", "50ms"]
+    try:
+        run([ip, "netns", "add", name], cwd=work)
+        run([ip, "-n", name, "link", "set", "lo", "up"], cwd=work)
+        run([tc, "-n", name, "qdisc", "add", "dev", "lo", "root", "tbf", *shape], cwd=work)
+        end = (ip, "netns", "exec", name)
+        yield Line(end, end)
+    finally:
+        subprocess.run([ip, "netns", "del", name], check=False, capture_output=True)
+
+
+def listener(end: Sequence[str], host: str) -> socket.socket:
+    """Return a socket of this process that listens at `host` in the namespace of `end`."""
+    here = os.open("/proc/thread-self/ns/net", os.O_RDONLY)
+    try:
+        _enter(f"/run/netns/{end[-1]}")
+        try:
+            return socket.create_server((host, 0), backlog=128)
+        finally:
+            _enter(f"/proc/self/fd/{here}")
+    finally:
+        os.close(here)
+
+
+def _enter(namespace: str) -> None:
+    libc = ctypes.CDLL(None, use_errno=True)
+    place = os.open(namespace, os.O_RDONLY)
+    try:
+        if libc.setns(place, _CLONE_NEWNET) != 0:
+            raise OSError(ctypes.get_errno(), "setns")
+    finally:
+        os.close(place)
+
+
 def _open(namespace: str) -> int:
     """Make the TUN device of a namespace. Moves this process there; the device stays open."""
-    libc = ctypes.CDLL(None, use_errno=True)
-    place = os.open(f"/run/netns/{namespace}", os.O_RDONLY)
-    if libc.setns(place, _CLONE_NEWNET) != 0:
-        raise OSError(ctypes.get_errno(), "setns")
-    os.close(place)
+    _enter(f"/run/netns/{namespace}")
     device = os.open("/dev/net/tun", os.O_RDWR | os.O_NONBLOCK)
     wanted = struct.pack("16sH22x", _DEVICE.encode(), _IFF_TUN | _IFF_NO_PI)
     fcntl.ioctl(device, _TUNSETIFF, wanted)
     return device
 
 
-def _relay(devices: list[int], delay: float, loss: float) -> None:
+def _relay(devices: list[int], delay: float, loss: float, rate: float) -> None:
     """Hand packets on for ever."""
+    free = dict.fromkeys(devices, 0.0)
+    """When each device has sent all that it was given before."""
     chance = random.Random(_SEED)  # noqa: S311 - no secret
     other = {devices[0]: devices[1], devices[1]: devices[0]}
-    waiting: deque[tuple[float, int, bytes]] = deque()
+    waiting: list[tuple[float, int, int, bytes]] = []
+    number = itertools.count()
     poll = select.poll()
     for device in devices:
         poll.register(device, select.POLLIN)
@@ -108,11 +160,19 @@ def _relay(devices: list[int], delay: float, loss: float) -> None:
             with contextlib.suppress(BlockingIOError):
                 while True:
                     packet = os.read(device, 1 << 16)
-                    if chance.random() >= loss:
-                        waiting.append((time.monotonic() + delay, other[device], packet))
+                    if chance.random() < loss:
+                        continue
+                    due = time.monotonic()
+                    if rate:
+                        due = free[device] = max(due, free[device]) + len(packet) / rate
+                        if due > time.monotonic() + QUEUE:
+                            # The queue of the line is full: the packet is lost, and took no time.
+                            free[device] -= len(packet) / rate
+                            continue
+                    heapq.heappush(waiting, (due + delay, next(number), other[device], packet))
         now = time.monotonic()
         while waiting and waiting[0][0] <= now:
-            _, device, packet = waiting.popleft()
+            _, _, device, packet = heapq.heappop(waiting)
             # A full queue or an end that is down loses a packet, as on any line.
             with contextlib.suppress(OSError):
                 os.write(device, packet)
@@ -121,4 +181,4 @@ def _relay(devices: list[int], delay: float, loss: float) -> None:
 if __name__ == "__main__":
     opened = [_open(sys.argv[1]), _open(sys.argv[2])]
     print("ready", flush=True)
-    _relay(opened, float(sys.argv[3]), float(sys.argv[4]))
+    _relay(opened, *map(float, sys.argv[3:]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 import os
 import platform
+import re
 import resource
 import shutil
 import subprocess
@@ -24,7 +25,9 @@ def describe(root: Path) -> dict[str, Any]:
     """Return machine, versions and date; what is not there says so."""
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M UTC"),
+        "kind": kind(),
         "cpu": _field("/proc/cpuinfo", "model name"),
+        "cpu_model": _model(),
         "cores": os.cpu_count(),
         "memory": _field("/proc/meminfo", "MemTotal"),
         "kernel": platform.release(),
@@ -34,6 +37,18 @@ def describe(root: Path) -> dict[str, Any]:
         "packages": {name: _package(name) for name in _PACKAGES},
         "peers": [one for wanted in PACKAGES.values() for one in wanted if "==" in one],
     }
+
+
+def kind() -> str:
+    """Return a name for machines like this one, by processor and cores, for a folder."""
+    words = f"{_field('/proc/cpuinfo', 'model name')} {_model()} {os.cpu_count()} cores"
+    return "-".join(re.findall(r"[a-z0-9.]+", re.sub(r"\((r|tm)\)", "", words.lower())))
+
+
+def _model() -> str:
+    """Return what tells processors of one name apart: clouds hide the rest of the name."""
+    names = ("cpu family", "model", "stepping")
+    return " ".join(f"{name} {_field('/proc/cpuinfo', name)}" for name in names)
 
 
 def _field(file: str, name: str) -> str:

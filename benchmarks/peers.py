@@ -33,6 +33,7 @@ PROGRAMS = {
     "md5sum": "coreutils",
     "ip": "iproute2",
     "git": "git",
+    "tc": "iproute2",
 }
 """Programs that are started, with the Debian package that brings each."""
 

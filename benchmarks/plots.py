@@ -1,5 +1,7 @@
 """Draws the results as SVG: ``plots.py RESULTS``, in an interpreter that has matplotlib.
 
+RESULTS has a folder for each kind of machine; goals are drawn for all of them together.
+
 The same results give the same bytes: no date, no random names.
 """
 
@@ -50,26 +52,30 @@ def grown(plot: dict, folder: Path) -> None:
     _save(figure, folder / f"{plot['file']}.svg")
 
 
-def goals(found: dict[str, dict], folder: Path) -> None:
+def goals(kinds: dict[str, dict[str, dict]], folder: Path) -> None:
     """Draw each figure with a goal as a share of that goal: left of 1 it is met."""
-    rows = [
-        (f"{name}: {one['ours']} / {one['peer']}", one["found"] / one["goal"])
-        for name, result in found.items()
-        for one in result.get("comparisons", ())
-        if one["goal"]
-    ]
+    rows: dict[str, dict[str, float]] = {}
+    for kind, found in kinds.items():
+        for name, result in found.items():
+            for one in result.get("comparisons", ()):
+                if one["goal"]:
+                    label = f"{name}: {one['ours']} / {one['peer']}"
+                    rows.setdefault(label, {})[kind] = one["found"] / one["goal"]
     if not rows:
         return
-    figure, axes = plt.subplots(figsize=(7.2, 0.6 + 0.22 * len(rows)))
-    values = [min(value, _WIDEST) for _, value in rows]
-    colours = [_COLOURS[0] if value <= 1 else _COLOURS[1] for value in values]
-    axes.barh(range(len(rows)), values, color=colours, height=0.7)
+    height = 0.8 / len(kinds)
+    figure, axes = plt.subplots(figsize=(7.2, 0.6 + (0.1 + 0.14 * len(kinds)) * len(rows)))
+    for number, (kind, colour) in enumerate(zip(kinds, _COLOURS, strict=False)):
+        places = [row + (number - (len(kinds) - 1) / 2) * height for row in range(len(rows))]
+        values = [min(shares.get(kind, 0.0), _WIDEST) for shares in rows.values()]
+        axes.barh(places, values, color=colour, height=height, label=kind)
     axes.axvline(1, color="black", lw=1)
-    axes.set_yticks(range(len(rows)), [label for label, _ in rows], fontsize=7)
+    axes.set_yticks(range(len(rows)), list(rows), fontsize=7)
     axes.invert_yaxis()
     axes.set_xlabel(f"found / goal: up to 1 the goal is met; cut at {_WIDEST}")
     axes.set_xlim(0, _WIDEST)
     axes.grid(axis="y", visible=False)
+    axes.legend(fontsize=7, loc="lower right")
     _save(figure, folder / "goals.svg")
 
 
@@ -80,15 +86,14 @@ def _save(figure, path: Path) -> None:
 
 def main() -> None:
     """Draw all that is in the folder of results, in the order of the names."""
-    folder = Path(sys.argv[1])
-    found = {
-        path.stem: json.loads(path.read_text(encoding="utf-8"))
-        for path in sorted(folder.glob("*.json"))
-    }
-    goals(found, folder)
-    for result in found.values():
+    root = Path(sys.argv[1])
+    kinds: dict[str, dict[str, dict]] = {}
+    for path in sorted(root.glob("*/*.json")):
+        result = json.loads(path.read_text(encoding="utf-8"))
+        kinds.setdefault(path.parent.name, {})[path.stem] = result
         for plot in result.get("plots", ()):
-            grown(plot, folder)
+            grown(plot, path.parent)
+    goals(kinds, root)
 
 
 if __name__ == "__main__":

@@ -15,9 +15,38 @@ is how many cores the rest of the machine kept busy meanwhile: where that is muc
 times and their ratios are worth little.
 """
 
+_ALL = """# Results
 
-def write(folder: Path, order: Sequence[str]) -> str:
-    """Write ``README.md`` from all results in `folder`, and return it."""
+Written by `python -m benchmarks`; not edited by hand. One column a kind of machine, whose folder
+has all values. "Ratio" is ours by the peer's, "more" ours less the peer's; **bold**: goal missed.
+"""
+
+
+def write(root: Path, order: Sequence[str]) -> str:
+    """Write the ``README.md`` of each kind of machine in `root`, and of all; return the latter."""
+    kinds = sorted({path.parent for path in root.glob("*/*.json")})
+    claims: dict[Sequence[str], dict[str, str]] = {}
+    for folder in kinds:
+        found = _write_kind(folder, order)
+        for name in (name for name in order if name in found):
+            for benchmark, ours, peer, value, bound, verdict in _claims(name, found[name]):
+                cells = claims.setdefault((benchmark, ours, peer, bound), {})
+                cells[folder.name] = f"**{value}**" if "**" in verdict else value
+    links = [f"[{folder.name}]({folder.name}/README.md)" for folder in kinds]
+    head = ("benchmark", "ours", "against", "goal", *links)
+    rows = [
+        (*claim, *(cells.get(folder.name, "-") for folder in kinds))
+        for claim, cells in claims.items()
+    ]
+    text = "\n".join(
+        [_ALL, _table(head, rows), "\n![Each figure as a share of its goal](goals.svg)"]
+    )
+    (root / "README.md").write_text(text + "\n", encoding="utf-8")
+    return text
+
+
+def _write_kind(folder: Path, order: Sequence[str]) -> dict[str, Any]:
+    """Write ``README.md`` from all results in `folder`, and return those."""
     found = {
         path.stem: json.loads(path.read_text(encoding="utf-8")) for path in folder.glob("*.json")
     }
@@ -29,14 +58,14 @@ def write(folder: Path, order: Sequence[str]) -> str:
         for row in _claims(name, found[name])
     ]
     head = ("benchmark", "ours", "against", "found", "goal", "", "others")
-    parts = [_HEAD, _table(head, claims), "\n![Each figure as a share of its goal](goals.svg)"]
+    parts = [_HEAD, _table(head, claims)]
     for name in names:
         parts += _details(name, found[name], places)
     parts.append("\n## Machine and versions\n")
     parts += [f"{number}. {place}" for number, place in enumerate(places, 1)]
     text = "\n".join(parts) + "\n"
     (folder / "README.md").write_text(text, encoding="utf-8")
-    return text
+    return found
 
 
 def _claims(name: str, result: dict[str, Any]) -> Iterable[Sequence[str]]:
@@ -99,7 +128,8 @@ def _place(where: dict[str, Any]) -> str:
     versions += [f"{name} {version}" for name, version in where["packages"].items()]
     versions += [f"{one.replace('==', ' ')} (peer)" for one in where.get("peers", ())]
     return (
-        f"{where['cpu']}, {where['cores']} cores, {where['memory']}, Linux {where['kernel']}; "
+        f"{' '.join(filter(None, (where['cpu'], where.get('cpu_model'))))}, "
+        f"{where['cores']} cores, {where['memory']}, Linux {where['kernel']}; "
         f"{', '.join(versions)}."
     )
 
