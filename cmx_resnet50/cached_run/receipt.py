@@ -26,8 +26,11 @@ RUN = OPTION + "RUN_"
 """What one run tells its own later steps; not part of a request."""
 SILENT = RUN + "SILENT"
 """What the user gave for ``--silent`` or ``-s``; ``input_mapping`` puts it into env."""
-CACHED = "ML_MODEL_CACHE_FILE_WITH_PATH"
+_MODEL = "ML_MODEL_"
+CACHED = _MODEL + "CACHE_FILE_WITH_PATH"
 """The key that says where the entry's own copy of the model is."""
+_SOMETIMES = {f"{_MODEL}STARTING_FILE_PATH", f"{_MODEL}PARAM_FILE_WITH_PATH"}
+"""Keys of further files that some models have."""
 USER = ("PACKAGE_URL", "DOWNLOAD_CHECKSUM")
 """Keys of the user's own in const."""
 LIMIT = 64 * 1024
@@ -169,28 +172,42 @@ def answer(
 
 def _ours(files: Any, located: Any, texts: list[Any], env: Mapping[str, Any], prefix: str) -> bool:
     """Whether a receipt names the model and nothing outside the entry, in the form of `record`."""
-    entry = entry_of(env, prefix)
     rows = [text for file in files for text in file]
     if not all(isinstance(text, str) for text in (*rows, *located.values(), *texts)):
         return False
-    paths = [path for _, path, _ in files]
-    paths += [value for name, value in located.items() if not name.endswith("_FILE")]
+    # The texts are printed: one may not act on a terminal.
+    if not all(text.replace("\n", "").isprintable() for text in texts):
+        return False
+    entry, paths = entry_of(env, prefix), [path for _, path, _ in files]
     inside = all(path == os.path.normpath(path) and path.startswith(f"{entry}/") for path in paths)
-    return bool(files and entry) and inside and files[0][1] == env[prefix + CACHED]
+    if not (paths and entry and inside and paths[0] == env[prefix + CACHED]):
+        return False
+    folder, name = os.path.split(paths[0])
+    model = {"FILE_WITH_PATH": paths[0], "PATH": folder, "FILE": name}
+    where = {_MODEL + key: value for key, value in model.items()}
+    others = located.keys() - where.keys()
+    return (
+        files[0][0] == env[f"{prefix}{_MODEL}SHA256"]
+        and where.items() <= located.items()
+        and others <= _SOMETIMES
+        and all(located[key] in paths for key in others)
+    )
 
 
 def _read(path: str) -> bytes:
-    """Return the content of a regular file of at most `LIMIT` bytes.
+    """Return the content of a regular file of this user's, of at most `LIMIT` bytes.
 
     Raises
     ------
     OSError, ValueError
-        If it is anything else: a link, a pipe, a folder, or larger.
+        If it is anything else: a link, a pipe, a folder, or larger. What another user compared,
+        this one has not.
     """
     file = os.open(path, _READ)
     try:
         status = os.fstat(file)
-        if not stat.S_ISREG(status.st_mode) or status.st_size > LIMIT:
+        own = sys.platform == "win32" or status.st_uid == os.geteuid()
+        if not own or not stat.S_ISREG(status.st_mode) or status.st_size > LIMIT:
             raise ValueError(path)
         return os.read(file, LIMIT)
     finally:

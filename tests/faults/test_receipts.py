@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -40,6 +41,35 @@ def _elsewhere(receipt: Receipt) -> None:
     }
 
 
+def _beside(receipt: Receipt) -> None:
+    """Name another file of the entry, while the model is as the store says."""
+    path = receipt["files"][0][1]
+    Path(f"{path}.other").write_bytes(b"other bytes")
+    receipt["located"].update(ML_MODEL_FILE_WITH_PATH=f"{path}.other")
+
+
+def _another_object(receipt: Receipt) -> None:
+    """Name another object of the store, and put it where the model is."""
+    objects = Path(receipt["store"]) / "objects"
+    path, digest = receipt["files"][0][1], hashlib.sha256(b"other bytes").hexdigest()
+    folder = objects / digest[:2] / digest
+    folder.mkdir(parents=True)
+    (folder / "data").write_bytes(b"other bytes")
+    Path(path).unlink()
+    Path(path).hardlink_to(folder / "data")
+    status = (folder / "data").stat()
+    stamp = (status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino, "0" * 32)
+    (folder / "stamp").write_text(" ".join(map(str, stamp)) + "\n")
+    receipt["files"] = [[digest, path, ""]]
+
+
+def _of_another_user(path: Path) -> None:
+    if os.geteuid() == 0:
+        os.chown(path, 65534, -1)
+    else:
+        path.unlink()
+
+
 def _pipe(path: Path) -> None:
     path.unlink()
     os.mkfifo(path)
@@ -58,6 +88,14 @@ ABSURD = {
         lambda receipt: receipt["located"].update(ML_MODEL_PATH="/etc/../tmp")
     ),
     "a key with a number": edited(lambda receipt: receipt["located"].update(ML_MODEL_PATH=1)),
+    "a file beside the model": edited(_beside),
+    "another object": edited(_another_object),
+    "a key of no file": edited(
+        lambda receipt: receipt["located"].update(ML_MODEL_VERIFIED=receipt["files"][0][1])
+    ),
+    "a line that acts on a terminal": edited(lambda receipt: receipt.update(summary="\x1b[2J")),
+    "a notice that cannot be printed": edited(lambda receipt: receipt.update(notices=["\ud800"])),
+    "of another user": _of_another_user,
     "a list": lambda path: path.write_text("[]"),
     "deeply nested": lambda path: path.write_text("[" * 60_000),
     "200 KB of brackets": lambda path: path.write_text("[" * 200_000),
@@ -79,10 +117,10 @@ def test_an_absurd_receipt_answers_nothing(
     written = receipt.read_bytes()
     damage(receipt)
     # What the receipt hides if it is believed: the file is not there any more.
-    first.path.unlink()
+    first.path.unlink(missing_ok=True)
     again = engine.get(env=OFFLINE)
     assert_good(engine, again, served, NAME)
     assert again.path == first.path
-    assert "Traceback" not in again.text
+    assert "Traceback" not in again.text and "\x1b" not in again.text
     assert receipt.is_file() and not receipt.is_symlink()
     assert json.loads(receipt.read_bytes())["request"] == json.loads(written)["request"]
