@@ -29,6 +29,7 @@ BENCHMARKS = {
     "cold": "engine",
     "gigabit": "engine",
     "distant": "engine",
+    "mlc": "mlc",
     "imports": "engine",
     "stores": "growth",
     "inspect": "files",

@@ -89,7 +89,7 @@ def unlimited(setting: Setting) -> Outcome:
     return Outcome(
         f"Unlimited, {_size(file)} on loopback, with md5",
         series,
-        [Comparison(OURS, CURL, 1.1), Comparison(INSIDE, CURL, 0.75), Comparison(OURS, ARIA)],
+        [Comparison(OURS, CURL, 1.0), Comparison(INSIDE, CURL, 0.7), Comparison(OURS, ARIA)],
     )
 
 
@@ -107,7 +107,7 @@ def paced(setting: Setting) -> Outcome:
         f"{PACE // MB} MB/s a connection, {_size(file)}",
         series,
         [
-            Comparison(OURS, ARIA, 0.8),
+            Comparison(OURS, ARIA, 0.75),
             Comparison(OURS, floor, 1.2),
             Comparison(OURS, CURL, 0.15),
         ],
