@@ -48,7 +48,7 @@ def test_every_input_that_is_a_path_is_mounted() -> None:
 
 def test_the_engine_has_each_limit_at_the_line_that_is_named() -> None:
     installed = metadata.version("cmx4mlops")
-    (named,) = re.findall(r"Lines are those of\s`cmx4mlops` ([\d.]+)\.", page.text())
+    (named,) = re.findall(r"Line numbers are those of\s`cmx4mlops` ([\d.]+)\.", page.text())
     if installed != named:
         pytest.skip(f"the page is about cmx4mlops {named}; {installed} is installed")
     rows = pages.rows(pages.section(page.text(), "Limits of CM's engine"))

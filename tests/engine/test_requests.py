@@ -265,5 +265,5 @@ def test_random_weights_and_a_file_of_ones_own_are_a_contradiction(engine: CM) -
     assert result.code == 1
     assert "Choose one source: _dummy-weights or --checkpoint." in result.err
     command = engine.command("cmx-resnet50", "get", "_dummy-weights", "--checkpoint", "model.onnx")
-    assert command.code == 1
+    assert command.code == 3
     assert "Choose one source: _dummy-weights or --checkpoint." in command.err

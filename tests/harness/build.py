@@ -119,7 +119,8 @@ def install(prefix: Path, wheel: Path | None, tools: Sequence[str] = TOOLS) -> I
         If a declared dependency is missing in the environment that runs the tests.
     """
     venv.EnvBuilder(symlinks=True).create(prefix)
-    wanted = ["cmx4mlops"] if wheel is None else _requirements(wheel)
+    # The old script's engine would install gdown by itself, and cannot without a network.
+    wanted = ["cmx4mlops", "gdown"] if wheel is None else _requirements(wheel)
     site = _site_packages(prefix)
     for distribution in _closure([*wanted, *tools]):
         _link(distribution, site)

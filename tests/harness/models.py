@@ -55,7 +55,12 @@ def paths(folder: Path) -> dict[str, Path]:
 
 
 def publish(origin: Origin, served: dict[str, Path]) -> None:
-    """Let `origin` answer for each file at all public addresses of its artifact."""
+    """Let `origin` answer for each file at all public addresses of its artifact.
+
+    Google Drive names a file in Content-Disposition, and the old script's gdown needs it to.
+    """
     for name, path in served.items():
+        headers = {"Content-Disposition": f'attachment; filename="{path.name}"'}
+        drive = name == "onnx-from-tf"
         for url in ARTIFACTS[name].urls:
-            origin.serve(url, path)
+            origin.serve(url, path, headers=headers if drive else None)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING
 
+from urllib3 import HTTPResponse
 from urllib3.util.wait import wait_for_read
 
 from cmx_resnet50.fetch.http.connections import DirectResponse
@@ -46,9 +47,11 @@ def read_chunks(
         count = inner.read_available(buffer)
         if not count:
             break
-        # urllib3 compares it at the end.
+        # urllib3 compares the one at the end, and tells the other.
         if body.length_remaining is not None:
             body.length_remaining -= count
+        if isinstance(body, HTTPResponse):
+            body._fp_bytes_read += count
         if count <= SMALL:
             yield memoryview(bytes(buffer[:count]))
         else:
