@@ -17,6 +17,7 @@ from cmx_resnet50.cli.output import (
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from pathlib import Path
 
     from cmx_resnet50.delivery.pipeline import Pipeline
     from cmx_resnet50.store import StoredObject
@@ -94,7 +95,7 @@ def _export(parsed: argparse.Namespace) -> None:
     if not parsed.quiet:
         if replaced:
             print_note(f"{target} was there, and was replaced.")
-        _warn_of_archives(pipeline, objects)
+        _warn_of_archives(pipeline, objects, target)
     if parsed.json:
         new = {stored.sha256 for stored in written}
         listed = [{**row, "written": row["sha256"] in new} for row in rows(objects)]
@@ -147,7 +148,7 @@ def _import(parsed: argparse.Namespace) -> None:
         )
 
 
-def _warn_of_archives(pipeline: Pipeline, objects: Sequence[StoredObject]) -> None:
+def _warn_of_archives(pipeline: Pipeline, objects: Sequence[StoredObject], target: Path) -> None:
     """Report files that are of no use elsewhere, since the archive that has a digest is missing."""
     requests = {
         artifact.name: (requests[0], artifact)
@@ -159,9 +160,10 @@ def _warn_of_archives(pipeline: Pipeline, objects: Sequence[StoredObject]) -> No
         if known is not None and stored.archive is not None and stored.archive not in exported:
             text, artifact = known
             print_note(
-                f"{stored.name}: the archive that it comes in, {artifact.mirror_name}, is not in "
-                "the store. Without it, `bundle import` cannot verify the file, and a mirror does "
-                f"not serve it. To have it: cmx-resnet50 prefetch {text}, then export again."
+                f"{target}: the archive that {stored.name} comes in, {artifact.mirror_name}, is "
+                "not in the store. Without it, `bundle import` cannot verify the file, and a "
+                "mirror does not serve it. To have it: "
+                f"cmx-resnet50 prefetch {text}, then export again."
             )
 
 

@@ -43,7 +43,9 @@ def add(commands: Any) -> None:
         "docs",
         _docs,
         "print a page of the documentation",
-        f"Pages: {', '.join(PAGES[:6])},\n{', '.join(PAGES[6:])}.\n"
+        "Pages:\n"
+        + "\n".join(f"  {', '.join(PAGES[at : at + 6])}" for at in range(0, len(PAGES), 6))
+        + "\n"
         "The page `start` lists what is in each. Without PAGE: the README.",
         examples="cmx-resnet50 docs start\n"
         "cmx-resnet50 docs networks | less\n"

@@ -28,7 +28,7 @@ def add(commands: Any) -> None:
         "weights, made now). The JSON has the fields that Python has, see `cmx-resnet50\n"
         "docs python`, and in `exports` the keys that the script exports.",
         examples="cmx-resnet50 get\n"
-        "cmx-resnet50 get _onnx,_opset-8 --to models\n"
+        "cmx-resnet50 get _onnx,_opset-8 --to opset-8\n"
         "cmx-resnet50 get _pytorch --checkpoint /mnt/models/resnet50-19c8e357.pth\n"
         "cmx-resnet50 get _dummy-weights --json",
         page="choose",

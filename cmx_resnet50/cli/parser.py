@@ -38,7 +38,7 @@ CM_RESNET50_OFFLINE=yes (work offline), and others: see Options in
 `cmx-resnet50 docs`. Proxies come from HTTPS_PROXY and NO_PROXY.
 
 Examples:
-  cmx-resnet50 get _dummy-weights --to models
+  cmx-resnet50 get _dummy-weights --to random
   cmx-resnet50 get _pytorch --to models
   cmx-resnet50 inspect models/resnet50-19c8e357.pth
   cmx-resnet50 bundle export models.tar --all

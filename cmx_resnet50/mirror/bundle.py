@@ -100,8 +100,11 @@ def export(
     MirrorError, StoreError
         If an object is damaged, there is no room, or `target` cannot be written.
     """
-    objects = [store.require(stored) for stored in chosen]
     target = plain(target)
+    try:
+        objects = [store.require(stored) for stored in chosen]
+    except StoreError as error:
+        raise type(error)(f"{target} is not written: {error}") from error
     check_target(target, force=force)
     entries = manifest.entries_of(store, objects)
     shown = progress or Progress()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import os
 import tarfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
@@ -233,7 +233,7 @@ def _members(
     """Return the files of a bundle by name, and the names of links to them."""
     files: dict[str, tarfile.TarInfo] = {}
     links: dict[str, str] = {}
-    for count, member in enumerate(tar):
+    for count, member in enumerate(_headers(tar, files, source)):
         if count >= MAX_MEMBERS:
             raise rejected(source, f"it has more than {MAX_MEMBERS} members")
         name = _safe(member.name, member, source)
@@ -242,6 +242,22 @@ def _members(
         elif member.islnk():
             links[name] = _safe(member.linkname, member, source)
     return files, links
+
+
+def _headers(
+    tar: tarfile.TarFile, files: Mapping[str, tarfile.TarInfo], source: Path
+) -> Iterator[tarfile.TarInfo]:
+    """Yield the members; where the bundle ends too early, name the file in which it does."""
+    try:
+        yield from tar
+    except tarfile.ReadError as error:
+        # What was found last is what the next header should come after; the manifest is first.
+        *_, last = [None, *files]
+        if last is None or last == manifest.NAME:
+            raise
+        entries = _entries(tar, files.get(manifest.NAME), source)
+        names = {f"sha256/{entry['sha256']}": manifest.label(entry) for entry in entries}
+        raise rejected(source, f"it ends within {names.get(last, last)} ({error})") from error
 
 
 def _safe(name: str, member: tarfile.TarInfo, source: Path) -> str:

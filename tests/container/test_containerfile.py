@@ -76,7 +76,7 @@ def test_the_images_own_user_may_write_the_store(podman: Podman, built: str) -> 
 def test_a_file_in_ones_own_folder(anna: CM, checkout: Path, models: Path) -> None:
     commands = page.blocks("Without CM: the Containerfile")[1]
     page.shell(anna, checkout, as_somebody(commands))
-    assert only(models).name == "resnet50_v1.onnx"
+    assert only(models).name == "resnet50_v1.pb"
     meta = (checkout / "_cm.json").read_text(encoding="utf-8")
     assert hashlib.sha256(only(models).read_bytes()).hexdigest() in meta
 
@@ -114,12 +114,12 @@ def test_a_file_is_fetched_through_a_companys_proxy(
 def test_a_store_that_is_filled_already(
     anna: CM, origin: Origin, checkout: Path, models: Path, served: dict[str, Path]
 ) -> None:
-    done = anna.also(origin=origin).command("cmx-resnet50", "prefetch", "_onnx,_opset-8")
+    done = anna.also(origin=origin).command("cmx-resnet50", "prefetch", "_tflite,_no-argmax")
     assert done.ok, done.text
     (commands,) = page.blocks("A store that is already filled")
     page.shell(anna, checkout, as_somebody(commands))
-    assert only(models).read_bytes() == served["onnx-opset-8"].read_bytes()
-    missing = as_somebody(commands).replace("onnx opset-8", "pytorch")
+    assert only(models).read_bytes() == served["tflite-no-argmax"].read_bytes()
+    missing = as_somebody(commands).replace("tflite no-argmax", "pytorch")
     assert "is only read" in page.fails(anna, checkout, missing)
 
 

@@ -67,7 +67,7 @@ def test_command_line(cm: CM, served: dict[str, Path]) -> None:
     first, second = pages.under(pages.REFERENCE, "Command line")
     said = follow(cm, [first])
     assert said.count("\nResNet-50: ") == 3
-    model = cm.cwd / "models" / "resnet50_v1.onnx"
+    model = cm.cwd / "opset-8" / "resnet50_v1.onnx"
     assert model.read_bytes() == served["onnx-opset-8"].read_bytes()
     model.unlink()
     follow(cm, [second])
@@ -104,7 +104,7 @@ def test_without_cm(cm: CM) -> None:
 
 def test_a_first_try_needs_no_network(cm: CM) -> None:
     follow(cm.also(origin=None), pages.under(pages.DOCS / "README.md", "All pages"))
-    assert (cm.cwd / "models" / "resnet50_v1.onnx").is_file()
+    assert (cm.cwd / "random" / "resnet50_v1.onnx").is_file()
 
 
 def test_choosing(cm: CM, served: dict[str, Path]) -> None:

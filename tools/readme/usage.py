@@ -201,14 +201,14 @@ The first command ends with a question of CM's; press Enter.
 ```bash
 {CM.run}
 cmr "{words} _pytorch"
-{CM.run},_onnx,_opset-8 --outdirname=models
+{CM.run},_onnx,_opset-8 --outdirname=opset-8
 ```
 
 The same without CM:
 
 ```bash
 cmx-resnet50 list
-cmx-resnet50 get _onnx,_opset-8 --to models
+cmx-resnet50 get _onnx,_opset-8 --to opset-8
 ```
 
 ### Python
