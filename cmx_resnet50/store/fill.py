@@ -84,6 +84,7 @@ class Filler:
         *,
         writable: bool,
         named: bool = False,
+        replacing: os.stat_result | None = None,
         link: bool = True,
     ) -> Placement:
         """Put the object at `dest`; with the object's lock held where the store is writable.
@@ -95,13 +96,15 @@ class Filler:
             placement remembered.
         named : bool
             Whether `dest` is in a folder that the user named.
+        replacing : os.stat_result, optional
+            What may be replaced in such a folder, where anything is there.
         link : bool
             Whether it may be a hard link, where the user did not name the folder.
 
         Raises
         ------
         FileExistsError
-            If `named`, nothing was there, and now something is.
+            If `named`, and something is there now that was not, or is not as it was.
         """
         temporary = temporary_beside(dest)
         try:
@@ -109,10 +112,13 @@ class Filler:
             remove_stale(dest)
             if was == "folder":
                 self._remove_empty(dest)
+                replacing = None
             method = self._bring(stored, temporary, link=link and writable and not named)
-            if named and was == "absent":
+            if named and replacing is None:
                 _put_new(temporary, dest)
             else:
+                if replacing is not None:
+                    _require_unchanged(dest, replacing)
                 temporary.replace(dest)
         except FileExistsError:
             raise
@@ -173,6 +179,13 @@ class Filler:
                 f"{dest} is a folder with something in it, where the model file belongs. "
                 "Move or remove that folder, or name another place."
             ) from error
+
+
+def _require_unchanged(dest: Path, seen: os.stat_result) -> None:
+    """Make sure that `dest` was not changed while the new file was written beside it."""
+    there = occupant(dest)
+    if there is not None and Stamp.of(there) != Stamp.of(seen):
+        raise FileExistsError(17, "File exists", str(dest))
 
 
 def _put_new(temporary: Path, dest: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
@@ -68,7 +69,7 @@ class Placer:
             seen = self._filler.look(stored, status, dest, named=named)
             if isinstance(seen, Placement):
                 return seen
-        writable, replaced = True, ""
+        writable, replaced, there = True, "", None
         with ExitStack() as stack:
             try:
                 lock = self._locks.hold(f"object-{stored.sha256}", f"places {stored.name}")
@@ -84,17 +85,27 @@ class Placer:
             seen = self._filler.look(stored, status, dest, named=named)
             if isinstance(seen, Placement):
                 return seen
-            if named and seen != "absent":
-                replaced = self._may_replace(dest, force=force)
+            there = occupant(dest) if named else None
+            if there is not None:
+                replaced = self._may_replace(dest, there, force=force)
             placed = self._filler.fill(
-                stored, status, dest, seen, writable=writable, named=named, link=link
+                stored,
+                status,
+                dest,
+                seen,
+                writable=writable,
+                named=named,
+                replacing=there,
+                link=link,
             )
         if replaced:
             self._notify(f"{dest}: {replaced} was replaced by {stored.label}")
         return placed
 
-    def _may_replace(self, dest: Path, *, force: bool) -> str:
+    def _may_replace(self, dest: Path, there: os.stat_result, *, force: bool) -> str:
         """Say what is at `dest`, in a folder that the user named, if it may be replaced.
+
+        `there` is its status.
 
         Raises
         ------
@@ -104,8 +115,7 @@ class Placer:
         former = self._user_folders.former(dest)
         if former is not None:
             return former.label
-        there = occupant(dest)
-        if there is not None and not (force and is_replaceable(dest, there)):
+        if not (force and is_replaceable(dest, there)):
             raise taken_error(dest, there)
         return "what was there"
 

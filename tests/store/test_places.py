@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cmx_resnet50.cached_run.stat_check import unchanged
-from cmx_resnet50.store import Placement, Store, StoreError
+from cmx_resnet50.store import Placement, Store, StoreError, fill
 from tests.store.helpers import DATA, bytes_read, flip, md5, never, put
 
 KEPT = Placement("kept", False, "valid")
@@ -28,6 +28,27 @@ def test_a_place_is_filled_alone_and_then_kept(store: Store, tmp_path: Path) -> 
     assert store.place(stored, dest) == KEPT
     assert store.placements(stored) == [dest]
     assert os.access(dest.parent, os.W_OK)
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_the_user_writes_while_a_file_is_replaced_is_left_alone(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, force: bool
+) -> None:
+    """The new file is written beside it first, which takes a while."""
+    dest = tmp_path / "model.onnx"
+    store.place(put(store), dest, named=True)
+
+    def slow(source: Path, target: Path) -> bool:
+        dest.unlink()
+        dest.write_bytes(b"a month of work")
+        return False
+
+    monkeypatch.setattr(fill, "reflink", slow)
+    with pytest.raises(StoreError, match="model"):
+        store.place(put(store, b"another file"), dest, named=True, force=force)
+    assert dest.read_bytes() == b"a month of work"
+    assert list(tmp_path.glob("*model*")) == [dest]
+    assert not list(tmp_path.glob(".cmx-*"))
 
 
 def test_our_own_links_need_no_digest(store: Store, tmp_path: Path) -> None:
