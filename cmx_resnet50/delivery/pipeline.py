@@ -364,8 +364,8 @@ class Pipeline:
         problem = None if found is None else expected.mismatch(found.digests)
         if problem is not None:
             raise DigestError(
-                f"{artifact.mirror_name} ({artifact.name}): {problem} by the checksum that you "
-                "give. Omit it, or correct it."
+                f"{artifact.mirror_name} ({artifact.name}) is not the file of the checksum that "
+                f"you give: {problem}. Omit the checksum, or correct it."
             )
 
     @staticmethod
