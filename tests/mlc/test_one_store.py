@@ -50,7 +50,8 @@ def test_what_one_engine_fetched_the_other_has(both: tuple[CM, CM], origin: Orig
     for user in both:
         for command in ("list", "verify", "prune"):
             assert engines(user, command) == ["CM", "MLC"]
-    assert "CM 1, MLC 1" in cm.command("cmx-resnet50", "list").out
+    shown = cm.command("cmx-resnet50", "list", "_pytorch").out
+    assert f"CM: {cm.cache}/" in shown and f"MLC: {mlc.cache}/" in shown
     shown = cm.command("cmx-resnet50", "verify").out
     assert f"used by CM: {cm.cache}/" in shown and f"used by MLC: {mlc.cache}/" in shown
 
