@@ -89,7 +89,16 @@ def _one(pipeline: Pipeline, usage: Usage, request: str) -> dict[str, Any]:
     (known,) = (known for known in models() if known.name == resolution.artifact.name)
     facts = _facts(known, resolution.request.variations, pipeline, usage)
     facts["deviations"] = list(resolution.deviations)
+    facts["variations"] = dict(_meanings(pipeline, facts["request"]))
     return facts
+
+
+def _meanings(pipeline: Pipeline, request: str) -> Iterator[tuple[str, str]]:
+    """Yield the variations of a request with what each is for."""
+    for tag in request.split(","):
+        found = pipeline.catalog.variations.find(tag.removeprefix("_"))
+        if found is not None and found[0].description:
+            yield tag, found[0].description
 
 
 def _rows(
@@ -185,6 +194,7 @@ def _lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
         for tensor in facts[kind]
     ]
     yield "request", facts["request"]
+    yield from facts["variations"].items()
     yield from (("also", other) for other in facts["requests"] if other != facts["request"])
     for name in ("file", "artifact", "format", "precision", "opset", "layout", "classes"):
         yield name, _text(facts[name])

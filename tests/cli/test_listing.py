@@ -87,6 +87,9 @@ def test_all_facts_of_one(cm: CM, request_text: str) -> None:
         assert f"{facts[key] or '-'}" in shown.out
     for other in facts["requests"]:
         assert other in shown.out
+    assert list(facts["variations"]) == facts["request"].split(",")
+    for meaning in facts["variations"].values():
+        assert meaning in shown.out
     assert ("is fp32, and is exported as that" in shown.err) is bool(facts["deviations"])
     assert cm.command(TOOL, "list", "_onnx", "--all").code == 2
     assert cm.command(TOOL, "list", "_ncnn,_int8").code == 3
