@@ -45,7 +45,7 @@ def problem(token: str, host: str, address: str, *, expected: str = TOKEN) -> st
             f"This page does not answer as {name or 'a host without a name'}. Open it by an IP "
             "address, or start it with that name as --address."
         )
-    if not expected or not hmac.compare_digest(token.encode(), expected.encode()):
+    if not expected or not hmac.compare_digest(token.encode("utf-8", "replace"), expected.encode()):
         return "The token is missing or wrong. Open the URL that `cm gui` printed in the terminal."
     return ""
 

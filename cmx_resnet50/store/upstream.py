@@ -48,6 +48,12 @@ class OtherStore(Store):
         """Whether the object is as whoever wrote its stamp found it: not compared again."""
         return self._objects.claimed(stored)
 
+    def verify(self) -> Iterator[tuple[StoredObject, bool]]:
+        """Read every object, up to the bound on those that are copied."""
+        for stored in self.objects():
+            good = stored.size <= LARGEST and self._objects.status(stored, read=True) is not None
+            yield stored, good
+
     def record_copy(self, stored: StoredObject, path: Path) -> None:
         """Remember that the file at `path` was copied from the object, if the store lets us."""
         with suppress(OSError, StoreError):

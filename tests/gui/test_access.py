@@ -33,7 +33,7 @@ def test_the_token_admits() -> None:
     assert allowed()
 
 
-@pytest.mark.parametrize("token", ["", "abc", TOKEN + "x", TOKEN.lower(), "größe"])
+@pytest.mark.parametrize("token", ["", "abc", TOKEN + "x", TOKEN.lower(), "größe", "\ud800"])
 def test_any_other_does_not(token: str) -> None:
     assert not allowed(token)
 

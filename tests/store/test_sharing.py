@@ -121,6 +121,17 @@ def entries(root: Path) -> dict[str, tuple[int, int, bytes]]:
     return found
 
 
+def test_a_file_of_absurd_size_in_a_store_of_another_user_is_not_read(
+    base: Path, annas: Path
+) -> None:
+    (record,) = annas.glob("objects/*/*/record.json")
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps({**content, "bytes": 1 << 43}))
+    os.truncate(record.with_name("data"), 1 << 43)
+    code = "print([good for _, good in open_store(named, [home / 'store']).verify()])"
+    assert finished(as_user(base, EVE, annas, code)) == "[False]\n"
+
+
 def test_another_users_store_is_read_and_what_it_lacks_is_ones_own(base: Path, annas: Path) -> None:
     before = entries(annas)
     assert finished(as_user(base, BEN, annas, "shown(obtain(never))")) == "got False\n"
