@@ -52,6 +52,7 @@ def _publish(parsed: argparse.Namespace) -> None:
 
     check_requests(parsed)
     _check_address(parsed, parsed.to)
+    show = begin_transfer(parsed)
     options = Options.read({})
     times = {"connect_timeout": options.connect_timeout, "read_timeout": options.read_timeout}
     target = S3Target(parsed.to, S3(**times))
@@ -61,7 +62,6 @@ def _publish(parsed: argparse.Namespace) -> None:
         )
     # Whatever is wrong with the store shows before anything is fetched.
     check(target)
-    show = begin_transfer(parsed)
     pipeline = api.pipeline({"offline": True, "mirror": ()} if parsed.from_store else {}, show)
     objects = chosen_objects(pipeline, parsed, "Nothing was sent: the mirror would be incomplete.")
     sent = {

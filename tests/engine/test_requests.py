@@ -9,6 +9,7 @@ import pytest
 from tests.engine.test_identity import exported
 from tests.harness.artifacts import delivered
 from tests.harness.cm import CM
+from tests.harness.mlc import MLC
 from tests.harness.origin import Origin
 
 CONSUMERS = [
@@ -51,7 +52,8 @@ REFUSED = [
     ("batch_size.1,batch_size.2", "Choose one"),
     ("batch_size.0", "positive integer"),
     ("batch_size.-3", "positive integer"),
-    ("batch_size.two", "positive integer"),
+    ("batch_size.two", "write _batch_size.8."),
+    ("batch_size.#", "write _batch_size.8."),
 ]
 
 
@@ -94,6 +96,12 @@ def test_refused(engine: CM, origin: Origin, variations: str, hint: str) -> None
     result = engine.run("run", "script", f"--tags=get,ml-model,resnet50,{tags}", "--quiet")
     assert result.code == 1, result.text
     assert hint in result.err
+    if hint.startswith("_"):
+        # What to run instead is a command of the engine that refused.
+        mlc = isinstance(engine, MLC)
+        run = f"{'mlcr ' if mlc else 'cm run script --tags='}get,ml-model,resnet50,"
+        assert f"\n  {run}{hint}" in result.err
+        assert "cmx-resnet50 get" not in result.err
     assert "Traceback" not in result.err
     assert not origin.requests
 

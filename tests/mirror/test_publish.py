@@ -163,6 +163,17 @@ def test_other_bytes_are_sent_again_and_not_taken(
     assert place.get(name) == good
 
 
+def test_verbose_logs_what_is_sent_and_no_signature(place: Place, node: Node) -> None:
+    publisher = node("publisher", place, online=True)
+    done = publisher.command(TOOL, "publish", "_tf", "--to", MIRROR, "-v", "--silent")
+    assert done.ok, done.text
+    sent = re.findall(r"cmx-resnet50: PUT \S+: 200, ([\d,]+) bytes in \d+\.\d\d s\n", done.err)
+    (size,) = {entry["bytes"] for entry in manifest(place).values()}
+    assert f"{size:,}" in sent
+    assert "cmx-resnet50: HEAD " in done.err
+    assert "ignature" not in done.err
+
+
 def test_a_missing_bucket_is_said(place: Place, node: Node) -> None:
     nowhere = "s3://nobody-made-this/site"
     publisher = node("publisher", place, online=True)
