@@ -86,7 +86,7 @@ class Hooks:
         if receipt.result_stream(i) is sys.stderr:
             keep_stdout_free(i["run_script_input"])
         seen = self.dialect.view({**env.raw, **const.raw})
-        if not i["input"].get("recursion"):
+        if not _is_dependency(i):
             check_input(seen.raw, i["run_script_input"], i["input"])
         catalog = Catalog.load()
         check_values(seen, catalog.meta["checked_env_keys"])
@@ -206,6 +206,17 @@ def _spare_a_copy(run: Hook) -> None:
     """
     common = run.get("customize_common_input", {})
     common.update(dict.fromkeys(common.keys() & {"automation", "artifact"}))
+
+
+def _is_dependency(i: Hook) -> bool:
+    """Whether another script runs this one.
+
+    The engine says so in the input, where a user can write it, too: the engine's stack decides.
+    """
+    frame = sys._getframe() if i["input"].get("recursion") else None
+    while frame is not None and frame.f_code.co_name != "_run_deps":
+        frame = frame.f_back
+    return frame is not None
 
 
 def _silent(env: EnvView) -> bool:

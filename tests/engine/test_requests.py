@@ -213,6 +213,16 @@ def test_a_command_in_the_input_is_refused(cm: CM, argument: str) -> None:
     assert not list(cm.home.rglob("pwned")) and not list(cm.repos.rglob("pwned"))
 
 
+@pytest.mark.parametrize("argument", ["--env.FOO=$(touch pwned)", "--state.script_prefix=,x"])
+def test_a_user_is_not_believed_to_be_a_script(cm: CM, argument: str) -> None:
+    """The engine marks what scripts run by ``recursion``; anybody can write that."""
+    tags = "--tags=get,ml-model,resnet50,_tensorflow"
+    result = cm.run("run", "script", tags, "--recursion", argument, "--quiet")
+    assert result.code == 1, result.text
+    assert "would act on" in result.err or "would run" in result.err, result.text
+    assert not list(cm.home.rglob("pwned")) and not list(cm.repos.rglob("pwned"))
+
+
 @pytest.mark.parametrize("where", ["const", "env"])
 def test_values_that_the_engine_joins_stay_text(cm: CM, where: str) -> None:
     """Each is text by itself; in place of ``<<<CM_ML_B>>>``, the second would end the first."""
