@@ -38,14 +38,20 @@ def host_of(url: str) -> str:
 
 
 def manual_command(url: str, name: str) -> str | None:
-    """Return a command that fetches `url` manually, with a tool that most people have."""
+    """Return a command that fetches `url` manually, with a tool that most people have.
+
+    None for a URL that no such tool takes.
+    """
     scheme = url.partition("://")[0].lower()
     if scheme == "s3":
         return f"aws s3 cp {shlex.quote(redact(url))} {shlex.quote(name)}"
     if scheme not in ("http", "https"):
         return None
-    parts = urlsplit(url)
-    file_id = dict(parse_qsl(parts.query)).get("id")
+    try:
+        parts = urlsplit(url)
+        file_id = dict(parse_qsl(parts.query)).get("id")
+    except ValueError:  # Too many fields, or no URL at all.
+        return None
     if parts.hostname == "drive.google.com" and file_id:
         # There, a page in place of the file would be saved.
         asked = urlencode({"id": file_id, "export": "download", "confirm": "t"})

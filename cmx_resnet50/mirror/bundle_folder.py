@@ -262,7 +262,8 @@ def read(source: Path) -> Iterator[tuple[Entry, Path]]:
 
 def _is_free(path: Path, own: Callable[[Path], object]) -> bool:
     """Whether nothing is at `path`, or what `own` accepts."""
-    return bool(own(path)) or not os.path.lexists(path)
+    # In this order, as another writer may just have made it.
+    return not os.path.lexists(path) or bool(own(path))
 
 
 def unshared_names(entries: Iterable[Entry]) -> dict[str, str]:
