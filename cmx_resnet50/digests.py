@@ -12,6 +12,18 @@ CHUNK = 1 << 20
 """Bytes read at a time; larger reads gain nothing, smaller ones cost calls."""
 
 
+SMALL = 64 * 1024
+"""The same where memory is short."""
+
+
+def new_buffer() -> memoryview:
+    """Return a buffer to read into, a small one where memory is short."""
+    try:
+        return memoryview(bytearray(CHUNK))
+    except MemoryError:
+        return memoryview(bytearray(SMALL))
+
+
 @dataclass(frozen=True)
 class Digests:
     """What a file is: its digests as lower-case hexadecimal text, and its size in bytes."""
@@ -93,7 +105,7 @@ def digest_file(path: Path) -> Digests:
         If the file cannot be read.
     """
     hasher = Hasher()
-    buffer = memoryview(bytearray(CHUNK))
+    buffer = new_buffer()
     with open(path, "rb", buffering=0) as file:
         while count := file.readinto(buffer):
             hasher.update(buffer[:count])

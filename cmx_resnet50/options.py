@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
@@ -218,24 +219,40 @@ def default_store(process: Mapping[str, str] = os.environ, home: str = "CM_REPOS
         The process's environment.
     home : str
         The variable, one of `HOMES`, whose engine asks.
+
+    Raises
+    ------
+    OptionError
+        If there is no home: none is named, and this user has none.
     """
     names = sorted(HOMES, key=lambda name: name != home)
-    homes = [absolute(name, process.get(name, "").strip() or HOMES[name]) for name in names]
-    stores = [home / "resnet50-store" for home in homes]
-    there = [store for store in stores if store.is_dir()]
-    named = [name for name in names if process.get(name, "").strip()]
-    likely = [
-        store
-        for name, store in zip(names, stores, strict=True)
-        if name in named or store.parent.is_dir()
-    ]
-    return [*there, *likely, *stores][0]
+    named = {name: text for name in names if (text := process.get(name, "").strip())}
+    stores: dict[str, Path] = {}
+    failure: OptionError | None = None
+    for name in names:
+        try:
+            stores[name] = absolute(name, named.get(name) or HOMES[name]) / "resnet50-store"
+        except OptionError as error:
+            failure = failure or error
+            if name in named:
+                raise
+    there = [store for store in stores.values() if store.is_dir()]
+    likely = [store for name, store in stores.items() if name in named or store.parent.is_dir()]
+    found = [*there, *likely, *stores.values()]
+    if failure is not None and not found:
+        raise failure
+    return found[0]
 
 
 def own_stores(process: Mapping[str, str] = os.environ) -> tuple[Path, ...]:
     """Return where this user may have a store where the one that is named is another's."""
     cache = process.get("XDG_CACHE_HOME", "").strip() or "~/.cache"
-    return default_store(process), absolute("XDG_CACHE_HOME", cache) / "cmx-resnet50" / "store"
+    found = []
+    with suppress(OptionError):  # no home
+        found.append(default_store(process))
+    with suppress(OptionError):
+        found.append(absolute("XDG_CACHE_HOME", cache) / "cmx-resnet50" / "store")
+    return tuple(found)
 
 
 def absolute(name: str, path: str, base: Path | None = None) -> Path:
@@ -244,11 +261,17 @@ def absolute(name: str, path: str, base: Path | None = None) -> Path:
     Raises
     ------
     OptionError
-        If ``~name`` is not a user here; the text names the option `name`.
+        If ``~name`` is not a user here, or ``~`` of a user without a home; the text names the
+        option `name`.
     """
     try:
         expanded = Path(path).expanduser()
         # The working folder may be gone; then only a relative path needs it.
         return expanded if expanded.is_absolute() else (base or Path.cwd()) / expanded
     except RuntimeError as error:
-        raise OptionError(f"{name}={path}: {error}") from error
+        if path != "~" and not path.startswith("~/"):
+            raise OptionError(f"{name}={path}: {error}") from error
+        raise OptionError(
+            f"{name}={path}: HOME is not set, and this user has no home folder. Set HOME; or name "
+            "folders without ~, that of the store with CM_RESNET50_STORE."
+        ) from error

@@ -36,7 +36,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader, say `head`, has closed its end. Python must not flush again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return failure.CODES["failed"]
-    except (Resnet50Error, failure.UsageError, OSError, KeyboardInterrupt) as error:
+    except ImportError as error:
+        from cmx_resnet50.limits import limit_of
+
+        if limit_of(error) is None:
+            raise
+        return failure.end(error, as_json="--json" in arguments)
+    except (Resnet50Error, failure.UsageError, OSError, MemoryError, KeyboardInterrupt) as error:
         return failure.end(error, as_json="--json" in arguments)
     return code
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from cmx_resnet50.cli.output import print_error, print_json, print_note
 from cmx_resnet50.errors import INTERRUPTED, DigestError, DiskFullError, Resnet50Error
+from cmx_resnet50.limits import explanation
 
 CODES = {
     "done": 0,
@@ -28,7 +29,7 @@ DOCUMENTED = """\
 Exit codes: 0 done, 1 failed, 2 wrong command line, 3 no such file in the
 catalog, 4 network, 5 digest, 6 disk, 130 interrupted."""
 
-_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+_DISK = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EFBIG})
 _COMMAND = re.compile(r"`(cmx-resnet50 [^`]+)`")
 
 
@@ -118,9 +119,9 @@ def text_of(error: BaseException) -> str:
         return INTERRUPTED
     if isinstance(error, UsageError):
         return error.text
-    if isinstance(error, OSError):
-        name = f"{os.fsdecode(error.filename)}: " if error.filename else _lost_folder()
-        return f"{name}{error.strerror or error}"
+    if isinstance(error, (OSError, MemoryError, ImportError)):
+        lost = "" if getattr(error, "filename", None) else _lost_folder()
+        return lost + explanation(error)
     return str(error)
 
 

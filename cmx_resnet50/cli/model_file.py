@@ -115,7 +115,9 @@ def _inspect(parsed: argparse.Namespace) -> int:
 
 
 def _os_text(file: Path, error: OSError) -> str:
-    return f"{file} cannot be read: {error.strerror or error}"
+    from cmx_resnet50.limits import because
+
+    return f"{file} cannot be read {because(error, '')}"
 
 
 def _checked(file: Path, facts: ModelFacts) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from cmx_resnet50.catalog.table import Artifact, Resolution
 from cmx_resnet50.delivery.acquire import UNPACKED_LIMIT, Acquirer
 from cmx_resnet50.errors import DigestError, Resnet50Error, see
+from cmx_resnet50.limits import because
 from cmx_resnet50.options import Options
 from cmx_resnet50.store import Store, StoredObject
 
@@ -87,8 +88,8 @@ class GivenFile:
             if error.filename != str(path):
                 raise
             raise Resnet50Error(
-                f"The given file {path} cannot be read ({error.strerror}). Make it readable for "
-                "this user, or give another one."
+                f"The given file {path} cannot be read "
+                + because(error, "Make it readable for this user, or give another one.")
             ) from error
 
     def _take(self, resolution: Resolution, file: _File) -> Taken:

@@ -78,6 +78,11 @@ class Hooks:
                 return {"return": 130, "error": INTERRUPTED}
             if isinstance(error, Resnet50Error):
                 return {"return": 1, "error": self.dialect.wording.apply(str(error.args[0]))}
+            if isinstance(error, (OSError, MemoryError, ImportError)):
+                from cmx_resnet50.limits import explanation, limit_of
+
+                if isinstance(error, OSError) or limit_of(error) is not None:
+                    return {"return": 1, "error": explanation(error)}
             raise
 
     def _predeps(self, i: Hook) -> Hook:

@@ -13,6 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from cmx_resnet50.limits import because
 from cmx_resnet50.mirror import manifest
 from cmx_resnet50.mirror.errors import MirrorError, rejected
 from cmx_resnet50.store.files import children, is_folder, regular
@@ -230,7 +231,7 @@ def write(
     except OSError as error:
         where = error.filename2 or error.filename or target
         raise disk_full_error(error, target, size, "the bundle") or MirrorError(
-            f"The bundle {target} cannot be written ({error.strerror or error}: {where})."
+            f"The bundle {target} cannot be written: {where} {because(error, '')}"
         ) from error
     return missing
 
@@ -248,7 +249,7 @@ def read(source: Path) -> Iterator[tuple[Entry, Path]]:
     except manifest.InvalidManifest as error:
         raise rejected(source, str(error)) from None
     except OSError as error:
-        raise MirrorError(f"The bundle {source} cannot be read ({error.strerror}).") from error
+        raise MirrorError(f"The bundle {source} cannot be read {because(error, '')}") from error
     for entry in entries:
         path = source / _first(entry["sha256"])
         status = regular(path)

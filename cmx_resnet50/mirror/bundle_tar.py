@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+from cmx_resnet50.limits import because
 from cmx_resnet50.mirror import manifest
 from cmx_resnet50.mirror.bundle_folder import unshared_names
 from cmx_resnet50.mirror.errors import MirrorError, rejected
@@ -56,7 +57,7 @@ def write(
     except OSError as error:
         full = disk_full_error(error, target.parent, size, "the bundle")
         raise full or MirrorError(
-            f"The bundle {target} cannot be written ({error.strerror or error})."
+            f"The bundle {target} cannot be written {because(error, '')}"
         ) from error
     finally:
         temporary.unlink(missing_ok=True)
@@ -137,7 +138,7 @@ def _open(source: Path) -> Iterator[tarfile.TarFile]:
             raise rejected(source, "it is neither a folder nor a regular file")
         file = open(source, "rb")  # noqa: SIM115  # closed by the with below
     except OSError as error:
-        raise MirrorError(f"The bundle {source} cannot be read ({error.strerror}).") from error
+        raise MirrorError(f"The bundle {source} cannot be read {because(error, '')}") from error
     magic = file.read(8)
     file.seek(0)
     for kind, start in _COMPRESSED.items():

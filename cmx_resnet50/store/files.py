@@ -17,10 +17,13 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+from cmx_resnet50.limits import because
 from cmx_resnet50.store.model import StoreError
 
 SMALL = 1 << 20
 """Bound in bytes on every small file that the store reads."""
+
+_BLOCK = 1 << 16
 
 _READ = (
     os.O_RDONLY
@@ -88,13 +91,22 @@ def is_folder(path: Path) -> bool:
 
 
 def children(folder: Path) -> list[Path]:
-    """Return what is in `folder`, sorted; nothing where it is not a folder or is a link."""
+    """Return what is in `folder`, sorted; nothing where it is not a folder or is a link.
+
+    Raises
+    ------
+    StoreError
+        If it is a folder and cannot be read.
+    """
     if not is_folder(folder):
         return []
     try:
         return sorted(folder.iterdir())
     except (FileNotFoundError, NotADirectoryError):
         return []
+    except OSError as error:
+        advice = "Make it readable for this user, or name another one."
+        raise StoreError(f"The folder {folder} cannot be read {because(error, advice)}") from error
 
 
 def is_mine(status: os.stat_result) -> bool:
@@ -120,7 +132,7 @@ def read_small(path: Path, *, mine: bool = False) -> str | None:
             if mine and not is_mine(os.fstat(file.fileno())):
                 return None
             content = b""
-            while block := file.read(SMALL + 1 - len(content)):
+            while block := file.read(min(_BLOCK, SMALL + 1 - len(content))):
                 content += block
         return content.decode("utf-8") if len(content) <= SMALL else None
     except UnicodeDecodeError:
@@ -129,8 +141,11 @@ def read_small(path: Path, *, mine: bool = False) -> str | None:
         if error.errno in _NO_FILE:
             return None
         raise StoreError(
-            f"The store cannot read {path} ({error.strerror}). Make it readable for this user, "
-            "or name another store with CM_RESNET50_STORE."
+            f"The store cannot read {path} "
+            + because(
+                error,
+                "Make it readable for this user, or name another store with CM_RESNET50_STORE.",
+            )
         ) from error
 
 

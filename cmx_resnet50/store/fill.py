@@ -13,6 +13,7 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
+from cmx_resnet50.limits import because
 from cmx_resnet50.store.files import regular, visible
 from cmx_resnet50.store.link_or_copy import (
     clone,
@@ -125,8 +126,8 @@ class Filler:
         except OSError as error:
             full = disk_full_error(error, dest.parent, stored.size, stored.name)
             raise full or NotWritable(
-                f"{dest} cannot be written ({error.strerror or error}). Make its folder "
-                "writable, or name another one."
+                f"{dest} cannot be written "
+                + because(error, "Make its folder writable, or name another one.")
             ) from error
         finally:
             # Also after success: a rename between two links of one inode does nothing.
@@ -162,7 +163,7 @@ class Filler:
                 os.link(stored.path, temporary)
                 return "hardlink"
         if not method:
-            method = clone(stored.path, temporary, stored.size)
+            method = clone(stored.path, temporary, stored.size, stored.name)
         temporary.chmod(0o444)
         return method
 

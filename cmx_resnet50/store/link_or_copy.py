@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from cmx_resnet50.limits import no_inode
 from cmx_resnet50.store.files import children, open_regular
 from cmx_resnet50.store.model import StoreError, StoreFull
 
@@ -35,8 +36,8 @@ def require_space(folder: Path, need: int, what: str) -> None:
     if free < need:
         raise StoreFull(
             f"No room for {what} in {folder}: it needs {need:,} bytes, {free:,} are free. "
-            "Free some space (cmx-resnet50 prune shows what nothing uses), or name a store on "
-            "another disk with CM_RESNET50_STORE."
+            "Free some space (cmx-resnet50 prune shows what nothing uses), or name a folder on "
+            "another disk; that of the store with CM_RESNET50_STORE."
         )
 
 
@@ -44,6 +45,11 @@ def disk_full_error(error: OSError, folder: Path, need: int | None, what: str) -
     """Return the error to raise where `error` says that the disk is full, else None."""
     if error.errno not in FULL:
         return None
+    if no_inode(next((path for path in (folder, *folder.parents) if path.is_dir()), folder)):
+        return StoreFull(
+            f"{what} cannot be written to {folder}: its file system has no inode for one more "
+            "file (df -i). Remove files there, or name another folder; what is there is kept."
+        )
     from shutil import disk_usage
 
     try:
@@ -79,7 +85,7 @@ def reflink(source: Path, target: Path) -> bool:
     return True
 
 
-def copy(source: Path, target: Path, size: int) -> None:
+def copy(source: Path, target: Path, size: int, what: str = "") -> None:
     """Write the bytes of `source` to the new file `target`, and to the disk.
 
     Raises
@@ -87,8 +93,10 @@ def copy(source: Path, target: Path, size: int) -> None:
     StoreError
         If there is no room, or `source` has more than `size` bytes.
     """
-    require_space(target.parent, size, source.name)
-    buffer = memoryview(bytearray(1 << 20))
+    require_space(target.parent, size, what or source.name)
+    from cmx_resnet50.digests import new_buffer
+
+    buffer = new_buffer()
     with (
         open(open_regular(source), "rb", buffering=0) as reader,
         open(target, "xb", buffering=0) as writer,
@@ -104,11 +112,11 @@ def copy(source: Path, target: Path, size: int) -> None:
         os.fsync(writer.fileno())
 
 
-def clone(source: Path, target: Path, size: int) -> str:
+def clone(source: Path, target: Path, size: int, what: str = "") -> str:
     """Make `target` a file of its own with the bytes of `source`; returns the method."""
     if reflink(source, target):
         return "reflink"
-    copy(source, target, size)
+    copy(source, target, size, what)
     return "copy"
 
 
@@ -119,7 +127,9 @@ def temporary_beside(path: Path) -> Path:
 
 def stale(path: Path) -> Iterator[Path]:
     """Yield what ended processes of this host left beside `path` under temporary names."""
-    others = children(path.parent)
+    others: list[Path] = []
+    with suppress(StoreError):
+        others = children(path.parent)
     pattern = re.compile(re.escape(_prefix(path)) + r"(\d+)-[0-9a-f]{8}") if others else None
     for other in others:
         match = pattern.fullmatch(other.name) if pattern else None

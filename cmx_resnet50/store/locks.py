@@ -10,6 +10,7 @@ the lock; it is only for messages.
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import time
@@ -19,10 +20,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from cmx_resnet50.errors import see
+from cmx_resnet50.limits import limit_of
 from cmx_resnet50.store.access import lock_mode
 from cmx_resnet50.store.files import read_json
 from cmx_resnet50.store.layout import Layout
-from cmx_resnet50.store.model import StoreError, StoreReadOnly
+from cmx_resnet50.store.link_or_copy import disk_full_error
+from cmx_resnet50.store.model import StoreError, StoreFull, StoreReadOnly
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -151,11 +154,25 @@ class Locks:
                 return waited
 
 
-def read_only_error(root: Path, error: OSError) -> StoreReadOnly:
+def read_only_error(root: Path, error: OSError) -> StoreError:
     """Return the error for a store that cannot be written."""
-    reason = error.strerror or str(error)
+    full = disk_full_error(error, root, None, "what a store needs")
+    if full is not None:
+        return full
+    limit = limit_of(error)
+    reason = limit.what if limit else error.strerror or str(error)
     if error.filename:
         reason += f": {error.filename}"
+    if limit is not None:
+        # Without locks it still serves what it has, as one that can only be read.
+        kinds = {
+            errno.EFBIG: StoreFull,
+            errno.ENOLCK: StoreReadOnly,
+            errno.EOPNOTSUPP: StoreReadOnly,
+        }
+        return kinds.get(error.errno or 0, StoreError)(
+            f"The store {root} cannot be written or locked ({reason}). {limit.advice}"
+        )
     return StoreReadOnly(
         f"The store {root} cannot be written or locked ({reason}). Make it "
         "writable for this user, name another with CM_RESNET50_STORE, or fill it once where it "

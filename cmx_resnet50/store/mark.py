@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from cmx_resnet50.limits import because
 from cmx_resnet50.store.files import children, is_folder, read_json, sync_folder, to_json
 from cmx_resnet50.store.model import NotAStore, StoreError
 
@@ -79,8 +80,12 @@ def read_mark(root: Path) -> Mark | None:
             return None
         except OSError as error:
             raise StoreError(
-                f"The store {root} cannot be read ({error.strerror}). Make it readable for this "
-                "user, or name another folder with CM_RESNET50_STORE."
+                f"The store {root} cannot be read "
+                + because(
+                    error,
+                    "Make it readable for this user, or name another folder with "
+                    "CM_RESNET50_STORE.",
+                )
             ) from error
         others = [name for name in names if not _is_of_mark(name)]
         if not others:

@@ -103,13 +103,15 @@ def measure(path: Path, *, seal: bool = False) -> tuple[Digests, os.stat_result 
 def _read(
     path: Path, update: Callable[[memoryview], object], *, seal: bool = False
 ) -> os.stat_result | None:
+    from cmx_resnet50.digests import new_buffer
+
     with open(open_regular(path), "rb", buffering=0) as file:
         descriptor = file.fileno()
         if seal and sys.platform != "win32" and os.fstat(descriptor).st_mode & 0o222:
             with suppress(OSError):
                 os.fchmod(descriptor, 0o444)
         before = os.fstat(descriptor)
-        buffer = memoryview(bytearray(1 << 20))
+        buffer = new_buffer()
         while count := file.readinto(buffer):
             update(buffer[:count])
         after = os.fstat(descriptor)

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from cmx_resnet50.limits import because, limit_of
 from cmx_resnet50.store.files import may_exist
 from cmx_resnet50.store.fill import Filler
 from cmx_resnet50.store.layout import Layout, checked_key, contradiction
@@ -197,7 +198,7 @@ class Store:
                 raise StoreError(f"{name} is not a file that can be taken into the store.")
             digests = digest_file(source)
         except OSError as error:
-            raise StoreError(f"{name} cannot be read ({error.strerror or error}).") from error
+            raise StoreError(f"{name} cannot be read {because(error, '')}") from error
         md5 = digests.md5 if f"md5-{digests.md5}" in wanted else None
         with self.verified.explained(md5):
             require_match(wanted, digests, name)
@@ -371,7 +372,8 @@ class Store:
             yield
         except OSError as error:
             explained: StoreError | None = disk_full_error(error, self.root, size, name)
-            if explained is None and str(error.filename or "").startswith(str(self.root)):
+            where = str(error.filename or (self.root if limit_of(error) else ""))
+            if explained is None and where.startswith(str(self.root)):
                 explained = read_only_error(self.root, error)
             if explained is None:
                 raise

@@ -11,6 +11,7 @@ import stat
 from collections.abc import Sequence
 from pathlib import Path
 
+from cmx_resnet50.limits import because
 from cmx_resnet50.store.files import visible
 from cmx_resnet50.store.model import NotWritable, PathTaken, StoredObject, StoreError
 from cmx_resnet50.store.objects import Objects
@@ -80,7 +81,7 @@ def occupant(dest: Path) -> os.stat_result | None:
         ) from error
     except OSError as error:
         raise StoreError(
-            f"{dest} cannot be looked at ({error.strerror}). Name another folder."
+            f"{dest} cannot be looked at {because(error, 'Name another folder.')}"
         ) from error
 
 

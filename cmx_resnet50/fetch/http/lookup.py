@@ -13,6 +13,8 @@ import socket
 import threading
 from typing import Any
 
+from cmx_resnet50.fetch import threads
+
 FIRST = 3.0
 """Seconds in which a name server has to answer."""
 AGAIN = 1.5
@@ -46,7 +48,7 @@ class _LookUp:
         """Ask for the addresses of one family, in a thread of its own."""
         with self._changed:
             thread = threading.Thread(target=self._ask, args=(family,), daemon=True)
-            thread.start()
+            threads.start(thread)
             self._running += 1
 
     def _ask(self, family: int) -> None:

@@ -26,6 +26,7 @@ from cmx_resnet50.fetch.http.response import Answer, validate_response
 from cmx_resnet50.fetch.http.session import Session
 from cmx_resnet50.fetch.http.slow_connections import ConnectionStats, SlowConnectionReplacer
 from cmx_resnet50.fetch.partial_file.file import ENDLESS
+from cmx_resnet50.fetch.threads import start
 from cmx_resnet50.fetch.transfer import GZIP, Transfer, TransferTask, encoded_unasked, too_large
 from cmx_resnet50.fetch.verdicts import (
     AttemptError,
@@ -182,7 +183,7 @@ class HttpTransfer(Transfer):
             number = len(self._threads)
             thread = threading.Thread(target=self._work, args=(number,), daemon=True)
             try:
-                thread.start()
+                start(thread)
             except RuntimeError:
                 # The limit of threads is reached: those that there are do the work.
                 self._concurrency.limit(number)

@@ -23,6 +23,7 @@ from cmx_resnet50.fetch.partial_file.hashing import Digester
 from cmx_resnet50.fetch.partial_file.journal import Header, Journal
 from cmx_resnet50.fetch.partial_file.ranges import RangeSet
 from cmx_resnet50.fetch.partial_file.writeback import Writeback
+from cmx_resnet50.limits import limit_of, no_inode
 
 ENDLESS = 1 << 62
 """Stands for the size of a file while it is unknown."""
@@ -110,7 +111,8 @@ class PartialFile:
         if total - there > free:
             raise SpaceError(
                 f"{self.name} needs {amount(total - there)} more at {self.path.parent}, and only "
-                f"{amount(free)} are free there."
+                f"{amount(free)} are free there. Free some space (cmx-resnet50 prune shows what "
+                "nothing uses), or name a store on another disk with CM_RESNET50_STORE."
             )
         try:
             if reserve and total and hasattr(os, "posix_fallocate"):
@@ -130,7 +132,16 @@ class PartialFile:
             raise self._disk_error(error) from None
 
     def _disk_error(self, error: OSError) -> FetchError:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        limit = limit_of(error)
+        if error.errno in (errno.ENOSPC, errno.EDQUOT) and no_inode(self.path.parent):
+            return SpaceError(
+                f"{self.name} cannot be written to {self.path.parent}: its file system has no "
+                "inode for one more file (df -i). Remove files there, or name another folder."
+            )
+        if limit is not None:
+            kind = SpaceError if error.errno == errno.EFBIG else FetchError
+            return kind(f"{self.name} cannot be written to {self.path.parent}: {limit}")
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(self.path.parent).free
             size = "" if self.total is None else f" of {amount(self.total)}"
             return SpaceError(

@@ -14,10 +14,14 @@ from collections.abc import Callable
 from pathlib import Path
 
 from cmx_resnet50.digests import Digests
+from cmx_resnet50.fetch import threads
 from cmx_resnet50.fetch.partial_file.buffers import Buffers
 
 BLOCK = 512 * 1024
 """Bytes read from the file at once."""
+
+SMALL = 64 * 1024
+"""The same where memory is short."""
 
 RECENT = 4 << 20
 """Bytes kept in memory of what was written last."""
@@ -65,10 +69,10 @@ class Digester:
             for number, digest in enumerate((self._md5, self._sha256))
         ]
         self._late: list[int] = []
-        """Digests for which no thread was to be had; `result` computes them."""
+        """Digests for which no thread or no memory was to be had; `result` computes them."""
         for number, thread in enumerate(self._threads):
             try:
-                thread.start()
+                threads.start(thread)
             except RuntimeError:
                 self._late.append(number)
 
@@ -79,6 +83,9 @@ class Digester:
 
     def offer(self, position: int, data: memoryview) -> None:
         """Remember what was just written at `position`; the caller holds the condition."""
+        if len(self._late) == len(self._threads):
+            self._buffers.give_back(data)
+            return
         self._recent.append((position, data))
         self._kept += len(data)
         while self._kept > RECENT:
@@ -98,12 +105,12 @@ class Digester:
         with self._changed:
             self._end = size
             self._changed.notify_all()
-        for number in self._late:
-            self._follow(number, (self._md5, self._sha256)[number])
         for thread in self._threads:
             while thread.is_alive():
                 # With a time limit, so that ctrl-C is noticed.
                 thread.join(1.0)
+        for number in self._late:
+            self._read_on(number, (self._md5, self._sha256)[number], SMALL)
         if self._error is not None:
             raise self._error
         return Digests(self._md5.hexdigest(), self._sha256.hexdigest(), size)
@@ -120,34 +127,38 @@ class Digester:
         return Digests(self._md5.hexdigest(), self._sha256.hexdigest(), size)
 
     def _follow(self, number: int, digest: hashlib._Hash) -> None:
-        position = 0
-        buffer = memoryview(bytearray(BLOCK))
         try:
-            with open(self._path, "rb", buffering=0) as file:
-                while True:
-                    with self._changed:
-                        while (
-                            not self._stopped
-                            and self._end != position
-                            and self._prefix() <= position
-                        ):
-                            self._changed.wait()
-                        if self._stopped or self._end == position:
-                            return
-                        block = self._read[number] = self._remembered(position)
-                        end = self._prefix() if self._end is None else self._end
-                    if block is None:
-                        file.seek(position)
-                        count = file.readinto(buffer[: min(BLOCK, end - position)])
-                        if not count:
-                            raise OSError(f"{self._path} became shorter while it was read")
-                        block = buffer[:count]
-                    digest.update(block)
-                    self._read[number] = None
-                    position += len(block)
-                    self._positions[number] = position
+            self._read_on(number, digest, BLOCK)
         except OSError as error:
             self._error = error
+        except MemoryError:
+            self._late.append(number)
+
+    def _read_on(self, number: int, digest: hashlib._Hash, size: int) -> None:
+        """Take what follows the bytes that the digest has, to the end."""
+        position = self._positions[number]
+        buffer = memoryview(bytearray(size))
+        with open(self._path, "rb", buffering=0) as file:
+            while True:
+                with self._changed:
+                    while (
+                        not self._stopped and self._end != position and self._prefix() <= position
+                    ):
+                        self._changed.wait()
+                    if self._stopped or self._end == position:
+                        return
+                    block = self._read[number] = self._remembered(position)
+                    end = self._prefix() if self._end is None else self._end
+                if block is None:
+                    file.seek(position)
+                    count = file.readinto(buffer[: min(size, end - position)])
+                    if not count:
+                        raise OSError(f"{self._path} became shorter while it was read")
+                    block = buffer[:count]
+                digest.update(block)
+                self._read[number] = None
+                position += len(block)
+                self._positions[number] = position
 
     def _remembered(self, position: int) -> memoryview | None:
         """Return what is in memory from `position` on; the caller holds the condition."""

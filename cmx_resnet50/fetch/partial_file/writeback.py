@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from cmx_resnet50.fetch.threads import start
+
 STEP = 16 << 20
 """Bytes after which the disk is asked to write them."""
 
@@ -34,7 +36,7 @@ class Writeback:
         self._stopped = False
         # Where no thread is to be had, the last fsync does it all.
         with contextlib.suppress(RuntimeError):
-            threading.Thread(target=self._follow, daemon=True).start()
+            start(threading.Thread(target=self._follow, daemon=True))
 
     def stop(self) -> None:
         """End soon; the caller holds the condition."""
@@ -42,7 +44,7 @@ class Writeback:
         self._changed.notify_all()
 
     def _follow(self) -> None:
-        with contextlib.suppress(OSError), open(self._path, "rb") as file:
+        with contextlib.suppress(OSError, MemoryError), open(self._path, "rb") as file:
             while True:
                 with self._changed:
                     due = self._count() + STEP

@@ -8,7 +8,6 @@ from pathlib import Path
 from urllib.parse import urlsplit
 from urllib.request import url2pathname
 
-from cmx_resnet50.digests import CHUNK
 from cmx_resnet50.fetch.transfer import Transfer, too_large
 from cmx_resnet50.fetch.verdicts import SourceFailed
 from cmx_resnet50.progress import Progress
@@ -36,11 +35,15 @@ class FileTransfer(Transfer):
                 partial.open(None, status.st_size, reserve=expected.most is not None)
                 progress.start(partial.name, status.st_size, self.task.source.printable, 0)
                 position = 0
-                while data := file.read(min(CHUNK, status.st_size - position)):
+                while position < status.st_size:
+                    buffer = memoryview(partial.buffers.take())
+                    count = file.readinto(buffer[: status.st_size - position])
+                    if not count:
+                        break
                     with partial.changed:
-                        partial.write(position, memoryview(data))
-                    position += len(data)
-                    progress.advance(len(data))
+                        partial.write(position, buffer[:count])
+                    position += count
+                    progress.advance(count)
         except OSError as error:
             raise SourceFailed(f"it cannot be read: {os.strerror(error.errno or 0)}") from None
         if position != status.st_size:
