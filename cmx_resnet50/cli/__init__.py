@@ -10,6 +10,7 @@ import os
 import sys
 from collections.abc import Sequence
 
+from cmx_resnet50.cached_run import streams
 from cmx_resnet50.cli.gc_tuning import collect_seldom
 from cmx_resnet50.cli.light_imports import leave_out_detectors
 from cmx_resnet50.errors import Resnet50Error
@@ -18,12 +19,23 @@ from cmx_resnet50.errors import Resnet50Error
 @collect_seldom()
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command and return its exit code, one of `failure.CODES`."""
-    _open_missing_streams()
+    streams.open_missing()
     leave_out_detectors()
+    try:
+        return _main(sys.argv[1:] if arguments is None else arguments)
+    except (MemoryError, ImportError) as error:
+        from cmx_resnet50.limits import explanation, limit_of
+
+        if limit_of(error) is None:
+            raise
+        sys.stderr.write(f"cmx-resnet50: {explanation(error)}\n")
+        return 1
+
+
+def _main(arguments: Sequence[str]) -> int:
     # A file name may hold what the terminal's encoding has not.
     for stream in (sys.stdout, sys.stderr):
         getattr(stream, "reconfigure", dict)(errors="backslashreplace")
-    arguments = sys.argv[1:] if arguments is None else arguments
     from cmx_resnet50.cli import failure
 
     try:
@@ -36,22 +48,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # The reader, say `head`, has closed its end. Python must not flush again when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return failure.CODES["failed"]
-    except ImportError as error:
-        from cmx_resnet50.limits import limit_of
-
-        if limit_of(error) is None:
-            raise
-        return failure.end(error, as_json="--json" in arguments)
     except (Resnet50Error, failure.UsageError, OSError, MemoryError, KeyboardInterrupt) as error:
         return failure.end(error, as_json="--json" in arguments)
     return code
-
-
-def _open_missing_streams() -> None:
-    """Let what is printed go nowhere where a stream is closed, as ``>&-`` closes stdout.
-
-    Python has None for such a stream; and the next file that is opened would get its number.
-    """
-    for name in ("stdin", "stdout", "stderr"):
-        if getattr(sys, name) is None:
-            setattr(sys, name, open(os.devnull, "r" if name == "stdin" else "w", encoding="utf-8"))  # noqa: SIM115

@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 try:
-    from cmx_resnet50.cached_run import run_lock
+    from cmx_resnet50.cached_run import run_lock, streams
 except ModuleNotFoundError as error:  # A clone of the source, which the engine was told of.
     root = os.path.realpath(f"{__file__}/../../..")
     raise ImportError(
@@ -21,6 +21,7 @@ except ModuleNotFoundError as error:  # A clone of the source, which the engine 
 
 # As mlcflow finds it.
 HOME = os.environ.get("MLC_REPOS", "").strip() or os.path.expanduser("~/MLC/repos")  # noqa: PTH111
+streams.open_missing()
 run_lock.begin_lookup(HOME)
 
 
