@@ -46,6 +46,10 @@ class SpaceError(FetchError, DiskFullError):
     """The disk has no room for the file. The sources are not to blame."""
 
 
+class LimitError(FetchError):
+    """A limit of this process or machine is reached. The sources are not to blame."""
+
+
 def amount(count: int) -> str:
     """Format a number of bytes for people, in powers of ten as disks are sold."""
     if count < 10_000:

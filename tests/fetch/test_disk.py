@@ -53,7 +53,8 @@ def test_writing_fails_at_some_byte(room: int, server: FileServer, partial: Path
         capture_output=True,
         text=True,
     )
-    assert "does not fit at" in run.stdout, run.stderr
+    assert f"the limit is {room:,}. Raise the limit (ulimit -f unlimited)" in run.stdout, run.stderr
+    assert "What is there is kept" in run.stdout
     assert_whole(get([server.url], partial), partial)
 
 

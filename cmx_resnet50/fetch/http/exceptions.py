@@ -28,6 +28,7 @@ from cmx_resnet50.fetch.verdicts import (
     SourceFailed,
     TransientError,
 )
+from cmx_resnet50.limits import Limit, limit_of
 from cmx_resnet50.redaction import host_of
 
 _TLS_REASONS = {
@@ -38,6 +39,7 @@ _TLS_REASONS = {
 }
 """What parts of OpenSSL's reasons mean."""
 
+_LOCAL = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)
 _NO_ROUTE = frozenset({errno.ENETUNREACH, errno.ENETDOWN})
 _TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})")
 """The text of http.client's error where a proxy refuses CONNECT."""
@@ -106,6 +108,14 @@ def translate_exception(
             kind = NetworkDown if cause.errno in _NO_ROUTE else TransientError
             return kind(f"connection to {host}: {_system(cause)}")
     return TransientError(f"{host} closed or broke the connection")
+
+
+def local_limit(error: BaseException) -> Limit | None:
+    """Return the limit of this machine that is behind `error`; None where it is the network."""
+    for cause in _causes(error):
+        if isinstance(cause, OSError) and cause.errno in _LOCAL:
+            return limit_of(cause)
+    return None
 
 
 def closed_early(received: str) -> TransientError:

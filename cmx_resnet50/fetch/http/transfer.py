@@ -14,11 +14,11 @@ from requests.auth import AuthBase
 from urllib3.exceptions import HTTPError
 
 from cmx_resnet50.errors import Resnet50Error
-from cmx_resnet50.fetch.errors import amount
+from cmx_resnet50.fetch.errors import LimitError, amount
 from cmx_resnet50.fetch.http import error_pages
 from cmx_resnet50.fetch.http.concurrency import ConcurrencyController
 from cmx_resnet50.fetch.http.endpoint import Endpoint
-from cmx_resnet50.fetch.http.exceptions import closed_early, translate_exception
+from cmx_resnet50.fetch.http.exceptions import closed_early, local_limit, translate_exception
 from cmx_resnet50.fetch.http.proxies import proxy_of
 from cmx_resnet50.fetch.http.range_queue import ByteRange, RangeQueue
 from cmx_resnet50.fetch.http.read_chunks import read_chunks
@@ -274,8 +274,13 @@ class HttpTransfer(Transfer):
             # A connection that is being dropped may break in any way.
             if not self._over:
                 self.proxy = _proxy(url)
-                failure = translate_exception(
-                    error, url, received=self._received(), ca_bundle=session.ca_bundle
+                limit = local_limit(error)
+                failure = (
+                    LimitError(f"{self._partial.name} cannot be fetched: {limit}")
+                    if limit is not None
+                    else translate_exception(
+                        error, url, received=self._received(), ca_bundle=session.ca_bundle
+                    )
                 )
         if failure is not None and not self._over and self._finish_if_complete():
             failure, kept = None, False
@@ -466,6 +471,10 @@ class HttpTransfer(Transfer):
         if isinstance(failure, SourceFailed) and status in EXPIRED_CODES and self._resolved:
             self._resolved = None
             failure = TransientError(failure.reason, status=status)
+        if isinstance(failure, LimitError) and self._queue.active:
+            # The other connections do the work.
+            self._concurrency.limit(len(self._queue.active))
+            return
         if isinstance(failure, RateLimited):
             self._replacer.stop()
         if isinstance(failure, TransientError):

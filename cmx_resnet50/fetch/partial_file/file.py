@@ -140,7 +140,10 @@ class PartialFile:
             )
         if limit is not None:
             kind = SpaceError if error.errno == errno.EFBIG else FetchError
-            return kind(f"{self.name} cannot be written to {self.path.parent}: {limit}")
+            return kind(
+                f"{self.name} cannot be written to {self.path.parent}: {limit} What is there is "
+                "kept; the next run continues from it."
+            )
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             free = shutil.disk_usage(self.path.parent).free
             size = "" if self.total is None else f" of {amount(self.total)}"
