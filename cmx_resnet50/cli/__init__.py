@@ -15,6 +15,11 @@ from cmx_resnet50.cli.gc_tuning import collect_seldom
 from cmx_resnet50.cli.light_imports import leave_out_detectors
 from cmx_resnet50.errors import Resnet50Error
 
+_NO_MEMORY = (
+    b"cmx-resnet50: there is not enough memory. Give this process more (ulimit -v, the memory of "
+    b"the container or job).\n"
+)
+
 
 @collect_seldom()
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -23,7 +28,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     leave_out_detectors()
     try:
         return _main(sys.argv[1:] if arguments is None else arguments)
-    except (MemoryError, ImportError) as error:
+    except MemoryError:
+        # Not even the memory for a message: this one is there already.
+        os.write(2, _NO_MEMORY)
+        return 1
+    except ImportError as error:
         from cmx_resnet50.limits import explanation, limit_of
 
         if limit_of(error) is None:

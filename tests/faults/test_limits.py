@@ -53,7 +53,7 @@ def shell(cm: CM, line: str, env: dict[str, str] | None = None) -> Result:
 STEPS: dict[str, tuple[str, list[int], str]] = {
     "open files": ("-n", [4, 5, 6, 7, 8, 9, 10, 12], "Raise the limit (ulimit -n 256)"),
     "size of a file, KB": ("-f", [0, 1, 50, 300], "Raise the limit (ulimit -f unlimited)"),
-    "memory, KB": ("-v", [n << 10 for n in (26, 36, 46, 56, 66, 80, 100)], ""),
+    "memory, KB": ("-v", [n << 10 for n in (32, 44, 60, 80, 100)], ""),
 }
 
 
