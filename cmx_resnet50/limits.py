@@ -71,6 +71,9 @@ def limit_of(error: BaseException) -> Limit | None:
     """Return the limit that `error` reports, None where it reports none."""
     if isinstance(error, MemoryError):
         row = _MEMORY
+    elif isinstance(error, SystemError) and _value(_MEMORY.resource):
+        # The interpreter's own code that meets no memory loses the error that says so.
+        row = _MEMORY
     elif isinstance(error, ImportError):
         # A compiled module that is not loaded yet: the loader's text is all that there is.
         texts = {_UNMAPPED: _MEMORY} | {os.strerror(number): row for number, row in _ROWS.items()}
@@ -99,7 +102,7 @@ def because(error: OSError | MemoryError, otherwise: str) -> str:
     return f"({getattr(error, 'strerror', None) or error}). {otherwise}".rstrip()
 
 
-def explanation(error: OSError | MemoryError | ImportError) -> str:
+def explanation(error: BaseException) -> str:
     """Return what `error` says, with the file, and with a way out where that is known."""
     name = getattr(error, "filename", None) or getattr(error, "path", None)
     where = f"{os.fsdecode(name)}: " if isinstance(name, (str, bytes)) else ""

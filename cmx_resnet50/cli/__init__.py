@@ -32,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         # Not even the memory for a message: this one is there already.
         os.write(2, _NO_MEMORY)
         return 1
-    except ImportError as error:
+    except (ImportError, SystemError) as error:
         from cmx_resnet50.limits import explanation, limit_of
 
         if limit_of(error) is None:

@@ -78,7 +78,7 @@ class Hooks:
                 return {"return": 130, "error": INTERRUPTED}
             if isinstance(error, Resnet50Error):
                 return {"return": 1, "error": self.dialect.wording.apply(str(error.args[0]))}
-            if isinstance(error, (OSError, MemoryError, ImportError)):
+            if isinstance(error, (OSError, MemoryError, ImportError, SystemError)):
                 from cmx_resnet50.limits import explanation, limit_of
 
                 if isinstance(error, OSError) or limit_of(error) is not None:
