@@ -15,6 +15,8 @@ from cmx_resnet50.cli.gc_tuning import collect_seldom
 from cmx_resnet50.cli.light_imports import leave_out_detectors
 from cmx_resnet50.errors import Resnet50Error
 
+_LIMITS = (MemoryError, OSError, ImportError, SystemError)
+"""What Python raises where a limit of the system is reached."""
 _NO_MEMORY = (
     b"cmx-resnet50: there is not enough memory. Give this process more (ulimit -v, the memory of "
     b"the container or job).\n"
@@ -28,16 +30,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     leave_out_detectors()
     try:
         return _main(sys.argv[1:] if arguments is None else arguments)
-    except MemoryError:
-        # Not even the memory for a message: this one is there already.
-        os.write(2, _NO_MEMORY)
-        return 1
-    except (ImportError, SystemError) as error:
-        from cmx_resnet50.limits import explanation, limit_of
+    except _LIMITS as error:
+        # While another error was reported, perhaps: there may be no memory for a message.
+        try:
+            from cmx_resnet50.limits import explanation, limit_of
 
-        if limit_of(error) is None:
+            known = limit_of(error) is not None
+            text = f"cmx-resnet50: {explanation(error)}\n".encode()
+        except _LIMITS:
+            known, text = True, _NO_MEMORY
+        if not known:
             raise
-        sys.stderr.write(f"cmx-resnet50: {explanation(error)}\n")
+        os.write(2, text)
         return 1
 
 
