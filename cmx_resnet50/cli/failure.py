@@ -106,6 +106,7 @@ def end(error: BaseException, *, as_json: bool) -> int:
     if isinstance(error, UsageError):
         print_note(error.usage.rstrip())
         print_error(error.text, error.command)
+        print_note(f"Details: run `{error.command} --help`.")
     else:
         print_error(text_of(error))
     if as_json:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import command, json_switch
-from cmx_resnet50.cli.output import print_json, print_table, print_warning
+from cmx_resnet50.cli.output import print_json, print_table, print_warning, tensor_text
 from cmx_resnet50.cli.users import counted, shown, users_of
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cmx_resnet50.store.usage import Usage
 
 WIDTH = 80
-"""Columns of the table at most; a narrower terminal has fewer."""
+"""Columns of the table where there is no terminal."""
 _LEFT_OUT = ("USED", "FORMAT", "TOP-1", "PRECISION", "SIZE")
 """Columns that are left out where the table is too wide, in this order."""
 
@@ -178,7 +178,7 @@ def _size(row: Mapping[str, Any]) -> str:
 def _print_fitting(rows: Sequence[Mapping[str, str]]) -> None:
     """Print a table of those columns for which there is room."""
     columns = list(rows[0])
-    room = min(WIDTH, shutil.get_terminal_size((WIDTH, 24)).columns)
+    room = shutil.get_terminal_size((WIDTH, 24)).columns
     for name in _LEFT_OUT:
         widths = [max(len(column), *(len(row[column]) for row in rows)) for column in columns]
         if sum(widths) + 2 * (len(widths) - 1) > room:
@@ -189,9 +189,7 @@ def _print_fitting(rows: Sequence[Mapping[str, str]]) -> None:
 def _lines(facts: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the facts of one file as lines of a name and a value."""
     tensors = [
-        (kind, f"{tensor['name'] or '(no name)'} {tensor['dtype'] or '?'} {tensor['shape']}")
-        for kind in ("inputs", "outputs")
-        for tensor in facts[kind]
+        (kind, tensor_text(**tensor)) for kind in ("inputs", "outputs") for tensor in facts[kind]
     ]
     yield "request", facts["request"]
     yield from facts["variations"].items()

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import batch, command, json_switch, path
-from cmx_resnet50.cli.output import print_error, print_json, print_line, print_table
+from cmx_resnet50.cli.output import print_error, print_json, print_line, print_table, tensor_text
 
 if TYPE_CHECKING:
-    from cmx_resnet50.formats.facts import ModelFacts, TensorInfo
+    from cmx_resnet50.formats.facts import ModelFacts
 
 OUT = "file to write; one that is there already stays, and is an error if it differs"
 
@@ -139,8 +139,8 @@ def _show(row: dict[str, Any], facts: ModelFacts) -> None:
     rows = [("format", facts.format)]
     rows += [(name, str(value)) for name, value in facts.version.items()]
     rows += [("producer", facts.producer)] if facts.producer else []
-    rows += [("input", _tensor(tensor)) for tensor in facts.inputs]
-    rows += [("output", _tensor(tensor)) for tensor in facts.outputs]
+    for kind, tensors in (("input", facts.inputs), ("output", facts.outputs)):
+        rows += [(kind, tensor_text(one.name, one.shape, one.dtype)) for one in tensors]
     rows += [("layout", facts.layout)] if facts.layout else []
     rows += [("classes", str(facts.classes))] if facts.classes is not None else []
     rows += [("precision", facts.precision)] if facts.precision else []
@@ -153,14 +153,6 @@ def _show(row: dict[str, Any], facts: ModelFacts) -> None:
     rows += [("warning", warning) for warning in facts.warnings]
     rows += [("check", row["check"])] if "check" in row else []
     print_table(rows, indent="  ")
-
-
-def _tensor(tensor: TensorInfo) -> str:
-    shape = "?"
-    if tensor.shape is not None:
-        sizes = ("?" if size is None else str(size) for size in tensor.shape)
-        shape = f"[{', '.join(sizes)}]"
-    return f"{tensor.name or '(no name)'} {tensor.dtype or '?'} {shape}"
 
 
 def _reshape(parsed: argparse.Namespace) -> None:

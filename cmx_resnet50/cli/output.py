@@ -67,6 +67,13 @@ def print_table(rows: Sequence[Sequence[str]], *, indent: str = "") -> None:
         print_line((indent + "  ".join(cells)).rstrip())
 
 
+def tensor_text(name: str, shape: Sequence[int | str | None] | None, dtype: str | None) -> str:
+    """Return how one input or output of a graph is shown; "?" is what is not known."""
+    sizes = ["?" if size is None else str(size) for size in shape or ()]
+    shown = "?" if shape is None else f"[{', '.join(sizes)}]"
+    return f"{name or '(no name)'} {dtype or '?'} {shown}"
+
+
 def plain(text: str) -> str:
     """Return `text` with control characters spelt out: it may come from a hostile file."""
     return "".join(

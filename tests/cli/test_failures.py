@@ -112,4 +112,6 @@ def test_a_usage_error_shows_the_usage_of_its_subcommand(
     result = cm.command(TOOL, *arguments.split())
     assert result.code == 2
     assert result.err.startswith(f"usage: {TOOL} {usage} ")
-    assert re.match(rf"{TOOL} {usage}: ", result.err.splitlines()[-1])
+    *_, error, help_line = result.err.splitlines()
+    assert re.match(rf"{TOOL} {usage}: ", error)
+    assert help_line == f"Details: run `{TOOL} {usage} --help`."
