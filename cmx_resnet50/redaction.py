@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import shlex
-from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 HIDDEN = "***"
 
@@ -24,9 +24,11 @@ def redact(url: str) -> str:
         return "(an invalid URL)"
     netloc = f"{HIDDEN}@{host}" if "@" in parts.netloc else host
     query = "&".join(_shown(pair) for pair in parts.query.split("&")) if parts.query else ""
-    # Of most schemes, urlunsplit forgets the slashes before an empty host.
-    path = f"//{parts.path}" if not netloc and "://" in url else parts.path
-    return _CONTROL.sub("?", urlunsplit((parts.scheme, netloc, path, query, "")))
+    scheme = f"{parts.scheme}:" if parts.scheme else ""
+    # Not by urlunsplit: how it writes an empty host depends on the scheme and on Python's release.
+    if netloc or url.lower().startswith(f"{scheme}//"):
+        scheme += "//"
+    return _CONTROL.sub("?", f"{scheme}{netloc}{parts.path}{query and f'?{query}'}")
 
 
 def host_of(url: str) -> str:

@@ -277,6 +277,10 @@ def test_an_issuer_is_read_from_a_certificate_and_from_nothing_else(authority: A
         ("https://h/f?download=", "https://h/f?download="),
         ("https://h/\x1b[31mred\u2028", "https://h/?[31mred?"),
         ("http://[::1", "(an invalid URL)"),
+        ("file:///srv/f", "file:///srv/f"),
+        ("s3:///f", "s3:///f"),
+        ("//h/f", "//h/f"),
+        ("/srv/f?raw=file://f", "/srv/f?raw=file://f"),
     ],
 )
 def test_redaction(url: str, shown: str) -> None:

@@ -289,6 +289,11 @@ def test_the_schemes_that_are_supported_are_named(tmp_path: Path, scheme: str) -
     assert "secret" not in text
 
 
+def test_a_folder_named_without_a_scheme_is_answered_with_its_url(tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=r"no scheme; .* file:///THE/FOLDER"):
+        get(tmp_path, str(tmp_path))
+
+
 def test_others_pay_for_no_package(tmp_path: Path) -> None:
     (tmp_path / "good").write_bytes(CONTENT)
     code = (

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from cmx_resnet50.fetch.model import FetchOptions
     from cmx_resnet50.fetch.transfer import Transfer, TransferTask
 
+SCHEMES = "https://, http://, s3:// and file://"
+"""What a URL of the user's may begin with."""
+
 
 @dataclass(frozen=True)
 class Kind:
@@ -72,8 +75,8 @@ def require(source: Source) -> None:
         return
     if _kind(scheme.lower()) is None:
         raise UnknownScheme(
-            f"{source.printable}: {scheme}:// is not supported. Supported are https://, http://, "
-            "s3:// and file://. Most other stores can be reached over https: name that address."
+            f"{source.printable}: {scheme}:// is not supported. Supported are {SCHEMES}. "
+            "Most other stores can be reached over https: name that address."
         )
     extras.require(source.url)
 
@@ -100,7 +103,10 @@ def admit(source: Source, *, offline: bool) -> Kind:
         raise SourceFailed("the URL is malformed") from None
     kind = _kind(parts.scheme, parts.hostname or "")
     if kind is None or (kind.user_only and not source.named_by_user):
-        raise SourceFailed(f"refused: {parts.scheme or 'no'} scheme; only https is accepted")
+        accepted = "only https is accepted"
+        if source.named_by_user and not parts.scheme:
+            accepted = f"supported are {SCHEMES}, for a folder file:///THE/FOLDER"
+        raise SourceFailed(f"refused: {parts.scheme or 'no'} scheme; {accepted}")
     if offline and not kind.local:
         raise SourceFailed("skipped (offline)")
     kind.check(source, parts)
