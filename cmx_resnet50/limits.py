@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 from pathlib import Path
 from typing import NamedTuple
 
@@ -117,19 +118,23 @@ def no_inode(folder: Path) -> bool:
 
     What failed for want of one has removed a few temporary files since.
     """
+    if sys.platform == "win32":
+        return False
     try:
         status = os.statvfs(folder)
-    except (OSError, AttributeError):
+    except OSError:
         return False
     return status.f_files > 0 and status.f_favail < FEW_INODES
 
 
 def _value(name: str) -> str:
     """Return the value of a limit of this process, as a clause; nothing where it has none."""
-    try:
-        import resource
+    if sys.platform == "win32":
+        return ""
+    import resource
 
+    try:
         limit = resource.getrlimit(getattr(resource, name))[0] if name else -1
         return "" if limit == resource.RLIM_INFINITY else f": the limit is {limit:,}"
-    except (ImportError, AttributeError, OSError):
+    except (AttributeError, OSError):
         return ""

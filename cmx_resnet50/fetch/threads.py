@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+import sys
 import threading
 
 NEEDED = 16 << 20
@@ -31,8 +32,8 @@ def start(thread: threading.Thread) -> None:
 
 def _limited() -> bool:
     """Whether the addresses of this process are limited."""
-    try:
-        import resource
-    except ImportError:  # Windows
+    if sys.platform == "win32":
         return False
+    import resource
+
     return resource.getrlimit(resource.RLIMIT_AS)[0] != resource.RLIM_INFINITY
