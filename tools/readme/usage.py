@@ -74,7 +74,8 @@ make test
 ```
 
 `make run` needs no network: it requests `_dummy-weights`, the same network with random weights. For
-a published file: `make run VARIATIONS=_onnx,_opset-8`.
+a published file: `make run VARIATIONS=_onnx,_opset-8`. Where `CM_REPOS` is set, it runs there, and
+CM's index names this clone until the next `cm reindex repo`.
 """
 
 FIGURES = """
