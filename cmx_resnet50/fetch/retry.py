@@ -13,6 +13,7 @@ from cmx_resnet50.fetch.verdicts import (
     RateLimited,
     SourceFailed,
     TransientError,
+    UnknownName,
 )
 
 LONGEST_PAUSE = 30.0
@@ -26,6 +27,10 @@ NETWORK_RETRIES = 2
 """Consecutive retries where no name server answers or there is no route; none for a second host."""
 
 
+UNKNOWN_NAME_RETRIES = 1
+"""Retries where a name server says that there is no such name; none for a second host."""
+
+
 SLOW_LOOKUP = 1.0
 """Seconds of a look-up of a name from which it is not repeated."""
 
@@ -37,6 +42,8 @@ class RetryBudget:
         self.left = seconds
         self.network_down = False
         """Whether one host was given up because this machine seems to have no network."""
+        self.name_unknown = False
+        """Whether one host was given up because its name is not known."""
 
 
 class RetryPolicy:
@@ -102,6 +109,7 @@ class RetryPolicy:
         if self._failures > self._allowed(error, lost):
             if not others:
                 self._budget.network_down |= isinstance(error, NetworkDown)
+                self._budget.name_unknown |= isinstance(error, UnknownName)
                 return SourceFailed(error.reason, status=error.status, cause=error)
             # The host serves our other connections: continue with those.
             concurrency.back_off()
@@ -121,6 +129,9 @@ class RetryPolicy:
 
     def _allowed(self, error: TransientError, lost: float) -> int:
         """Return the consecutive retries that `error` is worth, which cost `lost` seconds."""
+        if isinstance(error, UnknownName):
+            retries = 0 if self._budget.name_unknown else UNKNOWN_NAME_RETRIES
+            return min(retries, self._options.retries)
         if not isinstance(error, NetworkDown):
             return self._options.retries
         once = self._budget.network_down or lost > SLOW_LOOKUP or isinstance(error, NoAnswer)

@@ -30,6 +30,10 @@ class NoAnswer(NetworkDown):
     """No name server answered in time: the system asked more than once already."""
 
 
+class UnknownName(TransientError):
+    """A name server says that there is no such name, as a company's may for all outside."""
+
+
 class ProxyDown(TransientError):
     """The proxy cannot be reached, and so no source that is asked through it."""
 

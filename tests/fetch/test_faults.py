@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -193,12 +195,23 @@ def test_a_host_that_answers_is_asked_for_the_other_name(server: FileServer, par
     assert get([server.url, other], partial).url == other
 
 
-def test_an_unknown_host_name_is_tried_again_and_told(partial: Path) -> None:
-    with pytest.raises(
-        FetchError, match=r"name of no-such-host\.invalid cannot be resolved"
-    ) as caught:
-        get(["https://no-such-host.invalid/f"], partial)
-    assert caught.value.attempts[0].retries == QUICK.retries
+def test_names_that_are_not_known_cost_one_retry_and_end_nothing(
+    server: FileServer, partial: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A company's name server may know no name outside, but that of a later source."""
+    resolve = socket.getaddrinfo
+
+    def unknown(host: str, *arguments: Any, **options: Any) -> Any:
+        if host.endswith(".invalid"):
+            raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+        return resolve(host, *arguments, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", unknown)
+    urls = [f"https://{name}.invalid/f" for name in "abcd"]
+    with pytest.raises(FetchError, match=r"name of d\.invalid cannot be resolved") as caught:
+        get(urls, partial)
+    assert [attempt.retries for attempt in caught.value.attempts] == [1, 0, 0, 0]
+    assert_whole(get([*urls, server.url], partial), partial)
 
 
 @pytest.mark.parametrize("declared", [KNOWN, Expected()], ids=["known", "unknown"])

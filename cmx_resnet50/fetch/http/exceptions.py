@@ -27,6 +27,7 @@ from cmx_resnet50.fetch.verdicts import (
     ProxyDown,
     SourceFailed,
     TransientError,
+    UnknownName,
 )
 from cmx_resnet50.limits import Limit, limit_of
 from cmx_resnet50.redaction import host_of
@@ -152,7 +153,7 @@ def _unresolved(causes: list[BaseException], name: str) -> TransientError:
         if isinstance(cause, NameServerSilent):
             return NoAnswer(f"the name of {name} cannot be resolved: {cause.strerror}")
     numbers = {cause.errno for cause in causes if isinstance(cause, socket.gaierror)}
-    kind = NetworkDown if socket.EAI_AGAIN in numbers else TransientError
+    kind = NetworkDown if socket.EAI_AGAIN in numbers else UnknownName
     return kind(f"the name of {name} cannot be resolved")
 
 
