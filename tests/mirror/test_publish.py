@@ -195,7 +195,7 @@ def test_a_folder_is_left_to_bundle_export(
     url = str(folder) if kind == "path" else f"{kind}{folder}".replace(" ", "%20")
     refused = cm.command(TOOL, "publish", "_tf", "--to", url)
     assert refused.code == 2
-    advice = refused.err.partition("For a folder: ")[2].strip()
+    advice = refused.err.partition("For a folder: ")[2].splitlines()[0]
     assert advice == f"{TOOL} bundle export '{folder}'"
     assert not origin.requests
     assert not folder.exists()
