@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 try:
-    from cmx_resnet50.cached_run import run_lock, streams
+    from cmx_resnet50.cached_run import run_lock
 except ModuleNotFoundError as error:  # A clone of the source, which the engine was told of.
     root = os.path.realpath(f"{__file__}/../../..")
     raise ImportError(
@@ -21,7 +21,10 @@ except ModuleNotFoundError as error:  # A clone of the source, which the engine 
 
 # As mlcflow finds it.
 HOME = os.environ.get("MLC_REPOS", "").strip() or os.path.expanduser("~/MLC/repos")  # noqa: PTH111
-streams.open_missing()
+if None in (sys.stdin, sys.stdout, sys.stderr):  # A hit imports nothing that it does not need.
+    from cmx_resnet50.cached_run.streams import open_missing
+
+    open_missing()
 run_lock.begin_lookup(HOME)
 
 

@@ -27,6 +27,5 @@ def test_a_hit_imports_the_receipt_and_nothing_that_cm_does_not(cm: CM) -> None:
         "receipt",
         "run_lock",
         "stat_check",
-        "streams",
     }
     assert more - ours <= {"__future__"}
