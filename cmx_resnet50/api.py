@@ -469,7 +469,8 @@ def _options(settings: Settings) -> Options:
     given: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
     unknown = sorted(given.keys() - Settings.__annotations__.keys())
     if unknown:
-        valid = ", ".join(Settings.__annotations__)
+        *keywords, _, _ = find.__annotations__
+        valid = ", ".join([*keywords, *Settings.__annotations__])
         raise TypeError(f"unknown keyword {unknown[0]!r}; valid ones: {valid}")
     if "store" in given:
         given["store"] = _absolute("store", given["store"])

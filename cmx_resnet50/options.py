@@ -203,7 +203,7 @@ def flag(name: str, value: object) -> bool:
     """
     found = yes_no(value)
     if found is None:
-        raise OptionError(f"{name}={value}: must be yes or no")
+        raise OptionError(f"{name}={value}: must be yes or no. Correct it, or omit it.")
     return found
 
 
