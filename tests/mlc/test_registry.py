@@ -121,6 +121,17 @@ def test_after_removing_nothing_of_ours_is_in_the_index(new: MLC) -> None:
     assert "cmx_resnet50" in answers(new)
 
 
+@pytest.mark.parametrize("left", ["", "[{"], ids=["emptied", "cut"])
+def test_an_index_that_a_kill_left_is_mended(new: MLC, left: str) -> None:
+    """MLC writes it in place, and takes one that it cannot read for one without scripts."""
+    add(new)
+    assert new.get("dummy-weights", "ncnn").ok
+    (new.repos / "index_script.json").write_text(left)
+    assert not new.get("dummy-weights", "ncnn").ok
+    add(new)
+    assert new.get("dummy-weights", "ncnn").ok
+
+
 def test_an_older_installation_is_replaced(new: MLC, tmp_path: Path) -> None:
     old = theirs(tmp_path / "old")
     (old / "meta.yaml").write_bytes((Path(__file__).parents[2] / "mlc" / "meta.yaml").read_bytes())
