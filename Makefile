@@ -8,7 +8,7 @@ RUN := $(VENV)/run
 TEST := $(VENV)/test
 
 # Tests that install much, need root or take long; each has a target of its own.
-APART := runtime container gui site callers races
+APART := runtime container gui site callers races mlc
 empty :=
 apart := $(subst $(empty) $(empty), or ,$(APART))
 
@@ -44,7 +44,7 @@ coverage: $(TEST)/.done
 	$(TEST)/bin/python -m coverage report
 
 test-full: $(TEST)/.done
-	$(TEST)/bin/python -m pytest -n auto -m "not ($(apart))"
+	$(TEST)/bin/python -m pytest -n auto -m "mlc or not ($(apart))"
 
 # Loads what is delivered in the frameworks themselves, which are large to install.
 test-runtime: $(TEST)/.runtime
@@ -52,7 +52,11 @@ test-runtime: $(TEST)/.runtime
 
 # The engine's own pip alters an environment: the tests that share it wait for one another.
 test-callers: $(TEST)/.callers
-	$(TEST)/bin/python -m pytest -n 2 -m callers tests/callers
+	$(TEST)/bin/python -m pytest -n 2 -m "callers and not full"
+
+# The tests of both engines under MLC; make test has them under CM.
+test-mlc: $(TEST)/.done
+	$(TEST)/bin/python -m pytest -n auto -m "mlc and not full"
 
 # As root: installs Debian's podman, buildah, crun and debootstrap if need be; else it says why not.
 test-container: $(TEST)/.done

@@ -14,7 +14,7 @@
 ``engine``
     A fresh user of ``ours`` under CM, and in a test of its own under MLC; ``new_engine`` makes
     more of them. Keys are given and read with CM's prefix. What of its cases runs under MLC in
-    ``make test``, a test says with the mark ``mlc``.
+    ``make test-mlc``, a test says with the mark ``under_mlc``.
 ``cm``, ``old_cm``
     A fresh user of ``ours`` and of ``upstream``, each with a home and a cache, behind
     ``origin``. ``new_cm`` makes more of them.
@@ -253,13 +253,14 @@ def engine(new_engine: Callable[..., CM]) -> CM:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave those cases under MLC to the full run that the mark ``mlc`` does not name."""
+    """Mark cases under MLC, and leave to the full run those that ``under_mlc`` does not name."""
     for item in items:
         params = getattr(item, "callspec", None)
-        mark = item.get_closest_marker("mlc")
-        if params is None or mark is None or params.params.get("new_engine") != "mlc":
+        if params is None or params.params.get("new_engine") != "mlc":
             continue
-        if not any(name in params.id for name in mark.args):
+        item.add_marker(pytest.mark.mlc)
+        mark = item.get_closest_marker("under_mlc")
+        if mark is not None and not any(name in params.id for name in mark.args):
             item.add_marker(pytest.mark.full)
 
 

@@ -47,7 +47,7 @@ def ask(engine: CM, *options: str) -> Result:
 
 
 @pytest.mark.parametrize(("tags", "name", "artifact"), ASKED)
-@pytest.mark.mlc("_opset-8", "_no-argmax,_int8", "_ncnn")
+@pytest.mark.under_mlc("_opset-8", "_no-argmax,_int8", "_ncnn")
 def test_as_a_dependency(
     engine: CM, served: dict[str, Path], tags: str, name: str, artifact: str
 ) -> None:
@@ -75,7 +75,7 @@ def test_the_callers_own_keys_survive(engine: CM) -> None:
         assert result.env["CM_ML_MODEL_PRECISION"] == "fp32"
 
 
-@pytest.mark.mlc()
+@pytest.mark.under_mlc()
 def test_the_line_of_a_shipped_app(engine: CM, ours: Installation, served: dict[str, Path]) -> None:
     app = ours.site_packages / "cmx4mlops/repo/script/app-image-classification-onnx-py/_cm.yaml"
     deps = yaml.safe_load(app.read_text(encoding="utf-8"))["deps"]

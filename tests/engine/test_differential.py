@@ -204,6 +204,7 @@ def compare(sample: Iterable[Asked], ours: CM, theirs: CM) -> None:
     assert not problems + unused, "\n".join(problems + unused)
 
 
+@pytest.mark.callers
 def test_pairwise_sample_and_every_named_combination(cm: CM, old_cm: CM) -> None:
     sample = [*pairwise(), *(frozenset(text.split(",")) for text in NAMED)]
     assert len(set(sample)) >= 40

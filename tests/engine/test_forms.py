@@ -80,7 +80,7 @@ def test_help_lists_variations_and_inputs(cm: CM) -> None:
 
 
 @pytest.mark.parametrize("flag", ["--silent", "--silent=1", "--silent=on"])
-@pytest.mark.mlc("silent=1")
+@pytest.mark.under_mlc("silent=1")
 def test_silent_prints_nothing_of_ours(engine: CM, flag: str) -> None:
     for _ in range(2):
         result = engine.run("run", "script", "--tags=get,ml-model,resnet50", flag)
@@ -97,7 +97,7 @@ def test_silent_in_one_letter(cm: CM) -> None:
 
 
 @pytest.mark.parametrize("flag", ["--silent=no", "--silent=0"])
-@pytest.mark.mlc("silent=no")
+@pytest.mark.under_mlc("silent=no")
 def test_a_no_to_silent_is_not_silent(engine: CM, flag: str) -> None:
     for origin in ("fetched", "store"):
         result = engine.run("run", "script", "--tags=get,ml-model,resnet50", flag)
@@ -105,7 +105,7 @@ def test_a_no_to_silent_is_not_silent(engine: CM, flag: str) -> None:
         assert result.out.strip().endswith(f"{origin})")
 
 
-@pytest.mark.mlc()
+@pytest.mark.under_mlc()
 def test_what_is_neither_yes_nor_no_is_refused_cold_and_on_a_hit(engine: CM) -> None:
     for _ in range(2):
         result = engine.run("run", "script", "--tags=get,ml-model,resnet50", "--silent=maybe")
@@ -126,7 +126,7 @@ def test_stdout_has_one_line_with_file_bytes_digest_and_source(engine: CM) -> No
     assert lines[1].endswith("store)")
 
 
-@pytest.mark.mlc()
+@pytest.mark.under_mlc()
 def test_terminal_shows_a_bar(engine: CM, origin: Origin) -> None:
     origin.fail(ARTIFACTS["onnx-opset-11"].url, faults.Trickle(200_000))
     result = engine.get("onnx", tty=True)
@@ -147,7 +147,7 @@ def test_entry_can_be_found_as_documented(cm: CM) -> None:
 
 
 @pytest.mark.parametrize("name", ["with a space", "Gerät-日本"])
-@pytest.mark.mlc("with a space")
+@pytest.mark.under_mlc("with a space")
 def test_any_path_as_cm_repos(
     new_engine: Callable[..., CM], ours: Installation, name: str, served: dict[str, Path]
 ) -> None:

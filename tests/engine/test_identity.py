@@ -111,7 +111,7 @@ def test_user_url_is_not_answered_by_the_cache(
 
 @pytest.mark.parametrize("const_first", [True, False])
 @pytest.mark.parametrize("framework", ["onnx", "pytorch", "tensorflow"])
-@pytest.mark.mlc("onnx-True")
+@pytest.mark.under_mlc("onnx-True")
 def test_a_url_in_env_is_not_used_and_takes_no_part_in_the_identity(
     engine: CM,
     origin: Origin,
@@ -192,7 +192,7 @@ def test_a_sha256_of_the_users_is_compared_where_only_an_md5_is_published(
         (b"", "empty"),
     ],
 )
-@pytest.mark.mlc("Sign in")
+@pytest.mark.under_mlc("Sign in")
 def test_user_url_that_is_no_model_is_refused_and_forgotten(
     engine: CM, origin: Origin, content: bytes, said: str
 ) -> None:
@@ -206,7 +206,7 @@ def test_user_url_that_is_no_model_is_refused_and_forgotten(
     assert not list(engine.repos.glob("resnet50-store/objects/*/*"))
 
 
-@pytest.mark.mlc()
+@pytest.mark.under_mlc()
 def test_user_url_of_another_format_is_refused(
     engine: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
@@ -250,7 +250,7 @@ def test_output_folder_is_filled_each_time_and_never_answers_a_plain_request(
 
 
 @pytest.mark.parametrize("option", ["to", "download_path", "outdirname"])
-@pytest.mark.mlc("outdirname")
+@pytest.mark.under_mlc("outdirname")
 def test_relative_output_folder(engine: CM, option: str) -> None:
     for _ in range(2):
         result = engine.get(**{option: "models/here"})

@@ -58,7 +58,7 @@ REFUSED = [
 
 
 @pytest.mark.parametrize(("variations", "artifact", "precision"), CONSUMERS)
-@pytest.mark.mlc(
+@pytest.mark.under_mlc(
     "mlc-onnxruntime",
     "mlc-tflite,int8",
     "mlc-ncnn,fp32",
@@ -89,7 +89,7 @@ def test_consumer_request(
 
 
 @pytest.mark.parametrize(("variations", "hint"), REFUSED)
-@pytest.mark.mlc("pytorch,uint8", "tflite,int8,argmax", "batch_size.two")
+@pytest.mark.under_mlc("pytorch,uint8", "tflite,int8,argmax", "batch_size.two")
 def test_refused(engine: CM, origin: Origin, variations: str, hint: str) -> None:
     names = variations.split(",")
     tags = ",".join(f"_{name}" for name in names)
@@ -134,7 +134,7 @@ def test_strict_refuses_what_is_delivered_with_a_warning(engine: CM, origin: Ori
 
 
 @pytest.mark.parametrize("names", [("pytorch", "opset-8"), ("tf", "from-tf")])
-@pytest.mark.mlc("names0")
+@pytest.mark.under_mlc("names0")
 def test_variations_without_effect_are_said(engine: CM, names: tuple[str, ...]) -> None:
     result = engine.get(*names)
     assert result.ok, result.text
@@ -154,7 +154,7 @@ HOSTILE = ["$(touch pwned)", "`touch pwned`", 'a"; touch pwned; "', "a\ntouch pw
         "env.CM_DOWNLOAD_FILENAME",
     ],
 )
-@pytest.mark.mlc("const.CM_PACKAGE_URL-$(touch", "outdirname-`touch")
+@pytest.mark.under_mlc("const.CM_PACKAGE_URL-$(touch", "outdirname-`touch")
 def test_hostile_value_is_refused_and_not_run(
     engine: CM, origin: Origin, key: str, value: str
 ) -> None:
@@ -187,7 +187,7 @@ def test_hostile_value_is_refused_and_not_run(
         "--env.CM_EXTRACT_TOOL_EXTRA_OPTIONS=; touch pwned #",
     ],
 )
-@pytest.mark.mlc("env.FOO", "const.A", "downloader.tags")
+@pytest.mark.under_mlc("env.FOO", "const.A", "downloader.tags")
 def test_whatever_a_run_is_given_is_checked(engine: CM, origin: Origin, argument: str) -> None:
     """Not only our keys: the engine writes every key of env into the scripts that it runs."""
     tags = "--tags=get,ml-model,resnet50,_tensorflow"
@@ -243,7 +243,7 @@ def test_values_that_the_engine_joins_stay_text(cm: CM, where: str) -> None:
         {"env.CM_DOWNLOAD_URL1": "https://example.org/a.onnx>pwned"},
     ],
 )
-@pytest.mark.mlc("given0-_wget")
+@pytest.mark.under_mlc("given0-_wget")
 def test_a_tool_is_given_no_command(
     engine: CM, origin: Origin, tool: str, given: dict[str, str]
 ) -> None:
@@ -254,14 +254,14 @@ def test_a_tool_is_given_no_command(
     assert not list(engine.home.rglob("pwned")) and not list(engine.repos.rglob("pwned"))
 
 
-@pytest.mark.mlc()
+@pytest.mark.under_mlc()
 def test_file_name_with_a_separator_is_refused(engine: CM) -> None:
     result = engine.get("pytorch", **{"env.CM_DOWNLOAD_FILENAME": "../../evil"})
     assert result.code == 1
     assert "not a plain file name" in result.err
 
 
-@pytest.mark.mlc()
+@pytest.mark.under_mlc()
 def test_an_option_that_does_not_exist_is_named(engine: CM, origin: Origin) -> None:
     """In the run's env and in the process; also where a cached run could have answered."""
     for attempt in range(2):
@@ -277,7 +277,7 @@ def test_an_option_that_does_not_exist_is_named(engine: CM, origin: Origin) -> N
             assert engine.get("pytorch").ok
 
 
-@pytest.mark.mlc()
+@pytest.mark.under_mlc()
 def test_random_weights_and_a_file_of_ones_own_are_a_contradiction(engine: CM) -> None:
     result = engine.get("onnx", "dummy-weights", checkpoint="model.onnx")
     assert result.code == 1

@@ -23,7 +23,7 @@ def scores(path: Path, images: np.ndarray, outputs: int = 2) -> list[np.ndarray]
 
 
 @pytest.mark.parametrize("names", [("onnx",), ("opset-8",), ("dummy-weights",)])
-@pytest.mark.mlc("names0")
+@pytest.mark.under_mlc("names0")
 def test_onnx_takes_the_batch_asked_for_and_no_other(engine: CM, names: tuple[str, ...]) -> None:
     from onnxruntime.capi.onnxruntime_pybind11_state import InvalidArgument
 
@@ -40,7 +40,7 @@ def test_onnx_takes_the_batch_asked_for_and_no_other(engine: CM, names: tuple[st
         scores(result.path, images[:1])
 
 
-@pytest.mark.mlc()
+@pytest.mark.under_mlc()
 def test_shaped_and_plain_do_not_answer_for_each_other(
     engine: CM, origin: Origin, served: dict[str, Path], tmp_path: Path
 ) -> None:
@@ -92,7 +92,7 @@ def test_damaged_result_is_repaired(engine: CM, origin: Origin) -> None:
         (("tflite",), "has its own batch size"),
     ],
 )
-@pytest.mark.mlc()
+@pytest.mark.under_mlc()
 def test_where_there_is_nothing_to_fix_it_is_said(
     engine: CM, names: tuple[str, ...], said: str
 ) -> None:

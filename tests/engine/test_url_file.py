@@ -48,7 +48,7 @@ def test_it_is_fetched_and_no_secret_is_written(
         (b"\xff\xfe", "cannot be read"),
     ],
 )
-@pytest.mark.mlc("x-must hold")
+@pytest.mark.under_mlc("x-must hold")
 def test_a_file_without_one_url_is_refused(
     engine: CM, origin: Origin, content: str | bytes | None, said: str
 ) -> None:

@@ -18,7 +18,7 @@ from tests.harness.cm import CM
 from tests.harness.origin import Origin
 
 # The library alone, whatever engine calls it: the full run has these cases under MLC, too.
-pytestmark = pytest.mark.mlc()
+pytestmark = pytest.mark.under_mlc()
 
 NAME = "onnx-opset-11"
 FILE = "resnet50_v1.onnx"
@@ -47,7 +47,7 @@ def mine(engine: CM) -> Path:
 
 @pytest.mark.parametrize("way", WAYS)
 @pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
-@pytest.mark.mlc("checkpoint-file", "file-checkpoint")
+@pytest.mark.under_mlc("checkpoint-file", "file-checkpoint")
 def test_right_file(
     engine: CM, origin: Origin, served: dict[str, Path], mine: Path, way: str, folder: bool
 ) -> None:
@@ -132,7 +132,7 @@ def test_path_without_a_file_is_refused(
 
 
 @pytest.mark.parametrize("way", WAYS)
-@pytest.mark.mlc("mlc-checkpoint")
+@pytest.mark.under_mlc("mlc-checkpoint")
 def test_any_file_has_an_identity_of_its_own(
     engine: CM, served: dict[str, Path], mine: Path, way: str
 ) -> None:

@@ -26,7 +26,7 @@ from tests.harness.cm import CM
 from tests.harness.origin import Origin
 
 # The library alone, whatever engine calls it: the full run has these cases under MLC, too.
-pytestmark = pytest.mark.mlc()
+pytestmark = pytest.mark.under_mlc()
 
 LONE = "tflite-no-argmax"
 REQUEST = REQUESTS[LONE]
@@ -126,7 +126,7 @@ def test_output_folder_on_a_full_disk(engine: CM, origin: Origin, served: dict[s
     assert_next_run_is_good(engine, origin, served, LONE)
 
 
-@pytest.mark.mlc("mlc")
+@pytest.mark.under_mlc("mlc")
 def test_read_only_store(
     engine: CM, new_engine: Callable[..., CM], origin: Origin, served: dict[str, Path]
 ) -> None:
@@ -200,7 +200,7 @@ def test_reflinks_where_the_disk_has_them(
     assert not origin.connects
 
 
-@pytest.mark.mlc("mlc")
+@pytest.mark.under_mlc("mlc")
 def test_read_only_cm_repos(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
     """A hit is a hit where nothing at all can be written."""
     first = engine.get(*REQUEST)

@@ -15,7 +15,7 @@ from tests.harness.faults import Flip, Reset
 from tests.harness.origin import Origin
 
 # The library alone, whatever engine calls it: the full run has these cases under MLC, too.
-pytestmark = pytest.mark.mlc()
+pytestmark = pytest.mark.under_mlc()
 
 NAME = "onnx-from-tf"
 URL = ARTIFACTS[NAME].url

@@ -121,7 +121,7 @@ def assert_quiet_hit(engine: CM, served: dict[str, Path], **options: str) -> Non
 
 @pytest.mark.parametrize("damage", DAMAGES)
 @pytest.mark.parametrize("what", ["place", pytest.param("object", marks=pytest.mark.full)])
-@pytest.mark.mlc(
+@pytest.mark.under_mlc(
     "place-_truncated",
     "place-_emptied",
     "place-_flipped_and_set_back",
@@ -148,7 +148,7 @@ def test_damage_is_noticed_and_repaired(
 
 @pytest.mark.parametrize("damage", FEW)
 @pytest.mark.parametrize("what", ["object", pytest.param("place", marks=pytest.mark.full)])
-@pytest.mark.mlc("object-_deleted")
+@pytest.mark.under_mlc("object-_deleted")
 def test_damage_offline(
     engine: CM, origin: Origin, served: dict[str, Path], what: str, damage: Callable[[Path], None]
 ) -> None:
@@ -174,7 +174,7 @@ def test_damage_offline(
 
 
 @pytest.mark.parametrize("damage", [_truncated, _flipped_and_set_back])
-@pytest.mark.mlc()
+@pytest.mark.under_mlc()
 def test_copy_elsewhere_repairs_all_links_offline(
     engine: CM,
     origin: Origin,
@@ -196,7 +196,7 @@ def test_copy_elsewhere_repairs_all_links_offline(
 
 
 @pytest.mark.parametrize("damage", FEW)
-@pytest.mark.mlc("_deleted", "_linked")
+@pytest.mark.under_mlc("_deleted", "_linked")
 def test_changed_output_folder(
     engine: CM, origin: Origin, served: dict[str, Path], damage: Callable[[Path], None]
 ) -> None:
@@ -237,7 +237,7 @@ def test_another_model_in_the_same_output_folder(engine: CM, served: dict[str, P
         ("resnet50_v1.bin", _deleted),
     ],
 )
-@pytest.mark.mlc("_deleted-resnet50_v1.param", "resnet50_v1.param-_deleted")
+@pytest.mark.under_mlc("_deleted-resnet50_v1.param", "resnet50_v1.param-_deleted")
 def test_damaged_half_of_a_pair(
     engine: CM, served: dict[str, Path], half: str, damage: Callable[[Path], None]
 ) -> None:
@@ -275,7 +275,7 @@ def _object_folder(engine: CM, result: Result) -> Path:
     "what", [_model_folder, _entry, _store, _cache, _object_folder], ids=lambda f: f.__name__
 )
 @pytest.mark.parametrize("offline", [True, pytest.param(False, marks=pytest.mark.full)])
-@pytest.mark.mlc("_entry", "_store")
+@pytest.mark.under_mlc("_entry", "_store")
 def test_whole_folder_is_gone(
     engine: CM,
     origin: Origin,
@@ -294,7 +294,7 @@ def test_whole_folder_is_gone(
     assert_whole(engine, engine.get(env=OFFLINE), served)
 
 
-@pytest.mark.mlc("mlc")
+@pytest.mark.under_mlc("mlc")
 def test_plain_request_never_exports_somebodys_output_folder(
     engine: CM, served: dict[str, Path]
 ) -> None:
@@ -320,7 +320,7 @@ def test_rm_cache_keeps_the_object(engine: CM, origin: Origin, served: dict[str,
     assert not origin.connects
 
 
-@pytest.mark.mlc()
+@pytest.mark.under_mlc()
 def test_clock_that_was_set_back(engine: CM, origin: Origin, served: dict[str, Path]) -> None:
     """Every file of store and cache lies in the future: still a hit, and damage still shows."""
     first = engine.get()
@@ -339,7 +339,7 @@ def test_clock_that_was_set_back(engine: CM, origin: Origin, served: dict[str, P
 
 @pytest.mark.parametrize("variations", [(), ("ncnn",), ("tflite",)], ids=["onnx", "pair", "gz"])
 @pytest.mark.parametrize("how", ["flag", pytest.param("variable", marks=pytest.mark.full)])
-@pytest.mark.mlc("flag-onnx", "onnx-flag")
+@pytest.mark.under_mlc("flag-onnx", "onnx-flag")
 def test_offline_with_nothing_there(
     engine: CM, origin: Origin, served: dict[str, Path], variations: tuple[str, ...], how: str
 ) -> None:
@@ -360,7 +360,7 @@ def test_offline_with_nothing_there(
     assert_good(engine, engine.get(*variations, env=OFFLINE), served, name)
 
 
-@pytest.mark.mlc()
+@pytest.mark.under_mlc()
 def test_changed_place_does_not_reach_another_user_of_the_store(
     engine: CM, new_engine: Callable[..., CM], served: dict[str, Path]
 ) -> None:
@@ -377,7 +377,7 @@ def test_changed_place_does_not_reach_another_user_of_the_store(
 
 
 @pytest.mark.parametrize("name", ["stamp", "record.json"])
-@pytest.mark.mlc()
+@pytest.mark.under_mlc()
 def test_a_pipe_in_place_of_a_small_file_of_the_store_keeps_nobody_waiting(
     engine: CM, origin: Origin, served: dict[str, Path], name: str
 ) -> None:

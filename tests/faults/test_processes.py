@@ -28,7 +28,7 @@ from tests.harness.faults import Stall, Status, Trickle
 from tests.harness.origin import Origin
 
 # The library alone, whatever engine calls it: the full run has these cases under MLC, too.
-pytestmark = pytest.mark.mlc()
+pytestmark = pytest.mark.under_mlc()
 
 LONE = "tflite-no-argmax"
 URL = ARTIFACTS[LONE].url
@@ -52,7 +52,7 @@ def start(engine: CM, *variations: str, **env: str) -> Running:
     [300_000, *(pytest.param(n, marks=pytest.mark.full) for n in (1, 65_536, 150_000, 377_000))],
 )
 @pytest.mark.parametrize("program", ["cm", TOOL], ids=["engine", "command"])
-@pytest.mark.mlc("engine-300000")
+@pytest.mark.under_mlc("engine-300000")
 def test_kill_9_after_so_many_bytes(
     engine: CM, origin: Origin, served: dict[str, Path], program: str, sent: int
 ) -> None:
@@ -127,7 +127,7 @@ def mend_index(engine: CM) -> None:
 
 
 @pytest.mark.parametrize("program", ["cm", TOOL], ids=["engine", "command"])
-@pytest.mark.mlc("engine")
+@pytest.mark.under_mlc("engine")
 def test_interrupt(engine: CM, origin: Origin, served: dict[str, Path], program: str) -> None:
     size = served[LONE].stat().st_size
     origin.fail(URL, Stall(200_000))
@@ -150,7 +150,7 @@ def test_interrupt(engine: CM, origin: Origin, served: dict[str, Path], program:
 
 
 @pytest.mark.parametrize("program", ["cm", TOOL], ids=["engine", "command"])
-@pytest.mark.mlc("engine")
+@pytest.mark.under_mlc("engine")
 def test_interrupt_while_waiting_for_another(
     engine: CM, origin: Origin, served: dict[str, Path], program: str
 ) -> None:

@@ -106,7 +106,7 @@ ABSURD = {
 
 
 @pytest.mark.parametrize("damage", ABSURD.values(), ids=ABSURD)
-@pytest.mark.mlc("another file")
+@pytest.mark.under_mlc("another file")
 def test_an_absurd_receipt_answers_nothing(
     engine: CM, served: dict[str, Path], damage: Callable[[Path], None]
 ) -> None:

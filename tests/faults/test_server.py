@@ -44,7 +44,7 @@ from tests.harness.origin import Origin
 from tests.harness.reply import http_date
 
 # The library alone, whatever engine calls it: the full run has these cases under MLC, too.
-pytestmark = pytest.mark.mlc()
+pytestmark = pytest.mark.under_mlc()
 
 LONE = "tflite-no-argmax"
 """An artifact with one public address: when that fails, the run fails."""

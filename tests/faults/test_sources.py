@@ -26,7 +26,7 @@ from tests.harness.faults import Flip, Other, Status
 from tests.harness.origin import Origin
 
 # The library alone, whatever engine calls it: the full run has these cases under MLC, too.
-pytestmark = pytest.mark.mlc()
+pytestmark = pytest.mark.under_mlc()
 
 ONE = "tflite-no-argmax"
 URL = ARTIFACTS[ONE].url

@@ -22,7 +22,7 @@ from tests.harness.faults import Redirect, Status
 from tests.harness.origin import Origin
 
 # The library alone, whatever engine calls it: the full run has these cases under MLC, too.
-pytestmark = pytest.mark.mlc()
+pytestmark = pytest.mark.under_mlc()
 
 LONE = "tflite-edgetpu"
 URL = ARTIFACTS[LONE].url
@@ -169,7 +169,7 @@ def test_secrets_in_a_further_url(engine: CM, origin: Origin, served: dict[str, 
     assert TOKEN not in given.out + given.err
 
 
-@pytest.mark.mlc("mlc")
+@pytest.mark.under_mlc("mlc")
 def test_secrets_in_a_url_of_the_users_own(
     engine: CM, origin: Origin, served: dict[str, Path]
 ) -> None:

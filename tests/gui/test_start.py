@@ -81,6 +81,7 @@ def _streamlit(folder: Path, version: str) -> None:
         archive.writestr(f"{info}/RECORD", record)
 
 
+@pytest.mark.gui
 def test_streamlit_comes_through_cm(stranger: CM, tmp_path: Path) -> None:
     """Into the Python that holds this package, and is started there as a list of arguments."""
     flags = ("--script=get,ml-model,resnet50", "--port=8599", "--title=It's & mine", "--quiet")
@@ -101,6 +102,7 @@ def test_streamlit_comes_through_cm(stranger: CM, tmp_path: Path) -> None:
     assert json.loads((tmp_path / "said.json").read_text()) == said
 
 
+@pytest.mark.gui
 def test_a_streamlit_that_is_too_old_is_named(stranger: CM, tmp_path: Path) -> None:
     old = tmp_path / "old"
     old.mkdir()

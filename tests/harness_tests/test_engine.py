@@ -29,6 +29,7 @@ REQUESTS = {
 """What upstream delivers for a request; for ncnn its path ends as the ``.param``."""
 
 
+@pytest.mark.callers
 @pytest.mark.parametrize("name", REQUESTS)
 def test_the_old_script_delivers_each_served_file(
     old_cm: CM, origin: Origin, served: dict[str, Path], name: str
