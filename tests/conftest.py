@@ -255,6 +255,8 @@ def engine(new_engine: Callable[..., CM]) -> CM:
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark cases under MLC, and leave to the full run those that ``under_mlc`` does not name."""
     for item in items:
+        if item.path.parent.name == "mlc":
+            item.add_marker(pytest.mark.mlc)
         params = getattr(item, "callspec", None)
         if params is None or params.params.get("new_engine") != "mlc":
             continue

@@ -46,6 +46,7 @@ def ask(engine: CM, *options: str) -> Result:
     return result
 
 
+@pytest.mark.callers
 @pytest.mark.parametrize(("tags", "name", "artifact"), ASKED)
 @pytest.mark.under_mlc("_opset-8", "_no-argmax,_int8", "_ncnn")
 def test_as_a_dependency(

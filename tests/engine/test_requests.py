@@ -57,6 +57,7 @@ REFUSED = [
 ]
 
 
+@pytest.mark.callers
 @pytest.mark.parametrize(("variations", "artifact", "precision"), CONSUMERS)
 @pytest.mark.under_mlc(
     "mlc-onnxruntime",
