@@ -58,12 +58,12 @@ class Bounds:
         return f"a {'whole ' * self.whole}number from {self.least:g} to {self.most:,g}"
 
     def read(self, text: str) -> float:
-        """Return the number that `text` stands for.
+        """Return the number that `text` means.
 
         Raises
         ------
         ValueError
-            If it stands for none, or for one outside the bounds.
+            If it means none, or one outside the bounds.
         """
         number = int(text) if self.whole else float(text)
         if number not in self:

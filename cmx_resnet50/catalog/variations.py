@@ -158,7 +158,7 @@ def plain_names(meta: Mapping[str, Any], words: Iterable[str]) -> list[str]:
     """Return the variations that a user's `words` name, as an engine hands them to a hook.
 
     Without underscores, but with a minus before what is left out. Case does not matter, and the
-    script's own tags, which are before the variations in a line of CM's, are no variations.
+    script's own tags, which are before the variations in a line of CM's, are left out.
     """
     tags = {str(tag) for tag in meta.get("tags") or ()}
     lower = (word.strip().lower() for word in words)

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from cmx_resnet50.store.usage import Usage
 
 WIDTH = 80
-"""Columns of the table where there is no terminal."""
+"""Columns of the table without a terminal."""
 _LEFT_OUT = ("USED", "FORMAT", "TOP-1", "PRECISION", "SIZE")
 """Columns that are left out where the table is too wide, in this order."""
 

@@ -72,7 +72,7 @@ class GivenFile:
         DigestError
             If it is another model than `resolution` means, and any is not accepted.
         Resnet50Error
-            If it is not there, cannot be read, or is no model of the right format.
+            If it is missing, cannot be read, or is not a model of the right format.
         """
         artifact = resolution.artifact
         path = _located(given, artifact)
