@@ -18,7 +18,6 @@ PLACES = (
     ("CITATION.cff", rf"^version: {_VERSION}$"),
     ("pyproject.toml", rf'^fallback-version = "{_VERSION}'),
     ("_cm.json", rf'"image_name": "cmx-resnet50-{_VERSION}"'),
-    ("_cm.json", rf"cmx-resnet50~={_VERSION}"),
     ("docs/containers.md", rf"/cmx-resnet50-{_VERSION}:"),
 )
 """Files, each with a pattern that finds the version; of several matches the first counts."""

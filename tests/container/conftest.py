@@ -5,7 +5,7 @@
     pulled. Its pip knows a folder with all packages but ours, its apt knows no source, so that
     a build that wants anything else fails. Tests skip, in one line, where it cannot be had.
 ``indexed``
-    A base whose pip knows nothing but an index on loopback, which holds ours too.
+    A base whose pip knows nothing but an index on loopback, which has a package of our name, too.
 ``checkout``
     A clone of the project that expects the small files of ``served``; the folder in which a
     reader of the page works.
@@ -160,8 +160,8 @@ def podman(bare_podman: Podman, wheels: Path) -> Podman:
 @pytest.fixture
 def indexed(
     podman: Podman, wheels: Path, installation: build.Installation, tmp_path: Path
-) -> Iterator[str]:
-    """Return the name of a base whose index is served as long as the test runs."""
+) -> Iterator[tuple[str, Server]]:
+    """Return the name of a base, and its index, which is served as long as the test runs."""
     for wheel in (*wheels.iterdir(), *installation.prefix.parent.glob("*.whl")):
         project = tmp_path / "index" / canonicalize_name(wheel.name.partition("-")[0])
         project.mkdir(parents=True, exist_ok=True)
@@ -172,7 +172,7 @@ def indexed(
         (context / "pip.conf").write_text(f"[global]\nindex-url = {server.at('/')}\n")
         (context / "Containerfile").write_text("FROM rootfs\nCOPY pip.conf /etc/pip.conf\n")
         podman("build", "--quiet", "--tag=localhost/company-base:indexed", str(context))
-        yield "company-base:indexed"
+        yield "company-base:indexed", server
 
 
 def index_of(folder: Path) -> Callable[[Request], Reply]:

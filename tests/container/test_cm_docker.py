@@ -17,6 +17,7 @@ from tests.harness.artifacts import ARTIFACTS
 from tests.harness.build import Installation
 from tests.harness.cm import CM
 from tests.harness.origin import Origin
+from tests.harness.server import Server
 
 pytestmark = [pytest.mark.container, pytest.mark.usefixtures("image")]
 
@@ -169,17 +170,22 @@ def test_another_base_and_folder(
     assert not [line for line in lines if line.startswith("RUN") and "git clone" in line]
 
 
-def test_the_plugin_may_come_from_an_index(
-    anna: CM, indexed: str, checkout: Path, models: Path, installation: Installation
+def test_without_a_wheel_the_build_ends_and_asks_no_index_for_ours(
+    anna: CM, indexed: tuple[str, Server], checkout: Path
 ) -> None:
+    base, server = indexed
     (commands,) = page.blocks("Another base image or build folder")
     folder = "--docker_copy_files,=$PWD/dist:/wheels"
     assert folder in commands
     assert "company-base:1" in commands
-    commands = commands.replace(folder, "").replace("company-base:1", indexed)
-    said = page.shell(anna, checkout, commands)
-    assert "Docker image exists" not in said
-    assert sha256(only(models)) in (installation.script / "_cm.json").read_text(encoding="utf-8")
+    said = page.fails(anna, checkout, commands.replace(folder, "").replace("company-base:1", base))
+    (line,) = [line for line in said.splitlines() if line.startswith("ResNet-50: ")]
+    assert "no wheel" in line
+    assert "--docker_copy_files" in line
+    assert line.endswith("cmx-resnet50 docs containers")
+    asked = {record.path.strip("/") for record in server.requests}
+    assert "cmind" in asked
+    assert not [path for path in asked if path.startswith("cmx")]
 
 
 def test_files_are_of_the_user_whom_root_works_for(

@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import re
+import subprocess
 from importlib import metadata
 from pathlib import Path
 
@@ -25,10 +27,25 @@ def test_the_image_is_named_after_the_release_that_is_in_it() -> None:
     changes = (pages.ROOT / "CHANGELOG.md").read_text(encoding="utf-8")
     release, *_ = re.findall(r"^## \[(\d+\.\d+\.\d+)\]", changes, re.MULTILINE)
     assert DOCKER["image_name"] == f"cmx-resnet50-{release}"
-    assert f"cmx-resnet50~={release})" in DOCKER["cm_repos"]
     # The engine exports it to shells of the host, too, which would carry these out.
     assert not {"$", "`"} & set(DOCKER["cm_repos"])
     assert f"localhost/local/cmx-resnet50-{release}:ubuntu-22.04-latest" in page.text()
+
+
+def test_what_is_installed_is_a_wheel_that_the_user_gave(tmp_path: Path) -> None:
+    """Without one the build ends in its first line: nothing of our name is in an index."""
+    pip = tmp_path / "pip"
+    pip.write_text(f"#!/bin/sh\ntouch {tmp_path}/installed\n")
+    pip.chmod(0o755)
+    path = f"{tmp_path}{os.pathsep}{os.environ['PATH']}"
+    lines = DOCKER["cm_repos"].split(",")
+    done = subprocess.run(
+        ["sh", "-c", "\n".join(["set -e", *(f"({line})" for line in lines)])],
+        env={"PATH": path}, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1
+    assert re.fullmatch(r"ResNet-50: .*no wheel.*--docker_copy_files.*\n", done.stderr)
+    assert not (tmp_path / "installed").exists()
 
 
 def test_every_option_of_the_host_holds_in_the_container() -> None:

@@ -61,7 +61,11 @@ def test_each_licence_is_an_spdx_expression_or_not_known() -> None:
 
 def test_nothing_names_a_package_of_ours_in_an_index() -> None:
     """Nothing is published there: commands install a clone or a wheel."""
-    texts = [*pages.ROOT.glob("*.md"), *pages.DOCS.glob("*.md")]
+    requirement = re.compile(r"\bcmx[-_]resnet50(\[\w+\])?\s*([~=!<>]=|@)")
+    texts = [pages.ROOT / name for name in ("_cm.json", "Containerfile", "requirements.txt")]
+    for path in (*texts, *(pages.ROOT / "mlc").rglob("*.json"), pages.ROOT / "customize.py"):
+        assert not requirement.search(path.read_text(encoding="utf-8")), path
+    texts += [*pages.ROOT.glob("*.md"), *pages.DOCS.glob("*.md")]
     texts += [*(pages.ROOT / "examples").glob("*.py"), *(pages.ROOT / "cmx_resnet50").rglob("*.py")]
     for path in texts:
         assert not re.search(
