@@ -6,10 +6,19 @@ input becomes text for a shell.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+try:
+    import cmx_resnet50  # noqa: F401 - the hooks need it
+except ModuleNotFoundError:  # A clone of the source, or the package of another Python.
+    import runpy
+
+    folder = os.path.dirname(__file__)  # noqa: PTH120
+    runpy.run_path(os.path.realpath(f"{folder}/../../../not_installed.py"), run_name="__main__")
 
 CmDict = dict[str, Any]
 

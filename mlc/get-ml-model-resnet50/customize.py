@@ -13,11 +13,11 @@ from typing import Any
 
 try:
     from cmx_resnet50.cached_run import run_lock
-except ModuleNotFoundError as error:  # A clone of the source, which the engine was told of.
-    root = os.path.realpath(f"{__file__}/../../..")
-    raise ImportError(
-        f"cmx-resnet50 is not installed; run: {sys.executable} -m pip install '{root}'"
-    ) from error
+except ModuleNotFoundError:  # A clone of the source, or the package of another Python.
+    import runpy
+
+    folder = os.path.dirname(__file__)  # noqa: PTH120
+    runpy.run_path(os.path.realpath(f"{folder}/../../../not_installed.py"), run_name="__main__")
 
 # As mlcflow finds it.
 HOME = os.environ.get("MLC_REPOS", "").strip() or os.path.expanduser("~/MLC/repos")  # noqa: PTH111

@@ -16,7 +16,8 @@ from tests.harness.mlc import MLC
 
 ROOT = Path(__file__).resolve().parents[2]
 TAGS = "get,ml-model,resnet50,_dummy-weights"
-SAID = "cmx-resnet50 is not installed; run: {python} -m pip install '{clone}'"
+SAID = "cmx-resnet50 is not installed; run: {python} -m pip install {clone}"
+ENSURE = "ensure-ml-model-resnet50"
 
 
 @pytest.fixture
@@ -30,8 +31,17 @@ def source(tmp_path: Path) -> Path:
     return folder
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("cm", "run", "script", f"--tags={TAGS}", "--quiet"),
+        ("cm", "run", "script", f"--tags={ENSURE}", "--quiet"),
+        ("cmr", "cm gui", "--no_browser=yes", "--quiet"),
+    ],
+    ids=["model", "ensure", "gui"],
+)
 def test_cm_import_without_the_package(
-    new_cm: Callable[..., CM], upstream: Installation, source: Path
+    new_cm: Callable[..., CM], upstream: Installation, source: Path, command: tuple[str, ...]
 ) -> None:
     user = new_cm("user", upstream)
     assert user.run("import", "repo", cwd=source).ok
@@ -40,22 +50,38 @@ def test_cm_import_without_the_package(
     old = str(upstream.site_packages / "cmx4mlops")
     listed.write_text(json.dumps([*json.loads(listed.read_text()), old]))
     assert user.reindex().ok
-    done = user.command("cm", "run", "script", f"--tags={TAGS}", "--quiet")
+    done = user.command(*command)
     assert not done.ok
     assert SAID.format(python=upstream.python, clone=source) in done.err, done.text
     assert "Traceback" not in done.text
 
 
-def test_mlc_pull_without_the_package(tmp_path: Path, upstream: Installation, source: Path) -> None:
+@pytest.mark.parametrize("tags", [TAGS, ENSURE], ids=["model", "ensure"])
+def test_mlc_pull_without_the_package(
+    tmp_path: Path, upstream: Installation, source: Path, tags: str
+) -> None:
     user = MLC(upstream, tmp_path / "home", tmp_path / "MLC")
     pulled = user.command("mlc", "pull", "repo", source.as_uri())
     assert pulled.ok, pulled.text
-    done = user.command("mlcr", TAGS)
+    done = user.command("mlcr", tags)
     assert not done.ok
     # MLC would ask an index for a package of the name of a module that it cannot import.
     said = SAID.format(python=upstream.python, clone=user.repos / "source")
     assert said in done.err and "Installing missing packages" not in done.text, done.text
     assert "Traceback" not in done.text
+
+
+def test_the_folder_of_another_python(
+    tmp_path: Path, upstream: Installation, ours: Installation
+) -> None:
+    """One home, two environments: the package is in the one that registered it."""
+    user = MLC(ours, tmp_path / "home", tmp_path / "MLC")
+    assert user.command("cmx-resnet50", "mlc", "add").ok
+    done = MLC(upstream, tmp_path / "home", user.repos).command("mlcr", TAGS)
+    assert not done.ok
+    assert f"installed for another Python, in {ours.site_packages}, and not for" in done.err
+    assert f"{upstream.python} -m pip install ." in done.err
+    assert "Traceback" not in done.text and "Installing missing packages" not in done.text
 
 
 def test_mlc_pull_with_the_package(mlc: MLC, source: Path) -> None:
