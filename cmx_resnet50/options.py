@@ -99,11 +99,11 @@ class Options:
     accept_any: bool = False
     """Accept a given file whose digest is not known."""
     force: bool = False
-    """Replace files of the user's in the folder that they name for the model."""
+    """Replace a file of yours in the folder that you name for the model."""
     skip_tensorflow: bool = False
     """Do not install the TensorFlow package that `_tensorflow,_fix-input-shape` declares."""
     mirror: tuple[str, ...] = ()
-    """A site's own copies, as URL prefixes, requested before all others."""
+    """URL prefixes of your site's own copies, tried before all other sources."""
     connections: int = 8
     """Maximum number of connections per file."""
     connect_timeout: float = 10.0

@@ -27,8 +27,8 @@ USES = {
 
 _BATCHES = {
     "rewritable": "A requested batch size is written into the file; otherwise it takes any",
-    "any": "The file takes any batch size, and has none in it to fix",
-    "native": "The file keeps the batch size that it has; a line says so, or an error if strict",
+    "any": "The file takes any batch size, and contains none that could be fixed",
+    "native": "The file keeps the batch size that it has; a warning says so",
 }
 
 _STEPS = {
@@ -64,20 +64,19 @@ def render(meta: Mapping[str, Any]) -> str:
         for model in models
     )
     batches = _grouped(models, lambda model: _BATCHES[model.batch or "native"])
-    dummies = ", ".join(plain[model.url] for model in models if model.dummy)
+    dummies = bullets(plain[model.url] for model in models if model.dummy)
     head = ("request", "use it for", "top-1 %", "classes", "preprocessing")
     return f"""\
 # Choose a file
 
-There are {len(models)} files, and no others. Use the one that your framework reads; if in doubt,
-the default. The [reference](reference.md#which-file-a-request-means)
-(`cmx-resnet50 docs reference`) has the name, size, layout, opset, inputs, outputs and digest of
-each.
+There are {len(models)} files. Use the one that your framework reads; if in doubt, the default. The
+[reference](reference.md#which-file-a-request-means) lists name, size, layout, opset, inputs,
+outputs and digest of each.
 
 {table(head, rows)}
 
-*{UNKNOWN.capitalize()}*: no public source says it. Top-1 is as published, on the validation set of
-ImageNet 2012; nothing here measures it. The letters are explained under
+*{UNKNOWN.capitalize()}*: no public source states it. Top-1 is as published, on the validation set of
+ImageNet 2012; it was not measured here. The letters are explained under
 [preprocessing](#preprocessing).
 
 List the files, and get one:
@@ -91,29 +90,29 @@ cmx-resnet50 inspect models/resnet50_v1.pb
 ## How a request is read
 
 Append variations to the tags, at most one of each group:
-`{CM.run},_pytorch,_int8`. What you omit has its
+`{CM.run},_pytorch,_int8`. Omitted groups take their
 default. The command `cmx-resnet50` accepts the same words, in any case, with or
 without underscores, and with CM's tags before them.
 
-- A request without a file is refused before anything is fetched, and the nearest valid ones are
-  named.
-- A variation that changes nothing, such as `_opset-8` with PyTorch, is reported in a line.
-- With `CM_RESNET50_STRICT=yes`, or `--strict` after `cm run script`, such a line is an error.
+- A request for which no file exists is refused before anything is fetched, and the error names the
+  nearest valid ones.
+- A variation that has no effect, such as `_opset-8` with PyTorch, causes a warning.
+- With `CM_RESNET50_STRICT=yes`, or `--strict` after `cm run script`, a warning becomes an error.
 - The keys `CM_ML_MODEL_*` describe the file, whatever was requested.
 
 ## int8 and uint8
 
 They name the precision of the weights in the file. The publishers quantized the few that exist;
-nothing is quantized here. Where there is none, a request that callers are known to make gets
-another file, with a line on stderr. The exported keys are true for that file, and
-`CM_ML_MODEL_REQUESTED_PRECISION` has the precision that was requested:
+this script quantizes nothing. Where no such file exists, a request that existing callers make gets
+another file and a warning on stderr; other requests are refused. The exported keys are true for the
+delivered file, and `CM_ML_MODEL_REQUESTED_PRECISION` is the requested precision:
 
 {_precisions(catalog)}
 
 The type of the input is a separate fact: a quantized file may take float32. See the column *inputs*
 of the reference, or `cmx-resnet50 inspect`.
 
-To have an error instead:
+To get an error instead:
 
 ```bash
 CM_RESNET50_STRICT=yes cmx-resnet50 get _onnx,_int8 || echo "no such file"
@@ -122,13 +121,13 @@ CM_RESNET50_STRICT=yes cmx-resnet50 get _onnx,_int8 || echo "no such file"
 ## Opset
 
 The ONNX files have opset {_opsets(models)}; the default is the last. The network is the same. Use
-an older one only for a tool that cannot read the newer. Only ONNX has opsets.
+an older opset only for a tool that cannot read the newer one. Only ONNX has opsets.
 
-## Layout and names
+## Layout
 
-`NCHW` means pictures as channels, height, width; `NHWC` as height, width, channels. It is a
-property of the file, not a choice, and exported as `CM_ML_MODEL_DATA_LAYOUT`. Only ONNX has both: a
-caller that feeds `NHWC` requests `_onnx,_from-tf`. That file is on Google Drive only.
+`NCHW` is the order batch, channels, height, width; `NHWC` is batch, height, width, channels. The
+layout is a property of the file, exported as `CM_ML_MODEL_DATA_LAYOUT`. Only ONNX has files of both
+layouts: a caller that feeds `NHWC` requests `_onnx,_from-tf`. That file is on Google Drive only.
 
 ## Batch
 
@@ -140,14 +139,14 @@ cmx-resnet50 get _tensorflow,_batch_size.4 --to batch4
 cmx-resnet50 inspect batch4/resnet50_v1.pb
 ```
 
-Weights do not change. `CM_ML_MODEL_STARTING_FILE_PATH` names the published file.
-`_fix-input-shape` without a batch size means 1.
+The weights stay the same. `CM_ML_MODEL_STARTING_FILE_PATH` names the published file.
+`_fix-input-shape` without a batch size means batch size 1.
 
 ## Classes and argmax
 
 Files with 1001 classes have a background class first, so index 1 is ImageNet's class 0. Files with
-1000 start with ImageNet's class 0. An output `ArgMax` is the index of the best class;
-`softmax_tensor` holds the scores. `_no-argmax` gives another file for TFLite only. Elsewhere it
+1000 classes start with ImageNet's class 0. The output `ArgMax` is the index of the best class;
+`softmax_tensor` holds the scores. `_no-argmax` means another file for TFLite only. Elsewhere it
 changes the exported keys, not the file.
 
 ## Preprocessing
@@ -166,8 +165,10 @@ The script is Apache-2.0; each file is its publisher's. The names in the
 
 ## Random weights, for a first try
 
-`_dummy-weights` makes the true graph with seeded random weights, in about a second and without a
-network. Predictions are meaningless. They exist for {dummies}.
+`_dummy-weights` makes the real graph with seeded random weights, in about a second and without a
+network. Predictions are meaningless. Random weights exist for:
+
+{dummies}
 
 ```bash
 cmx-resnet50 get _pytorch,_dummy-weights --to random
@@ -175,8 +176,8 @@ cmx-resnet50 get _pytorch,_dummy-weights --to random
 
 ## A file that is not in the table
 
-Name its URL, `--const.CM_PACKAGE_URL=URL`, and its md5 or sha256,
-`--const.CM_DOWNLOAD_CHECKSUM=DIGEST`. Without a digest it is exported with
+Give its URL, `--const.CM_PACKAGE_URL=URL`, and its md5 or sha256,
+`--const.CM_DOWNLOAD_CHECKSUM=DIGEST`. Without a digest it is delivered with
 `CM_ML_MODEL_VERIFIED=no`. The exported keys then come from the file's content; a file of another
 format is refused. For a file that you have already, see the
 [notes](../README-extra.md#a-file-that-you-have-already).
@@ -250,7 +251,7 @@ def _given(catalog: Catalog, framework: str, precision: str) -> str:
 def _licences(models: Iterable[Artifact]) -> str:
     found = _grouped(models, lambda model: _fact(model.license))
     if list(found) == [UNKNOWN]:
-        return "No public source that was found states a licence for the files."
+        return "No public source that was found states a licence for any of the files."
     return " ".join(_stated(found))
 
 

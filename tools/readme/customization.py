@@ -33,7 +33,7 @@ def variations(meta: Meta) -> str:
     ]
     blocks = [_block(f"Group <code>{group.name}</code>", group.choices) for group in known.groups]
     blocks.append(_block("No group", known.single))
-    blocks.append(_block("Combined: in force when all their parts are", known.combined))
+    blocks.append(_block("Combinations: apply when all of their parts apply", known.combined))
     details = "\n\n".join(blocks)
     return f"""
 ## Customization
@@ -47,10 +47,11 @@ Append them to the tags, each with an underscore, at most one of each group:
 
 Without a group: {_listed(known.single)}.
 
-Below is what each one sets. Where the delivered file says otherwise, the file is right: see
-[Script output](#script-output). Each variation also has a `const`, `{ASKED}*`. It passes the
-request to the catalog, and makes a cache entry answer only the request that it was made for. Do not
-set it yourself.
+Below is what each one sets. Where the delivered file differs, the facts of the file are exported:
+see [Script output](#script-output).
+
+Each variation also sets a `const`, `{ASKED}*`, which passes the request to the catalog. Because of
+it, a cache entry answers only the request that it was made for. Do not set it yourself.
 
 {details}
 
@@ -76,7 +77,7 @@ def _lines(variation: Variation) -> Iterator[str]:
     for target, change in variation.content.get("adr", {}).items():
         yield f"  - adds to the dependency `{target}`: {code(change['tags'])}"
     if variation.base:
-        yield f"  - brings along {', '.join(map(tag, variation.base))}"
+        yield f"  - includes {', '.join(map(tag, variation.base))}"
 
 
 def _default_lines(known: Variations) -> Iterator[str]:
@@ -115,9 +116,8 @@ Set for all variations:
 
 {bullets(map(code, common))}
 
-A variation overrides `--env.KEY=VALUE`; a URL or checksum given that way is ignored. For a file of
-your own, give `--const.CM_PACKAGE_URL=URL`, and its md5 or sha256 with
-`--const.CM_DOWNLOAD_CHECKSUM=DIGEST`.
+A variation overrides `--env.KEY=VALUE`, so a URL or checksum given that way is ignored. For a file
+of your own, see [A file that is not in the table](choose.md#a-file-that-is-not-in-the-table).
 
 ### Input flags
 
@@ -125,8 +125,8 @@ your own, give `--const.CM_PACKAGE_URL=URL`, and its md5 or sha256 with
 
 ### Options
 
-Set them with `--env.NAME=VALUE` or in the process environment; the first wins. A value with a
-password in it belongs in the process environment.
+Set them with `--env.NAME=VALUE`, which takes precedence, or in the process environment. Put a value
+that contains a password into the process environment: CM writes `--env` into files.
 
 {table(("option", "default", "what it does"), _options())}
 """

@@ -41,14 +41,14 @@ def table_of_requests(catalog: Catalog) -> str:
     return f"""
 ## Which file a request means
 
-[Choose a file](choose.md) says which to use when: accuracy, classes, batch, preprocessing, licence,
-int8 and uint8.
+For help with the choice (accuracy, classes, batch, preprocessing, licence, int8 and uint8), see
+[Choose a file](choose.md).
 
 {table(head, ((request, *_facts(artifact)) for request, artifact in known))}
 
 {table(("request", "inputs", "outputs", "md5"), ((r, *_inside(a)) for r, a in known))}
 
-*{UNKNOWN.capitalize()}*: no public source says it.
+*{UNKNOWN.capitalize()}*: no public source states it.
 
 {folded("Every request that has a file", bullets(every))}
 

@@ -15,61 +15,62 @@ from tools.readme.markdown import code, dependency, table, tag
 
 MEANINGS = {
     "ACCURACY": "known top-1 accuracy in percent; empty where unknown and for random weights",
-    "BATCH_SIZE": "the batch size asked for",
-    "CACHE_FILE_WITH_PATH": "the cache entry's own copy, whatever output folder is asked for",
+    "BATCH_SIZE": "the requested batch size",
+    "CACHE_FILE_WITH_PATH": "the cache entry's own copy, whatever output folder is named",
     "DATASET": "the data that the accuracy was measured on",
     "DATA_LAYOUT": "`NCHW` or `NHWC`",
     "FILE": "name of the file",
     "FILE_WITH_PATH": "the file",
     "FRAMEWORK": "the framework that the file is for",
-    "GIVEN_CHANNEL_MEANS": "what preprocessing subtracts from each channel; empty: nothing said",
+    "GIVEN_CHANNEL_MEANS": "what preprocessing subtracts from each channel; empty if not stated",
     "IMAGE_HEIGHT": "height of the input in pixels",
     "IMAGE_WIDTH": "width of the input in pixels",
     "INPUT_DATA_TYPES": "data type of the inputs, as documented for the precision",
     "INPUT_LAYERS": "names of the inputs",
     "INPUT_LAYER_NAME": "name of the first input",
-    "INPUT_SHAPES": "inputs with their shapes; a caller puts a number for `BATCH_SIZE`",
+    "INPUT_SHAPES": "inputs with their shapes; a caller replaces `BATCH_SIZE` by a number",
     "MD5": "md5 of the file",
     "NORMALIZE_DATA": "whether preprocessing scales the pixels",
     "ONNX_OPSET": "opset of an ONNX file; empty while unknown",
     "OUTPUT_LAYERS": "names of the outputs",
-    "OUTPUT_LAYER_ARGMAX": "whether an argmax output is meant",
+    "OUTPUT_LAYER_ARGMAX": "whether the output to use is the argmax",
     "OUTPUT_LAYER_NAME": "name of the first output",
     "PARAM_FILE_WITH_PATH": "ncnn only: the graph (`.param`), next to the weights (`.bin`)",
     "PATH": "the folder of the file",
     "PRECISION": "precision of the file",
-    "REQUESTED_PRECISION": "the precision asked for, where the file has another",
-    "RETRAINING": "whether the weights were trained again, for measurement records",
+    "REQUESTED_PRECISION": "the requested precision, where the file has another",
+    "RETRAINING": "whether the weights were retrained, for measurement records",
     "SHA256": "sha256 of the file",
     "SIZE": "size of the file in bytes",
     "STARTING_FILE_PATH": "the published file, where a batch was fixed in a copy of it",
     "STARTING_WEIGHTS_FILENAME": "the URL that the weights come from, for measurement records",
     "SUBTRACT_MEANS": "whether preprocessing subtracts means",
-    "TF_FIX_INPUT_SHAPE": "whether a fixed input shape is asked for",
+    "TF_FIX_INPUT_SHAPE": "whether a fixed input shape is requested",
     "VER": "version of the network",
-    "VERIFIED": "`yes` if a digest known beforehand was compared",
+    "VERIFIED": "`yes` if the file was compared with a digest known beforehand",
     "WEIGHTS": "`pretrained` or `dummy`",
     "WEIGHT_DATA_TYPES": "data type of the weights",
     "WEIGHT_TRANSFORMATIONS": "whether the weights were changed, for measurement records",
 }
-"""What each exported key says, without its prefix ``CM_ML_MODEL_``."""
+"""What each exported key means, without its prefix ``CM_ML_MODEL_``."""
 
 
 def dependencies(meta: Mapping[str, Any]) -> str:
     """Return the dependencies in order of work, with the names that change them."""
     steps = [
         *_phase(meta, "deps"),
-        "hook `preprocess`: obtains the file and fills its place in the cache entry",
+        "hook `preprocess`: acquires the file and places it in the cache entry",
         *_phase(meta, "prehook_deps"),
         *_phase(meta, "posthook_deps"),
-        "hook `postprocess`: exports what the file is",
+        "hook `postprocess`: exports the facts of the file",
         *_phase(meta, "post_deps"),
     ]
     numbered = "\n".join(f"{number}. {step}" for number, step in enumerate(steps, 1))
     return f"""
 ## Dependencies
 
-In order of work, with the flag that adds tags to one. A *dynamic* one runs on cache hits too.
+In the order in which they run, with the flag that adds tags to one. A *dynamic* one runs on cache
+hits too.
 
 {numbered}
 """
@@ -100,10 +101,10 @@ def new_env(catalog: Catalog) -> str:
 
 New env keys: {", ".join(map(code, meta["new_env_keys"]))}. Printed at the end: {printed}.
 
-Those marked *hooks* are set, or for some files corrected, from what is known of the delivered
-file. The others are as the variations set them.
+Keys marked *hooks* are set, or for some files corrected, from the facts of the delivered file. The
+others are as the variations set them.
 
-{table(("key", "set by", "what it says"), rows)}
+{table(("key", "set by", "meaning"), rows)}
 """
 
 

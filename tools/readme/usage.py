@@ -37,10 +37,11 @@ pip install .
 cm reindex repo
 ```
 
-The second line is needed only if CM has an index already. CM and its scripts (`cmind`, `cmx4mlops`)
-are installed as dependencies. In an environment of its own: `pipx install --include-deps .`, where
-`--include-deps` makes `cm` available too, or `uv tool install --with-executables-from cmind .`. A
-wheel (`make dist`) installs in the same ways.
+The second line is needed only if CM was used before. CM and its scripts (`cmind`, `cmx4mlops`) are
+installed as dependencies.
+
+To install into an environment of its own, with the command `cm`: `pipx install --include-deps .` or
+`uv tool install --with-executables-from cmind .`. A wheel (`make dist`) installs in the same ways.
 
 ### Upgrade
 
@@ -50,8 +51,8 @@ pip install --upgrade .
 cmx-resnet50 doctor
 ```
 
-The store and CM's cache entries stay; the next run checks them as always. `doctor` reports what is
-wrong, such as an index of CM that is out of date.
+The store and CM's cache entries stay; the next run checks them as always. `doctor` reports problems,
+such as an outdated index of CM.
 
 ### Uninstall
 
@@ -61,10 +62,12 @@ pip uninstall --yes cmx-resnet50
 rm -rf "${CM_REPOS:-$HOME/CM}/resnet50-store"
 ```
 
-Remove the cache entries first. Then the old script in `cmx4mlops` answers again, and it would use
-our entries without a check: a plain request can get the ncnn file. The last line removes the store,
-where the files are kept; leave it out to keep them (`CM_RESNET50_STORE` names another folder).
-Under MLC, run `cmx-resnet50 mlc remove` before the second line.
+Remove the cache entries first: once this package is gone, the old script in `cmx4mlops` answers
+again. It would use our entries without a check, and a plain request could get the ncnn file.
+
+The last line removes the store with the fetched files; leave it out to keep them. If
+`CM_RESNET50_STORE` is set, it names the store. Under MLC, run `cmx-resnet50 mlc remove` before the
+second line.
 
 ### Try a clone
 
@@ -73,32 +76,32 @@ make run
 make test
 ```
 
-`make run` needs no network: it requests `_dummy-weights`, the same network with random weights. For
-a published file: `make run VARIATIONS=_onnx,_opset-8`. Where `CM_REPOS` is set, it runs there, and
-CM's index names this clone until the next `cm reindex repo`.
+`make run` requests `_dummy-weights`, so it downloads no model. For a published file:
+`make run VARIATIONS=_onnx,_opset-8`. If `CM_REPOS` is set, it runs there, and CM's index names this
+clone until the next `cm reindex repo`.
 """
 
 FIGURES = """
 ## How fast
 
-Each figure is measured against a named peer in the same run, on one machine with two cores. Beyond
-the line, a goal was missed.
+Each figure is measured against a named peer in the same run, on one machine with two cores. A bar
+beyond the line is a missed goal.
 
 ![Each figure as a share of its goal](benchmarks/results/goals.svg)
 
-[benchmarks/README.md](benchmarks/README.md) describes the method, and what limits us where a goal
-is missed; [the results](benchmarks/results/README.md) have all values. Both are in a checkout only.
+[benchmarks/README.md](benchmarks/README.md) describes the method, and the reason for each missed
+goal; [the results](benchmarks/results/README.md) list all values. Both are in a checkout only.
 """
 
 REFERENCE_START = """
 # Reference
 
-What can be requested and set, and the keys that come back. The [README](../README.md) has the first
-commands.
+What can be requested and set, and which keys are exported. For the first commands, see the
+[README](../README.md).
 
 - [Which file a request means](#which-file-a-request-means)
-- [Reuse](#reuse-this-script): [pull](#pull), [help](#help), [command line](#command-line),
-  [Python](#python), [GUI](#gui), [Docker](#docker)
+- [Reuse](#reuse-this-script): [install](#install), [pull](#pull), [help](#help),
+  [command line](#command-line), [Python](#python), [GUI](#gui), [Docker](#docker)
 - [Variations](#variations), with their groups and [defaults](#default-variations)
 - [Default env](#default-env), [input flags](#input-flags), [options](#options)
 - [Dependencies](#dependencies)
@@ -137,8 +140,9 @@ From a shell, without an engine:
 cmx-resnet50 get _onnx --to models
 ```
 
-Under MLC: `pip install '.[mlc]'`, once `cmx-resnet50 mlc add`, then `mlcr {_TAGS}`.
-If CM was used before, rebuild its index once: `cm reindex repo`.
+- For a first try without a network, request `_dummy-weights`: random weights in the same graph.
+- Under MLC: `pip install '.[mlc]'`, once `cmx-resnet50 mlc add`, then `mlcr {_TAGS}`.
+- If CM was used before, rebuild its index once: `cm reindex repo`.
 
 Where to go on: [which file do I need?]({CHOOSING}) ·
 [all variations, flags, options and keys]({REFERENCE}) · [Python](docs/python.md) ·
@@ -162,8 +166,8 @@ def summary(meta: Mapping[str, Any]) -> str:
 ## Summary
 
 A request (tags) means exactly one known file, or is refused before any network use. The file is
-fetched once into a store, compared with its published digest, placed in the engine's cache and in
-the folder that you name, and described by `CM_ML_MODEL_*` keys with the facts of the file.
+fetched once into a store and compared with its published digest. Then it is placed in the engine's
+cache and in the folder that you name, and its facts are exported as `CM_ML_MODEL_*` keys.
 
 {table(("", ""), rows)}
 """
@@ -178,15 +182,15 @@ def reuse(meta: Mapping[str, Any]) -> str:
 
 ### Install
 
-`pip install .` in a clone; [README](../README.md#install) has upgrade and uninstall too.
+`pip install .` in a clone. The [README](../README.md#install) also describes upgrade and uninstall.
 
 ### Pull
 
 No `cm pull` needed: CM finds the installed package by itself, before the copy of this script in
 `cmx4mlops`. For development: `pip install -e .`
 
-`cm pull repo --url=URL` of a git repository of this project installs the package with pip; then
-`cm reindex repo`. [MLC](mlc.md#from-a-git-clone) can be told of a clone, too.
+`cm pull repo --url=URL` of a git repository of this project installs the package with pip; run
+`cm reindex repo` afterwards. [MLC](mlc.md#from-a-git-clone) can use a clone, too.
 
 ### Help
 
@@ -195,7 +199,7 @@ No `cm pull` needed: CM finds the installed package by itself, before the copy o
 cmx-resnet50 --help
 ```
 
-The first command ends with a question of CM's; press Enter.
+CM ends the first command with a question; press Enter.
 
 ### Command line
 
@@ -234,11 +238,11 @@ print(result["new_env"]["{path}"])
 cmr "cm gui" --script="{_TAGS}"
 ```
 
-[A page in the browser](gui.md) describes it.
+See [A page in the browser](gui.md).
 
 ### Docker
 
-In a clone, build a wheel, so that the image gets the same package:
+Build a wheel in a clone, so that the image gets the same package:
 
 ```bash
 pip wheel --no-deps --wheel-dir dist .
@@ -252,12 +256,12 @@ cm docker script "{words} _dummy-weights" --quiet --to=models \\
   --docker_copy_files,=$PWD/dist:/wheels
 ```
 
-[In a container](containers.md) has the details, also for people without CM.
+For details, and for use without CM, see [In a container](containers.md).
 """
 
 
 def people(meta: Mapping[str, Any]) -> str:
-    """Return who maintains the script, and where more is written."""
+    """Return who maintains the script, and where the other pages are."""
     return f"""
 ## Maintainers
 
@@ -266,6 +270,6 @@ def people(meta: Mapping[str, Any]) -> str:
 ## Notes
 
 [{NOTES}]({NOTES}): how this script differs from the old one, how to add a file, what is trusted,
-where files are, troubleshooting. [{PAGES}]({PAGES}) links to all pages. They are in the package
-too: `cmx-resnet50 docs start`.
+where files are, troubleshooting. [All pages]({PAGES}) are in the package too:
+`cmx-resnet50 docs NAME` prints one.
 """
