@@ -75,8 +75,8 @@ outputs and digest of each.
 
 {table(head, rows)}
 
-*{UNKNOWN.capitalize()}*: no public source states it. Top-1 is as published, on the validation set of
-ImageNet 2012; it was not measured here. The letters are explained under
+*{UNKNOWN.capitalize()}*: no public source states it. Top-1 is as published, on the validation set
+of ImageNet 2012; it was not measured here. The letters are explained under
 [preprocessing](#preprocessing).
 
 List the files, and get one:

@@ -51,8 +51,8 @@ pip install --upgrade .
 cmx-resnet50 doctor
 ```
 
-The store and CM's cache entries stay; the next run checks them as always. `doctor` reports problems,
-such as an outdated index of CM.
+The store and CM's cache entries stay; the next run checks them as always. `doctor` reports
+problems, such as an outdated index of CM.
 
 ### Uninstall
 
