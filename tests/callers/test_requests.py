@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -24,14 +25,21 @@ NAMES = {"ml-model", "resnet50-model", "tflite-model", "original-model", "model-
 TREES = ("deps", "prehook_deps", "posthook_deps", "post_deps")
 
 
-def metas() -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yield name and meta of every script that ``cmx4mlops`` ships."""
+@cache
+def metas() -> list[tuple[str, dict[str, Any]]]:
+    """Return name and meta of every script of ``cmx4mlops`` that may ask for our model."""
     spec = find_spec("cmx4mlops")
     assert spec is not None
     assert spec.origin is not None
-    for path in sorted(Path(spec.origin).parent.glob("repo/script/*/_cm.*")):
-        if path.parent.name != META["alias"]:
-            yield path.parent.name, yaml.safe_load(path.read_text(encoding="utf-8"))
+    paths = sorted(Path(spec.origin).parent.glob("repo/script/*/_cm.*"))
+    texts = [(path.parent.name, path.read_text(encoding="utf-8")) for path in paths]
+    # Every collection of the tests comes here, and PyYAML reads all of them in seconds.
+    loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+    return [
+        (name, yaml.load(text, loader))
+        for name, text in texts
+        if name != META["alias"] and ("ml-model" in text or "resnet50" in text)
+    ]
 
 
 def finds_us(tags: list[str]) -> bool:

@@ -10,9 +10,14 @@ from cmx_resnet50 import dummy
 from cmx_resnet50.formats import read_facts
 from tests.formats import torch_files as files
 
-torch = pytest.importorskip("torch", reason="compares with PyTorch; needs torch==2.13.0")
-
 pytestmark = pytest.mark.runtime
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _torch() -> None:
+    """Import PyTorch for these tests alone: a collection of others need not pay for it."""
+    global torch
+    torch = pytest.importorskip("torch", reason="compares with PyTorch; needs torch==2.13.0")
 
 
 def network() -> object:
