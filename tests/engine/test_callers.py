@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from pathlib import Path
 
 import pytest
-import yaml
 
 from tests.harness.artifacts import delivered
 from tests.harness.build import Installation
@@ -78,8 +78,8 @@ def test_the_callers_own_keys_survive(engine: CM) -> None:
 
 @pytest.mark.under_mlc()
 def test_the_line_of_a_shipped_app(engine: CM, ours: Installation, served: dict[str, Path]) -> None:
-    app = ours.site_packages / "cmx4mlops/repo/script/app-image-classification-onnx-py/_cm.yaml"
-    deps = yaml.safe_load(app.read_text(encoding="utf-8"))["deps"]
+    app = ours.site_packages / "cmx4mlops/repo/script/app-image-classification-onnx-py/_cm.json"
+    deps = json.loads(app.read_text(encoding="utf-8"))["deps"]
     (line,) = (dep for dep in deps if "resnet50" in dep["tags"])
     caller(engine, line)
     assert ask(engine).path.read_bytes() == delivered(served["onnx-opset-11"])

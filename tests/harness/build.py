@@ -5,11 +5,13 @@ lies about can slip in. `install` makes a virtual environment in a second or two
 a network: the packages that the wheel *declares*, and what those need, are linked from the
 environment that runs the tests, and nothing else is; ``cmind`` and ``cmx4mlops`` are real
 copies, so that a test may alter them. An undeclared dependency is therefore missed here as
-it is missed by users.
+it is missed by users. The copy of ``cmx4mlops`` has its metas in JSON: the engine reads both,
+and takes two seconds for an index where they are in YAML.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
@@ -23,6 +25,7 @@ from email.parser import HeaderParser
 from importlib import metadata
 from pathlib import Path
 
+import yaml
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
@@ -208,8 +211,20 @@ def _link(distribution: metadata.Distribution, site: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if parts[0] in _COPIED:
             shutil.copytree(origin, target)
+            _write_metas_as_json(target)
         else:
             target.symlink_to(origin)
+
+
+def _write_metas_as_json(package: Path) -> None:
+    """Rewrite each meta that JSON can hold, but that of the script that ours replaces."""
+    loader = getattr(yaml, "CFullLoader", yaml.FullLoader)
+    for path in package.glob("repo/script/*/_cm.yaml"):
+        meta = yaml.load(path.read_text(encoding="utf-8"), loader)
+        text = json.dumps(meta)
+        if path.parent != package / SCRIPT and json.loads(text) == meta:
+            path.with_suffix(".json").write_text(text, encoding="utf-8")
+            path.unlink()
 
 
 def _own(folder: Path) -> bool:
