@@ -31,7 +31,7 @@ class Eager(ConcurrencyController):
 
 @pytest.fixture
 def eager(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("cmx_resnet50.fetch.http.transfer.ConcurrencyController", Eager)
+    monkeypatch.setattr("cmx_resnet50.fetch.http.shared_state.ConcurrencyController", Eager)
 
 
 SLOW = Trickle(500_000)

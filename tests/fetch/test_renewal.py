@@ -88,7 +88,7 @@ CONTENT = bytes(range(256)) * 25_000
 def test_what_a_replaced_connection_brought_is_kept(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cmx_resnet50.fetch.http.transfer.SlowConnectionReplacer", Ready)
+    monkeypatch.setattr("cmx_resnet50.fetch.http.shared_state.SlowConnectionReplacer", Ready)
     partial = tmp_path / "object.part"
     with FileServer(CONTENT, always=Trickle(2_000_000)) as server:
         download = get([server.url], partial, Expected(), options=OPTIONS)
@@ -100,7 +100,7 @@ def test_what_a_replaced_connection_brought_is_kept(
 def test_a_host_that_counts_requests_is_spared(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("cmx_resnet50.fetch.http.transfer.SlowConnectionReplacer", Ready)
+    monkeypatch.setattr("cmx_resnet50.fetch.http.shared_state.SlowConnectionReplacer", Ready)
     refused: list[Request] = []
 
     def answer(request: Request) -> Reply:
