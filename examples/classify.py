@@ -22,12 +22,15 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
-import onnxruntime
-from PIL import Image, UnidentifiedImageError
-from preprocessing import batch, prepare
+try:
+    import numpy as np
+    import onnxruntime
+    from PIL import Image, UnidentifiedImageError
+    from preprocessing import batch, prepare
 
-from cmx_resnet50 import Model, Resnet50Error, get
+    from cmx_resnet50 import Model, Resnet50Error, get
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing}. In the clone, run: pip install . onnxruntime pillow")
 
 TOP = 5
 

@@ -17,7 +17,10 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from cmx_resnet50 import RequestError, Resnet50Error, get
+try:
+    from cmx_resnet50 import RequestError, Resnet50Error, get
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing}. In the clone, run: pip install .")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

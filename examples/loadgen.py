@@ -24,11 +24,14 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import mlperf_loadgen
-import numpy as np
-import onnxruntime
+try:
+    import mlperf_loadgen
+    import numpy as np
+    import onnxruntime
 
-from cmx_resnet50 import Resnet50Error, get
+    from cmx_resnet50 import Resnet50Error, get
+except ModuleNotFoundError as missing:
+    sys.exit(f"{missing}. In the clone, run: pip install . mlcommons-loadgen onnxruntime")
 
 SCENARIOS = ("Offline", "SingleStream")
 _LIBRARY = 8
