@@ -101,7 +101,7 @@ class Options:
     force: bool = False
     """Replace a file of yours in the folder that you name for the model."""
     skip_tensorflow: bool = False
-    """Do not install the TensorFlow package that `_tensorflow,_fix-input-shape` declares."""
+    """Do without the Python and the TensorFlow that `_tensorflow,_fix-input-shape` declares."""
     mirror: tuple[str, ...] = ()
     """URL prefixes of your site's own copies, tried before all other sources."""
     connections: int = 8

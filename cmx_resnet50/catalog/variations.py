@@ -249,6 +249,9 @@ def _unknown(variations: Variations, name: str) -> str:
     for known in variations.by_name.values():
         if known.takes_value and name.rstrip(".=") == known.label:
             return f"_{name} needs a value: write _{known.name.replace('#', '8')}."
+        label, _, value = name.partition(".")
+        if known.takes_value and value and get_close_matches(label, [known.label], cutoff=0.8):
+            return f"Unknown variation _{name}. Did you mean _{known.name.replace('#', value)}?"
     names = [known for known in variations.by_name if "," not in known and "#" not in known]
     near = get_close_matches(name, names, n=2)
     near = near or [known for known in names if len(name) > 2 and known.startswith(name)]

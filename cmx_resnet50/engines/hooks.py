@@ -26,7 +26,7 @@ from cmx_resnet50.engines.env_request import (
     request_of,
     secret_notices,
 )
-from cmx_resnet50.engines.input_check import check_input
+from cmx_resnet50.engines.input_check import check_flags, check_input
 from cmx_resnet50.engines.json_output import keep_stdout_free
 from cmx_resnet50.errors import INTERRUPTED, Resnet50Error
 from cmx_resnet50.options import Options, flag
@@ -93,12 +93,15 @@ class Hooks:
         seen = self.dialect.view({**env.raw, **const.raw})
         if not _is_dependency(i):
             check_input(seen.raw, i["run_script_input"], i["input"])
+            check_flags(i["input"], i["meta"]["input_description"])
         catalog = Catalog.load()
         check_values(seen, catalog.meta["checked_env_keys"])
         downloader.check_urls(seen, downloader.tools_asked(i["run_script_input"]))
         # The engine has gone into the cache entry since: relative to it, nobody names a file.
         env[LOCAL] = seen[LOCAL] = local_file(seen, env["TMP_CURRENT_PATH"])
-        _silent(env)
+        if _silent(env) or not _is_terminal(sys.stdin):
+            # The engine asks, say, which Python to take, and fails where nobody answers.
+            env["QUIET"] = "yes"
         options = options_of(env, const)
         request = request_of(seen, const, self._by_name(i))
         resolution = catalog.resolve(request, strict=options.strict)
@@ -124,8 +127,6 @@ class Hooks:
         # Engine and downloader leave files of their own in the working folder: not in the
         # user's output folder, where the engine has just gone.
         os.chdir(folder)
-        if _silent(env):
-            env["QUIET"] = "yes"
         env[env_run.PLACE] = str(folder / "model" / resolution.artifact.file)
         asked = downloader.tools_asked(i["run_script_input"])
         tool = downloader.tool_for(resolution, asked, options, self.dialect.cache_folder)
@@ -226,3 +227,10 @@ def _is_dependency(i: Hook) -> bool:
 
 def _silent(env: EnvView) -> bool:
     return flag("--silent", env.get(receipt.SILENT))
+
+
+def _is_terminal(stream: Any) -> bool:
+    try:
+        return bool(stream.isatty())
+    except (AttributeError, ValueError):  # none, or closed
+        return False

@@ -1,5 +1,7 @@
 """What a run's own input may hold: names and values of all keys, before any script is written.
 
+The engine ignores a flag that it does not know: `check_flags` finds the misspelt ones of ours.
+
 For a run that a user started. What a caller's env brings to a dependency is not its own input;
 ``env_request.check_values`` looks at the keys of ours in it.
 """
@@ -7,10 +9,11 @@ For a run that a user started. What a caller's env brings to a dependency is not
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from cmx_resnet50 import shell_values
+from cmx_resnet50.options import OptionError
 from cmx_resnet50.shell_values import Place, UnsafeValue
 
 _NAME = re.compile(r"(?:\+[ :;,]?)?[A-Za-z_][A-Za-z0-9_]*")
@@ -29,6 +32,10 @@ _DOWNLOADER = re.compile(r"[A-Z]+_(?:PRE_DOWNLOAD|DOWNLOAD|EXTRACT|DAE|RCLONE)_(
 _URL = re.compile(r"[A-Z]+_(?:PACKAGE|DOWNLOAD)_URL\d*")
 _OWN_FILE = "LOCAL_FILE_PATH"
 """The user's own file, in place of which the downloader is given the entry's copy."""
+_NEAR = 0.8
+"""How alike a misspelt flag and the right one are at least, as difflib measures it."""
+_SHORTEST = 4
+"""Letters of a word that is compared: of shorter ones, many are alike."""
 _LINES = "script_prefix"
 """Lines that the engine puts into each script that it writes."""
 
@@ -64,6 +71,35 @@ def check_input(env: Mapping[str, Any], run: Mapping[str, Any], given: Mapping[s
                     f"--{key}.{_LINES} holds lines of a script, which the engine would run. "
                     "Leave it out."
                 )
+
+
+def check_flags(given: Collection[str], known: Collection[str]) -> None:
+    """Refuse a misspelt flag: ignored, ``--ofline`` would end in a download.
+
+    Parameters
+    ----------
+    given : collection of str
+        The keys of a run's own input. Those of the engine, and others that only it or another
+        script may know, are accepted: none of the engines' is as near to one of ours as `_NEAR`.
+    known : collection of str
+        Our flags.
+
+    Raises
+    ------
+    OptionError
+        For a key that is nearly one of ours; the text names that.
+    """
+    for key in given:
+        word = key.lower().replace("-", "_")
+        if key in known or len(word) < _SHORTEST:
+            continue
+        from difflib import get_close_matches
+
+        near = get_close_matches(word, known, n=1, cutoff=_NEAR)
+        if near:
+            raise OptionError(
+                f"Unknown flag --{key}. Did you mean --{near[0]}? Nothing was fetched."
+            )
 
 
 def _check_changes(change: Any, where: str) -> None:

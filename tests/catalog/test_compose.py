@@ -55,6 +55,7 @@ def test_composes_as_the_engine_does(asked: list[str], excluded: list[str]) -> N
         ("unit8", "uint8"),
         ("huggingface", "huggingface_default"),
         ("batchsize.1", "batch_size.1"),
+        ("batchsize.4", "batch_size.4"),
         ("dummy", "dummy-weights"),
     ],
 )

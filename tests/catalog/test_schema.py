@@ -117,7 +117,13 @@ def test_the_dependencies_are_as_documented() -> None:
         "update_tags_from_env_with_prefix": {"_url.": ["CM_PACKAGE_URL"]},
     }
     assert variations["fix-input-shape"]["deps"] == [
-        {"names": ["python", "python3"], "tags": "get,python3"}
+        {
+            "names": ["python", "python3"],
+            "tags": "get,python3",
+            # What TensorFlow is installed into; our library takes the Python that it runs in.
+            "enable_if_env": {"CM_ML_MODEL_TF_FIX_INPUT_SHAPE": ["yes"]},
+            "skip_if_env": {"CM_RESNET50_SKIP_TENSORFLOW": ["yes"]},
+        }
     ]
     assert variations["tensorflow,fix-input-shape"]["deps"] == [
         {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import numpy as np
@@ -120,3 +121,31 @@ def test_tensorflow_gets_its_shape_in_the_native_step(
     assert results[0].env == results[1].env
     in_process = cm.get("tf", "batch_size.1")
     assert in_process.env["CM_ML_MODEL_SHA256"] == results[0].env["CM_ML_MODEL_SHA256"]
+
+
+@pytest.fixture
+def two_pythons(cm: CM, tmp_path: Path) -> CM:
+    """Return a user with a second Python on PATH, of which the engine asks which one to take."""
+    other = tmp_path / "bin" / "python3"
+    other.parent.mkdir()
+    other.write_text(f'#!/bin/sh\nexec {cm.installation.python} "$@"\n')
+    other.chmod(0o755)
+    path = f"{cm.environment()['PATH']}{os.pathsep}{other.parent}"
+    return cm.also(variables={**cm.variables, "PATH": path, "PIP_NO_INDEX": "1"})
+
+
+@pytest.mark.parametrize("framework", ["onnx", "tf"])
+def test_a_batch_is_fixed_without_a_look_for_pythons(two_pythons: CM, framework: str) -> None:
+    skip = {"CM_RESNET50_SKIP_TENSORFLOW": "yes"} if framework == "tf" else {}
+    result = two_pythons.get(framework, "fix-input-shape", env=skip, tty=True, quiet=False)
+    assert result.ok, result.text
+    assert "get python3" not in result.text
+
+
+def test_without_a_terminal_nothing_is_asked(two_pythons: CM) -> None:
+    """TensorFlow is installed into some Python; here pip has no index."""
+    result = two_pythons.get("tf", "fix-input-shape", quiet=False)
+    assert "get python3" in result.err
+    assert "_package.tensorflow" in result.err
+    assert "EOFError" not in result.text
+    assert "Make your selection" not in result.text

@@ -140,7 +140,9 @@ cmx-resnet50 inspect batch4/resnet50_v1.pb
 ```
 
 The weights stay the same. `CM_ML_MODEL_STARTING_FILE_PATH` names the published file.
-`_fix-input-shape` without a batch size means batch size 1.
+`_fix-input-shape` without a batch size means batch size 1. Under CM, `_tf,_fix-input-shape` finds
+a Python and installs TensorFlow there, as documented; of several Pythons CM asks which one, unless
+you add `--quiet`. Our code needs neither: `CM_RESNET50_SKIP_TENSORFLOW=yes` skips both.
 
 ## Classes and argmax
 

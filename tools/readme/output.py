@@ -81,7 +81,16 @@ def _phase(meta: Mapping[str, Any], phase: str) -> Iterator[str]:
         yield f"{phase}: {dependency(dep)}"
     for name, variation in meta["variations"].items():
         for dep in variation.get(phase, ()):
-            yield f"{phase}: {dependency(dep)}, with {tag(name)}"
+            yield f"{phase}: {dependency(dep)}, with {tag(name)}{_conditions(dep)}"
+
+
+def _conditions(dep: Mapping[str, Any]) -> str:
+    """Return under which keys a dependency runs, or does not."""
+    return "".join(
+        f" {word} {code(f'{key}={value}')}"
+        for word, condition in (("and", "enable_if_env"), ("unless", "skip_if_env"))
+        for key, (value,) in dep.get(condition, {}).items()
+    )
 
 
 def new_env(catalog: Catalog) -> str:
