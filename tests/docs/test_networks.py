@@ -52,7 +52,7 @@ def test_a_proxy(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
 
 def test_a_password_is_in_no_file(cm: CM, origin: Origin, served: dict[str, Path]) -> None:
     origin.require_password("anna", "p@ss:word")
-    blocks = pages.under(PAGE, "A proxy that asks for a password")
+    blocks = pages.under(PAGE, "A proxy with a password")
     said = follow(cm, blocks, replaced=proxy_of(origin), without=PROXIES)
     assert served[NAME].stat().st_size == origin.bytes_sent()
     for path in [*cm.repos.rglob("*"), *cm.home.rglob("*")]:
@@ -94,7 +94,7 @@ def test_a_file_by_hand(cm: CM, served: dict[str, Path]) -> None:
     downloads = cm.home / "Downloads"
     downloads.mkdir()
     shutil.copy(served[NAME], downloads / "resnet50-19c8e357.pth")
-    follow(cm.also(origin=None), pages.under(PAGE, "A file by hand"))
+    follow(cm.also(origin=None), pages.under(PAGE, "A file that you fetch"))
     assert delivered(cm) == served[NAME].read_bytes()
 
 
