@@ -223,6 +223,6 @@ def test_a_machine_without_a_network(
 
 
 def test_what_is_left_goes(podman: Podman, anna: CM, checkout: Path) -> None:
-    page.run(anna, checkout, "What is left where")
+    page.run(anna, checkout, "What remains on your machine")
     assert IMAGE not in podman("images", "--format", "{{.Repository}}:{{.Tag}}").split()
     assert "cmx-resnet50-0" not in podman("volume", "ls", "--quiet").split()
