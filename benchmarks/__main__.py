@@ -30,6 +30,7 @@ BENCHMARKS = {
     "gigabit": "engine",
     "distant": "engine",
     "mlc": "mlc",
+    "mlc-cold": "mlc",
     "imports": "engine",
     "stores": "growth",
     "inspect": "files",
@@ -38,10 +39,12 @@ BENCHMARKS = {
     "races": "races",
     "compare": "compare",
 }
-"""Each is a function of that name in the module given, which takes a Setting."""
+"""Each is a function of that name, with "_" for "-", in the module given, and takes a Setting."""
 
-APART = ("site", "races", "compare")
-"""Only run by name: they take long."""
+APART = ("mlc-cold", "site", "races", "compare")
+"""Only run by name: they take long, or need a clone."""
+
+RESULTS = ROOT / "benchmarks" / "results"
 
 
 def main() -> int:
@@ -63,6 +66,8 @@ def main() -> int:
             path = folder / f"{name}.json"
             path.write_text(json.dumps(result, indent=1, ensure_ascii=False) + "\n", "utf-8")
     print(report.write(asked.results, list(BENCHMARKS)))
+    if asked.results == RESULTS and {"mlc", "mlc-cold"} & {*names}:
+        report.write_section(ROOT / "docs" / "mlc.md", RESULTS, ("mlc", "mlc-cold"))
     try:
         _draw(asked.results, asked.peers.resolve())
     except BenchmarkError as error:
@@ -94,9 +99,7 @@ def _asked() -> argparse.Namespace:
         metavar="DIR",
         help="where `python -m benchmarks.peers DIR` has installed the peers",
     )
-    parser.add_argument(
-        "--results", type=Path, default=ROOT / "benchmarks" / "results", metavar="DIR"
-    )
+    parser.add_argument("--results", type=Path, default=RESULTS, metavar="DIR")
     asked = parser.parse_args()
     unknown = [name for name in asked.names if name not in BENCHMARKS]
     if unknown:
@@ -109,7 +112,7 @@ def _measured(name: str, setting: Setting) -> dict[str, Any]:
     noise = machine.Noise.begin()
     try:
         module = importlib.import_module(f"benchmarks.{BENCHMARKS[name]}")
-        measure: Callable[[Setting], Outcome] = getattr(module, name)
+        measure: Callable[[Setting], Outcome] = getattr(module, name.replace("-", "_"))
         result = measure(setting).as_json()
     except ImportError as error:
         result = {"error": f"{error}. It takes the packages of: pip install --group test ."}

@@ -21,6 +21,15 @@ Written by `python -m benchmarks`; not edited by hand. One column a kind of mach
 has all values. "Ratio" is ours by the peer's, "more" ours less the peer's; **bold**: goal missed.
 """
 
+_PAGE = """
+## How fast
+
+Medians of `python -m benchmarks {names}` in a clone, of {date}, on {cpu} with {cores}
+cores, of which others kept {others} busy. Contenders take turns; wall clock of whole
+processes; **bold**: goal missed.
+
+"""
+
 
 def write(root: Path, order: Sequence[str]) -> str:
     """Write the ``README.md`` of each kind of machine in `root`, and of all; return the latter."""
@@ -43,6 +52,55 @@ def write(root: Path, order: Sequence[str]) -> str:
     )
     (root / "README.md").write_text(text + "\n", encoding="utf-8")
     return text
+
+
+def write_section(page: Path, root: Path, names: Sequence[str]) -> None:
+    """Write the last section of a page of docs, "How fast", from the newest results of `names`.
+
+    Nothing is written where no kind of machine has full results of all.
+    """
+    section = section_of(root, names)
+    if section:
+        text, heading, _ = page.read_text(encoding="utf-8").partition("\n## How fast\n")
+        if heading:
+            page.write_text(text + section, encoding="utf-8")
+
+
+def section_of(root: Path, names: Sequence[str]) -> str:
+    """Return what `write_section` writes; an empty text where it writes nothing."""
+    found = []
+    for folder in {path.parent for path in root.glob("*/*.json")}:
+        paths = [folder / f"{name}.json" for name in names]
+        if all(path.is_file() for path in paths):
+            results = [json.loads(path.read_text(encoding="utf-8")) for path in paths]
+            if not any(result["quick"] or "error" in result for result in results):
+                found.append(results)
+    if not found:
+        return ""
+    newest = max(found, key=lambda results: str(results[-1]["machine"]["date"]))
+    rows = []
+    for result in newest:
+        medians = {one["name"]: f"{one['median']:.2f} {one['unit']}" for one in result["series"]}
+        for one in result["comparisons"]:
+            ratio = f"{one['found']:.2f}"
+            rows.append(
+                (
+                    f"{one['ours']}: {medians[one['ours']]}",
+                    f"{one['peer']}: {medians[one['peer']]}",
+                    f"**{ratio}**" if one["met"] is False else ratio,
+                    "-" if one["goal"] is None else f"at most {one['goal']:g}",
+                )
+            )
+    where = newest[-1]["machine"]
+    head = _PAGE.format(
+        names=" ".join(names),
+        date=" and ".join(sorted({result["machine"]["date"].split()[0] for result in newest})),
+        cpu=where["cpu"],
+        cores=where["cores"],
+        others=" and ".join(f"{result['noise']['others_cores']:g}" for result in newest),
+    )
+    notes = "".join(f"\n{note}\n" for result in newest for note in result["notes"])
+    return f"{head}{_table(('ours', 'compared with', 'ratio', 'goal'), rows)}\n{notes}"
 
 
 def _write_kind(folder: Path, order: Sequence[str]) -> dict[str, Any]:
