@@ -13,6 +13,7 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -79,6 +80,7 @@ def _moto() -> Iterator[dict[str, str]]:
     logging.getLogger("werkzeug").setLevel(logging.ERROR)
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
+    _one_at_a_time(server)
     host, port = server.get_host_and_port()
     environment = {
         "AWS_ENDPOINT_URL": f"http://{host}:{port}",
@@ -89,6 +91,20 @@ def _moto() -> Iterator[dict[str, str]]:
     client(environment).create_bucket(Bucket=BUCKET)
     yield environment
     server.stop()
+
+
+def _one_at_a_time(server: Any) -> None:
+    """Let moto answer one request after another: its tables bear no two threads, and it says 500.
+
+    The requests of several clients still come in any order.
+    """
+    application, alone = server._server.app, threading.Lock()
+
+    def answer(environ: Any, start_response: Any) -> Any:
+        with alone:
+            return application(environ, start_response)
+
+    server._server.app = answer
 
 
 @pytest.fixture(scope="session")

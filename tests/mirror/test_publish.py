@@ -93,9 +93,8 @@ def test_the_site_asks_at_once(
     assert through_cm.path.read_bytes() == served["onnx-opset-11"].read_bytes()
 
 
-@pytest.mark.site
+@pytest.mark.full
 def test_publishers_at_once_are_all_in_the_manifest(place: Place, node: Node) -> None:
-    # With moto too only there: it sometimes answers 500 to many at once.
     requests = {
         "_onnx": "onnx-opset-11",
         "_onnx,_opset-8": "onnx-opset-8",
