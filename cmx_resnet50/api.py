@@ -14,7 +14,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from cmx_resnet50.errors import Resnet50Error, Resnet50Warning
-from cmx_resnet50.options import BOUNDS, OptionError, Options, absolute
+from cmx_resnet50.options import (
+    BOUNDS,
+    OptionError,
+    Options,
+    absolute,
+    mirror_prefixes,
+    store_folder,
+)
 from cmx_resnet50.progress import ProgressCallback, progress_for
 
 if TYPE_CHECKING:
@@ -473,10 +480,11 @@ def _options(settings: Settings) -> Options:
         valid = ", ".join([*keywords, *Settings.__annotations__])
         raise TypeError(f"unknown keyword {unknown[0]!r}; valid ones: {valid}")
     if "store" in given:
-        given["store"] = _absolute("store", given["store"])
+        given["store"] = store_folder("store", os.fspath(given["store"]))
     if "mirror" in given:
         prefixes = given["mirror"]
-        given["mirror"] = tuple(prefixes.split() if isinstance(prefixes, str) else prefixes)
+        words = prefixes.split() if isinstance(prefixes, str) else prefixes
+        given["mirror"] = mirror_prefixes("mirror", words)
     for field, bounds in BOUNDS.items():
         if field in given and given[field] not in bounds:
             raise OptionError(f"{field}={given[field]}: must be {bounds}.")

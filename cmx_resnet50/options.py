@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -123,6 +123,7 @@ class Options:
         *,
         prefix: str = PREFIX,
         home: str = "CM_REPOS",
+        base: Path | None = None,
     ) -> Options:
         """Read all options from `env`, then from `process`.
 
@@ -136,6 +137,8 @@ class Options:
             See `env`.
         home : str
             The variable, one of `HOMES`, in whose folder the store is by default.
+        base : Path, optional
+            The folder that a relative path starts from, by default the working folder.
 
         Raises
         ------
@@ -167,13 +170,15 @@ class Options:
 
         store = text("STORE")
         return cls(
-            store=absolute(PREFIX + "STORE", store) if store else default_store(process, home),
+            store=store_folder(PREFIX + "STORE", store, base)
+            if store
+            else default_store(process, home, base),
             strict=flag(PREFIX + "STRICT", text("STRICT")),
             offline=flag(PREFIX + "OFFLINE", text("OFFLINE")),
             accept_any=flag(PREFIX + "ACCEPT_ANY", text("ACCEPT_ANY")),
             force=flag(PREFIX + "FORCE", text("FORCE")),
             skip_tensorflow=flag(PREFIX + "SKIP_TENSORFLOW", text("SKIP_TENSORFLOW")),
-            mirror=tuple(text("MIRROR").split()),
+            mirror=mirror_prefixes(PREFIX + "MIRROR", text("MIRROR").split()),
             **{field: number(field) for field in BOUNDS},
         )
 
@@ -207,7 +212,48 @@ def flag(name: str, value: object) -> bool:
     return found
 
 
-def default_store(process: Mapping[str, str] = os.environ, home: str = "CM_REPOS") -> Path:
+def store_folder(name: str, path: str, base: Path | None = None) -> Path:
+    """Return the folder of the store that a user named in the option `name`.
+
+    Raises
+    ------
+    OptionError
+        If no shell has read the value: it has quotes around it, or begins with a variable.
+    """
+    quoted = len(path) > 1 and path[0] == path[-1] and path[0] in "\"'"
+    if quoted or path.startswith("$"):
+        wrong = "has quotes around it" if quoted else "begins with a variable"
+        raise OptionError(
+            f"{name}={path}: the path {wrong}, which only a shell resolves. Write the path itself; "
+            "for a folder of that name, begin it with ./"
+        )
+    return absolute(name, path, base)
+
+
+def mirror_prefixes(name: str, prefixes: Iterable[object]) -> tuple[str, ...]:
+    """Return the prefixes of the site's mirrors that a user gave for `name`, in one spelling.
+
+    Raises
+    ------
+    OptionError
+        If nothing can be fetched from one of them.
+    """
+    from cmx_resnet50.user_urls import plain, problem_of_prefix
+
+    found = [plain(str(prefix).strip()) for prefix in prefixes]
+    for prefix in found:
+        problem = problem_of_prefix(prefix)
+        if problem is not None:
+            from cmx_resnet50.redaction import redact
+
+            blank = " A blank separates two mirrors; in a path write %20." * (len(found) > 1)
+            raise OptionError(f"{name}={redact(prefix)}: {problem}{blank}")
+    return tuple(found)
+
+
+def default_store(
+    process: Mapping[str, str] = os.environ, home: str = "CM_REPOS", base: Path | None = None
+) -> Path:
     """Return the store where none is named: in the home of an engine, outside what it scans.
 
     All engines and the command share one: where only the store of another engine exists, it is
@@ -219,6 +265,8 @@ def default_store(process: Mapping[str, str] = os.environ, home: str = "CM_REPOS
         The process's environment.
     home : str
         The variable, one of `HOMES`, whose engine asks.
+    base : Path, optional
+        The folder that a relative path starts from, by default the working folder.
 
     Raises
     ------
@@ -231,7 +279,7 @@ def default_store(process: Mapping[str, str] = os.environ, home: str = "CM_REPOS
     failure: OptionError | None = None
     for name in names:
         try:
-            stores[name] = absolute(name, named.get(name) or HOMES[name]) / "resnet50-store"
+            stores[name] = absolute(name, named.get(name) or HOMES[name], base) / "resnet50-store"
         except OptionError as error:
             failure = failure or error
             if name in named:

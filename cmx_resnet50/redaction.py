@@ -12,11 +12,18 @@ HIDDEN = "***"
 _HARMLESS = frozenset({"id", "dl", "download", "raw", "confirm", "export", "version", "rev", "ref"})
 """Query keys whose values are shown. Any other may carry a secret under any name."""
 
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]")
 
 
 def redact(url: str) -> str:
     """Return `url` without user name, password, and the values of unknown query keys."""
+    before, colon, rest = url.partition("://")
+    if colon and not _SCHEME.fullmatch(before):
+        # Say a quote before the scheme: to urlsplit, a password after it is in a path.
+        return _CONTROL.sub("?", before) + redact(f"https{colon}{rest}").removeprefix("https")
+    if not colon and "@" in (first := url.partition("/")[0]):
+        return _CONTROL.sub("?", HIDDEN + url[first.rindex("@") :])
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
@@ -29,6 +36,16 @@ def redact(url: str) -> str:
     if netloc or url.lower().startswith(f"{scheme}//"):
         scheme += "//"
     return _CONTROL.sub("?", f"{scheme}{netloc}{parts.path}{query and f'?{query}'}")
+
+
+def holds_secret(url: str) -> bool:
+    """Whether `redact` would hide a part of `url` that may be a secret."""
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return False
+    pairs = parts.query.split("&") if parts.query else []
+    return "@" in parts.netloc or any(_shown(pair) != pair for pair in pairs)
 
 
 def host_of(url: str) -> str:

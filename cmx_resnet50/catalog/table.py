@@ -20,6 +20,7 @@ from urllib.parse import urlsplit
 from cmx_resnet50.catalog.request import ASKED, Artifact, Request, RequestError, Resolution
 from cmx_resnet50.catalog.variations import Variations, compose, plain_names
 from cmx_resnet50.redaction import redact
+from cmx_resnet50.user_urls import plain, without_fragment
 from cmx_resnet50.wording import CHECKSUM, URL
 
 __all__ = ["ASKED", "SCRIPT", "Artifact", "Catalog", "Request", "RequestError", "Resolution"]
@@ -86,7 +87,7 @@ class Catalog:
         _check_sources(request)
         _check_digest(request)
         if request.url is not None:
-            resolution = self._resolve_url(request, request.url)
+            resolution = self._resolve_url(request, without_fragment(plain(request.url)))
         else:
             artifact = self._serving(request)
             if artifact is None:
@@ -344,6 +345,11 @@ def _notices(resolution: Resolution) -> Iterator[str]:
         yield (
             f"No digest of {redact(artifact.url)} is known: the file is not verified. "
             f"Give its {CHECKSUM}MD5-OR-SHA256"
+        )
+    if request.url is not None and without_fragment(plain(request.url)) != plain(request.url):
+        yield (
+            f"{URL}{redact(request.url)}: the part from # on is not sent to a server. Where it "
+            "belongs to the path, write %23."
         )
     if artifact.batch == "any" and (request.batch != "dynamic" or request.fix_shape == "yes"):
         yield f"{artifact.file} accepts any batch size; it has no shape to fix."

@@ -245,21 +245,10 @@ def site_urls(artifact: Artifact, mirrors: Sequence[str]) -> list[str]:
 
 
 def _below(prefix: str, name: str) -> str:
-    """Return the URL of `name` below a mirror's prefix; a query, often a key, stays the last.
-
-    Raises
-    ------
-    Resnet50Error
-        If the prefix has a fragment, which no server would see.
-    """
-    if not prefix.lower().startswith(("https://", "http://")):
+    """Return the URL of `name` below a mirror's prefix; a query, often a key, stays the last."""
+    if not prefix.startswith(("https://", "http://")):
         # Elsewhere these characters are part of a name.
         return f"{prefix.rstrip('/')}/{name}"
-    if "#" in prefix:
-        raise Resnet50Error(
-            f"CM_RESNET50_MIRROR={redact(prefix)} has a fragment, the part from # on. Leave it "
-            "out, or write %23 for a # that belongs to the path or to a key."
-        )
     path, mark, query = prefix.partition("?")
     return f"{path.rstrip('/')}/{name}{mark}{query}"
 

@@ -11,13 +11,16 @@ from typing import Any
 
 from cmx_resnet50 import shell_values
 from cmx_resnet50.cached_run.receipt import RUN
-from cmx_resnet50.catalog.request import Resolution
+from cmx_resnet50.catalog.request import RequestError, Resolution
 from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.delivery.pipeline import Pipeline
 from cmx_resnet50.engines.dialect import MODEL, EnvView
 from cmx_resnet50.engines.env_request import CHECKSUM, URL, URL_FILE
 from cmx_resnet50.options import Options
+from cmx_resnet50.redaction import redact
 from cmx_resnet50.shell_values import Place, UnsafeValue
+from cmx_resnet50.user_urls import problem_of
+from cmx_resnet50.wording import URL as URL_MARK
 
 NAME = "model-downloader"
 """The name of the prehook in the meta, by which users choose its tool."""
@@ -86,6 +89,24 @@ def check_urls(env: EnvView, asked: Sequence[str]) -> None:
             )
 
 
+def require_fetchable(resolution: Resolution, asked: Sequence[str]) -> None:
+    """Refuse a URL of the user's from which nothing can be fetched, before anything is.
+
+    Where the user named another tool, that decides what it fetches.
+
+    Raises
+    ------
+    RequestError
+        With what is wrong with the URL.
+    """
+    if resolution.request.url is None or _named(resolution, asked):
+        return
+    url = resolution.sources[0]
+    problem = problem_of(url)
+    if problem is not None:
+        raise RequestError(f"{URL_MARK}{redact(url)}: {problem}")
+
+
 def further_urls(env: EnvView) -> list[str]:
     """Return the user's own further URLs, which are asked last."""
     urls = (str(env.get(name, "")) for name in _FURTHER)
@@ -133,12 +154,17 @@ def tool_for(
     request, artifact = resolution.request, resolution.artifact
     if options.offline or request.weights == "dummy" or request.local:
         return ""
-    named = [tag for tag in asked if tag != declared_tool(resolution)]
+    named = _named(resolution, asked)
     if not named:
         return ""
     if Pipeline(Catalog.load(), options, cache=cache).is_at_hand(artifact):
         return ""
     return named[-1]
+
+
+def _named(resolution: Resolution, asked: Sequence[str]) -> list[str]:
+    """Return the tools of `asked` that the user named."""
+    return [tag for tag in asked if tag != declared_tool(resolution)]
 
 
 def declared_tool(resolution: Resolution) -> str:

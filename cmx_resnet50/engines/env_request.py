@@ -12,7 +12,7 @@ from cmx_resnet50.cached_run.receipt import RUN
 from cmx_resnet50.catalog.request import BATCH, BATCH_FORM, Request, RequestError
 from cmx_resnet50.engines.dialect import META, OPTION, EnvView
 from cmx_resnet50.options import PREFIX, Options, absolute
-from cmx_resnet50.redaction import redact
+from cmx_resnet50.redaction import holds_secret, redact
 from cmx_resnet50.shell_values import Place, UnsafeValue
 from cmx_resnet50.wording import URL as URL_MARK
 
@@ -68,7 +68,8 @@ def options_of(env: EnvView, const: EnvView) -> Options:
         if name.startswith(prefix) and value.strip()
     }
     process = {**os.environ, **own}
-    return Options.read({**env, **const}, process, prefix=OPTION, home=env.full("REPOS"))
+    given, home = {**env, **const}, env.full("REPOS")
+    return Options.read(given, process, prefix=OPTION, home=home, base=_started_in(env))
 
 
 def request_of(env: EnvView, const: EnvView, explicit: Sequence[str] | None) -> Request:
@@ -105,14 +106,14 @@ def secret_notices(env: EnvView, const: EnvView) -> Iterator[str]:
     """
     mirrors = f"{env.get(f'{OPTION}MIRROR') or ''} {const.get(f'{OPTION}MIRROR') or ''}".split()
     for mirror in mirrors:
-        if redact(mirror) != mirror:
+        if holds_secret(mirror):
             yield (
                 f"The mirror {redact(mirror)} holds a secret, which the engine writes into files "
                 f"that others may read. Set {PREFIX}MIRROR in the environment of the command "
                 "instead, or put the password into ~/.netrc."
             )
     url = str(const.get("PACKAGE_URL") or "")
-    if url and redact(url) != url:
+    if holds_secret(url):
         yield (
             f"{URL_MARK}{redact(url)} holds a secret, which the engine writes into files that "
             "others may read. Put the URL into a file, and name that with --url_file=FILE."

@@ -96,7 +96,8 @@ class Hooks:
             check_flags(i["input"], i["meta"]["input_description"])
         catalog = Catalog.load()
         check_values(seen, catalog.meta["checked_env_keys"])
-        downloader.check_urls(seen, downloader.tools_asked(i["run_script_input"]))
+        asked = downloader.tools_asked(i["run_script_input"])
+        downloader.check_urls(seen, asked)
         # The engine has gone into the cache entry since: relative to it, nobody names a file.
         env[LOCAL] = seen[LOCAL] = local_file(seen, env["TMP_CURRENT_PATH"])
         if _silent(env) or not _is_terminal(sys.stdin):
@@ -105,6 +106,7 @@ class Hooks:
         options = options_of(env, const)
         request = request_of(seen, const, self._by_name(i))
         resolution = catalog.resolve(request, strict=options.strict)
+        downloader.require_fetchable(resolution, asked)
         env_run.print_notices(env, [*resolution.messages, *secret_notices(env, const)])
         if options.skip_tensorflow:
             env[f"{OPTION}SKIP_TENSORFLOW"] = "yes"

@@ -19,7 +19,13 @@ from cmx_resnet50.fetch.partial_file.file import PartialFile
 from cmx_resnet50.fetch.partial_file.journal import VERSION, Header
 from cmx_resnet50.fetch.retry import RetryBudget, RetryPolicy
 from cmx_resnet50.fetch.transfer import GZIP, Transfer, TransferTask, encoded_unasked
-from cmx_resnet50.fetch.verdicts import NetworkDown, ProxyDown, RestartDownload, SourceFailed
+from cmx_resnet50.fetch.verdicts import (
+    NetworkDown,
+    ProxyDown,
+    RestartDownload,
+    Skipped,
+    SourceFailed,
+)
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.redaction import host_of
 
@@ -162,7 +168,7 @@ class Run:
             proxy,
         )
         self._attempts.append(attempt)
-        if not last:
+        if not last and not isinstance(failure, Skipped):
             self._progress.note(f"{self._name}: {source.printable}: {failure.reason}.")
         return None
 
@@ -170,13 +176,13 @@ class Run:
         """Fetch from `source`, again from byte 0 where it asks for that; list its `transfers`."""
         kind = sources.admit(source, offline=self._options.offline)
         if not kind.local and host_of(source.url) in self._unreachable_hosts:
-            raise SourceFailed("skipped: its host was unreachable before")
+            raise Skipped("skipped: its host was unreachable before")
         if not kind.local and self._unreachable_proxies:
             from cmx_resnet50.fetch.http.proxies import proxy_of
 
             proxy = proxy_of(source.url)
             if proxy is not None and str(proxy) in self._unreachable_proxies:
-                raise SourceFailed(f"skipped: {proxy} was unreachable before")
+                raise Skipped(f"skipped: {proxy} was unreachable before")
         plain, restarts = False, 0
         while True:
             foreign = self._keep_or_discard(source)

@@ -68,6 +68,10 @@ class SourceFailed(AttemptError):
         self.tls_issuer = tls_issuer
 
 
+class Skipped(SourceFailed):
+    """The source was not asked: nothing was learned that the error does not list anyway."""
+
+
 class RestartDownload(AttemptError):
     """The bytes on disk cannot be continued from this source: it has to start from byte 0.
 

@@ -123,6 +123,7 @@ def test_names_of_the_script_itself_are_known() -> None:
     assert {PREFIX + "TO", PREFIX + "ASKED_BATCH", PREFIX + "RUN_SILENT"} < names
     for name in sorted(names):
         value = "3" if name.removeprefix(PREFIX) in NUMERIC else "yes"
+        value = "https://mirror.example.org" if name == PREFIX + "MIRROR" else value
         Options.read({name: value}, {})
         Options.read({}, {name: value})
 

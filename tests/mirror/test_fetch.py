@@ -245,7 +245,6 @@ def test_a_password_in_netrc_is_not_sent(monkeypatch: pytest.MonkeyPatch, tmp_pa
         ({"AWS_PROFILE": "nobody"}, "s3://models/x", "profile (nobody) could not be found"),
         ({"AWS_ENDPOINT_URL": "no-address"}, "s3://models/x", "Invalid endpoint: no-address"),
         ({"AWS_ACCESS_KEY_ID": "half"}, "s3://models/x", "Partial credentials"),
-        ({}, "s3://", "it names no bucket"),
         ({}, "s3://under_scores and blanks/x", "Invalid bucket name"),
     ],
 )

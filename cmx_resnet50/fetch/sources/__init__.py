@@ -14,16 +14,14 @@ from urllib.parse import SplitResult, urlsplit
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.fetch.http.hosts import is_loopback
 from cmx_resnet50.fetch.model import Source
-from cmx_resnet50.fetch.verdicts import SourceFailed
+from cmx_resnet50.fetch.verdicts import Skipped, SourceFailed
 from cmx_resnet50.remote import extras
+from cmx_resnet50.user_urls import SUPPORTED, plain, problem_of
 
 if TYPE_CHECKING:
     from cmx_resnet50.fetch.http.endpoint import Endpoint
     from cmx_resnet50.fetch.model import FetchOptions
     from cmx_resnet50.fetch.transfer import Transfer, TransferTask
-
-SCHEMES = "https://, http://, s3:// and file://"
-"""What a URL of the user's may begin with."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +54,8 @@ class Kind:
         return HttpTransfer(task, self.endpoint(task.source, task.options))
 
 
-class UnknownScheme(Resnet50Error):
-    """A URL of the user's is of a kind that is not fetched; the text names those that are."""
+class UnusableUrl(Resnet50Error):
+    """Nothing can be fetched from a URL of the user's; the text says why."""
 
 
 def require(source: Source) -> None:
@@ -67,17 +65,14 @@ def require(source: Source) -> None:
     ------
     MissingPackage
         If a package is not installed; the text has the command that installs it.
-    UnknownScheme
-        If there is no such kind of source.
+    UnusableUrl
+        If there is no such kind of source, or it is not a URL.
     """
-    scheme, colon, _ = source.url.partition("://")
-    if not source.named_by_user or not colon:
+    if not source.named_by_user:
         return
-    if _kind(scheme.lower()) is None:
-        raise UnknownScheme(
-            f"{source.printable}: {scheme}:// is not supported. Supported are {SCHEMES}. "
-            "Most other stores can be reached over https: name that address."
-        )
+    problem = problem_of(plain(source.url))
+    if problem is not None:
+        raise UnusableUrl(f"{source.printable}: {problem}")
     extras.require(source.url)
 
 
@@ -103,12 +98,12 @@ def admit(source: Source, *, offline: bool) -> Kind:
         raise SourceFailed("the URL is malformed") from None
     kind = _kind(parts.scheme, parts.hostname or "")
     if kind is None or (kind.user_only and not source.named_by_user):
-        accepted = "only https is accepted"
-        if source.named_by_user and not parts.scheme:
-            accepted = f"supported are {SCHEMES}, for a folder file:///THE/FOLDER"
+        accepted = f"supported are {SUPPORTED}"
+        if not source.named_by_user:
+            accepted = "only https is accepted"
         raise SourceFailed(f"refused: {parts.scheme or 'no'} scheme; {accepted}")
     if offline and not kind.local:
-        raise SourceFailed("skipped (offline)")
+        raise Skipped("skipped (offline)")
     kind.check(source, parts)
     return kind
 
