@@ -27,7 +27,8 @@ from cmx_resnet50.progress import ProgressCallback, progress_for
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
-    from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
+    from cmx_resnet50.delivery.delivered import Delivery
+    from cmx_resnet50.delivery.pipeline import Pipeline
     from cmx_resnet50.formats.facts import ModelFacts
     from cmx_resnet50.model import KnownModel, Model
 

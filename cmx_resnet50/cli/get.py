@@ -10,7 +10,7 @@ from cmx_resnet50.cli.arguments import command, path, transfer_switches
 from cmx_resnet50.cli.output import begin_transfer, print_json, print_line, print_warning
 
 if TYPE_CHECKING:
-    from cmx_resnet50.delivery.pipeline import Delivery
+    from cmx_resnet50.delivery.delivered import Delivery
     from cmx_resnet50.model import Model
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmx_resnet50.delivery.pipeline import derived_key
+from cmx_resnet50.delivery.delivered import derived_key
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.store import Store, StoredObject
 

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from cmx_resnet50.catalog.table import Artifact
-from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
+from cmx_resnet50.delivery.delivered import Delivery
+from cmx_resnet50.delivery.pipeline import Pipeline
 from cmx_resnet50.formats.facts import FormatError, ModelFacts, TensorInfo
 from cmx_resnet50.model import KnownModel, Model, Preprocessing
 from cmx_resnet50.wording import COMMAND

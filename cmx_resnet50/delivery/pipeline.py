@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.catalog.table import Artifact, Catalog, Resolution
 from cmx_resnet50.delivery.acquire import Acquirer
+from cmx_resnet50.delivery.delivered import Delivery, derived_key
 from cmx_resnet50.errors import DigestError, Resnet50Error
 from cmx_resnet50.options import Options, own_stores
 from cmx_resnet50.progress import Progress
@@ -18,48 +19,6 @@ from cmx_resnet50.store import ObjectMissing, Placement, StoredObject, open_stor
 
 if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
     from cmx_resnet50.digests import Digests
-
-RESHAPE_REVISION = 1
-"""Raised when ``reshape`` writes other bytes, so that old results answer no longer."""
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """The objects that a resolution came to, and where the bytes came from.
-
-    `url` holds no secrets. `origin` is ``fetched``, ``store``, ``local`` or ``dummy``.
-    """
-
-    resolution: Resolution
-    model: StoredObject
-    companions: tuple[StoredObject, ...]
-    origin: str
-    verified: bool
-    url: str
-    original: StoredObject | None = None
-    """The file before its batch was fixed, where `model` is derived from it."""
-
-    @property
-    def private(self) -> bool:
-        """Whether this must never answer another request: random weights, unknown local files."""
-        request = self.resolution.request
-        return request.weights == "dummy" or (request.local is not None and not self.verified)
-
-    @property
-    def identity(self) -> str:
-        """The model's sha256; of a model with weights in files of any content, a sum over all."""
-        if all(companion.known for companion in self.resolution.companions):
-            return self.model.sha256
-        from hashlib import sha256
-
-        names = [one.sha256 for one in (self.model, *self.companions)]
-        return sha256(" ".join(names).encode()).hexdigest()
-
-    def files(self) -> list[tuple[StoredObject, str]]:
-        """Every object with its file name, the model first."""
-        names = [self.resolution.artifact, *self.resolution.companions]
-        objects = [self.model, *self.companions]
-        return [(stored, artifact.file) for stored, artifact in zip(objects, names, strict=True)]
 
 
 class Pipeline:
@@ -417,11 +376,6 @@ class Pipeline:
             self._acquirer.make_dummy(companion)[0] for companion in resolution.companions
         )
         return self._delivery(resolution, model, others, "dummy" if made else "store")
-
-
-def derived_key(original: StoredObject, batch: int) -> str:
-    """Return the key under which the store holds `original` with a fixed batch."""
-    return f"derived-{original.sha256}-batch-{batch}-r{RESHAPE_REVISION}"
 
 
 def _same_file(given: Path, path: Path) -> bool:

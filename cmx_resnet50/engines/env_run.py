@@ -14,7 +14,8 @@ from pathlib import Path
 from cmx_resnet50.cached_run import receipt
 from cmx_resnet50.catalog.request import RequestError, Resolution
 from cmx_resnet50.catalog.table import Catalog
-from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
+from cmx_resnet50.delivery.delivered import Delivery
+from cmx_resnet50.delivery.pipeline import Pipeline
 from cmx_resnet50.engines import downloader, outputs
 from cmx_resnet50.engines.cached_states import lost_files
 from cmx_resnet50.engines.dialect import EnvView

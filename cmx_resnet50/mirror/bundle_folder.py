@@ -18,13 +18,12 @@ from cmx_resnet50.mirror import manifest
 from cmx_resnet50.mirror.errors import MirrorError, rejected
 from cmx_resnet50.store.files import children, is_folder, regular
 from cmx_resnet50.store.link_or_copy import (
-    disk_full_error,
     reflink,
     remove_stale,
-    require_space,
     temporary_beside,
 )
 from cmx_resnet50.store.stat_stamp import compare
+from cmx_resnet50.store.write_errors import disk_full_error, require_space
 
 if TYPE_CHECKING:
     from cmx_resnet50.mirror.manifest import Entry

@@ -15,7 +15,8 @@ from cmx_resnet50.mirror import manifest
 from cmx_resnet50.mirror.bundle_folder import unshared_names
 from cmx_resnet50.mirror.errors import MirrorError, rejected
 from cmx_resnet50.store.files import regular
-from cmx_resnet50.store.link_or_copy import disk_full_error, require_space, temporary_beside
+from cmx_resnet50.store.link_or_copy import temporary_beside
+from cmx_resnet50.store.write_errors import disk_full_error, require_space
 
 if TYPE_CHECKING:
     from cmx_resnet50.mirror.manifest import Entry

@@ -9,7 +9,6 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from cmx_resnet50.store.link_or_copy import require_space
     from cmx_resnet50.store.model import (
         ObjectMissing,
         PathTaken,
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     )
     from cmx_resnet50.store.opening import init_store, open_store
     from cmx_resnet50.store.store import Store
+    from cmx_resnet50.store.write_errors import require_space
 
 __all__ = [
     "ObjectMissing",
@@ -35,7 +35,7 @@ __all__ = [
 ]
 
 _HOMES = {
-    "require_space": "link_or_copy",
+    "require_space": "write_errors",
     "init_store": "opening",
     "open_store": "opening",
     "Store": "store",

@@ -17,7 +17,6 @@ from cmx_resnet50.limits import because
 from cmx_resnet50.store.files import regular, visible
 from cmx_resnet50.store.link_or_copy import (
     clone,
-    disk_full_error,
     reflink,
     remove_stale,
     temporary_beside,
@@ -27,6 +26,7 @@ from cmx_resnet50.store.objects import Objects
 from cmx_resnet50.store.placements import FOUND, PlacementRecord
 from cmx_resnet50.store.stat_stamp import Stamp, compare
 from cmx_resnet50.store.user_folders import occupant, taken_error
+from cmx_resnet50.store.write_errors import disk_full_error
 
 
 class Filler:

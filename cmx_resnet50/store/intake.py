@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.store.files import children, is_mine, regular, remove
 from cmx_resnet50.store.layout import contradiction, drop_empty
-from cmx_resnet50.store.link_or_copy import FULL, clone
+from cmx_resnet50.store.link_or_copy import clone
 from cmx_resnet50.store.locks import Locks
 from cmx_resnet50.store.model import Make, StoredObject, StoreError, WrongFile
 from cmx_resnet50.store.objects import Objects
 from cmx_resnet50.store.repair import Repairer
 from cmx_resnet50.store.stat_stamp import measure
+from cmx_resnet50.store.write_errors import FULL
 
 if TYPE_CHECKING:
     from cmx_resnet50.digests import Digests

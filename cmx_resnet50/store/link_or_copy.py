@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import sys
@@ -11,56 +10,12 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from cmx_resnet50.limits import no_inode
 from cmx_resnet50.store.files import children, open_regular
-from cmx_resnet50.store.model import StoreError, StoreFull
+from cmx_resnet50.store.model import StoreError
+from cmx_resnet50.store.write_errors import require_space
 
 _FICLONE = 0x40049409
 """ioctl number of FICLONE, linux/fs.h: ``_IOW(0x94, 9, int)``."""
-FULL = (errno.ENOSPC, errno.EDQUOT)
-"""Errors of a disk that is full, or of a quota that is used up."""
-
-
-def require_space(folder: Path, need: int, what: str) -> None:
-    """Make sure that `need` bytes are free in `folder`.
-
-    Raises
-    ------
-    StoreFull
-        If they are not; the text has the figures.
-    """
-    from shutil import disk_usage
-
-    existing = next((path for path in (folder, *folder.parents) if path.is_dir()), folder)
-    free = disk_usage(existing).free
-    if free < need:
-        raise StoreFull(
-            f"No room for {what} in {folder}: it needs {need:,} bytes, {free:,} are free. "
-            "Free some space (cmx-resnet50 prune shows what nothing uses), or name a folder on "
-            "another disk; that of the store with CM_RESNET50_STORE."
-        )
-
-
-def disk_full_error(error: OSError, folder: Path, need: int | None, what: str) -> StoreFull | None:
-    """Return the error to raise where `error` says that the disk is full, else None."""
-    if error.errno not in FULL:
-        return None
-    if no_inode(next((path for path in (folder, *folder.parents) if path.is_dir()), folder)):
-        return StoreFull(
-            f"{what} cannot be written to {folder}: its file system has no inode for one more "
-            "file (df -i). Remove files there, or name another folder; what is there is kept."
-        )
-    from shutil import disk_usage
-
-    try:
-        free = f"{disk_usage(folder).free:,} bytes are free"
-    except OSError:
-        free = "the free space is not known"
-    size = "" if need is None else f"it has {need:,} bytes, "
-    return StoreFull(
-        f"The disk is full, or a quota is used up, while {what} was written to {folder}: "
-        f"{size}{free}. Free some space and run again; what is there is kept."
-    )
 
 
 def reflink(source: Path, target: Path) -> bool:

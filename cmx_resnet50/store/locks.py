@@ -10,7 +10,6 @@ the lock; it is only for messages.
 
 from __future__ import annotations
 
-import errno
 import json
 import os
 import time
@@ -19,16 +18,17 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cmx_resnet50.errors import see
-from cmx_resnet50.limits import limit_of
 from cmx_resnet50.store.access import lock_mode
 from cmx_resnet50.store.files import read_json
 from cmx_resnet50.store.layout import Layout
-from cmx_resnet50.store.link_or_copy import disk_full_error
-from cmx_resnet50.store.model import StoreError, StoreFull, StoreReadOnly
+from cmx_resnet50.store.model import StoreError
+from cmx_resnet50.store.write_errors import read_only_error
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
+
+LOCK_TIMEOUT = 4 * 3600.0
+"""Seconds to wait for another process that makes the same object; it has limits of its own."""
 
 LOOK_AGAIN = 1.0
 """Seconds after which a waiting process looks again who holds the lock."""
@@ -152,32 +152,6 @@ class Locks:
                 wait = LOOK_AGAIN
             else:
                 return waited
-
-
-def read_only_error(root: Path, error: OSError) -> StoreError:
-    """Return the error for a store that cannot be written."""
-    full = disk_full_error(error, root, None, "what a store needs")
-    if full is not None:
-        return full
-    limit = limit_of(error)
-    reason = limit.what if limit else error.strerror or str(error)
-    if error.filename:
-        reason += f": {error.filename}"
-    if limit is not None:
-        # Without locks it still serves what it has, as one that can only be read.
-        kinds = {
-            errno.EFBIG: StoreFull,
-            errno.ENOLCK: StoreReadOnly,
-            errno.EOPNOTSUPP: StoreReadOnly,
-        }
-        return kinds.get(error.errno or 0, StoreError)(
-            f"The store {root} cannot be written or locked ({reason}). {limit.advice}"
-        )
-    return StoreReadOnly(
-        f"The store {root} cannot be written or locked ({reason}). Make it "
-        "writable for this user, name another with CM_RESNET50_STORE, or fill it once where it "
-        f"can be written: cmx-resnet50 prefetch. {see('clusters')}"
-    )
 
 
 def _holder(path: Path) -> str:

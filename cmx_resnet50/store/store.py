@@ -8,13 +8,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.limits import because, limit_of
+from cmx_resnet50.limits import because
 from cmx_resnet50.store.files import may_exist
 from cmx_resnet50.store.fill import Filler
 from cmx_resnet50.store.layout import Layout, checked_key, contradiction
 from cmx_resnet50.store.leftovers import clear_leftovers
-from cmx_resnet50.store.link_or_copy import disk_full_error
-from cmx_resnet50.store.locks import PRUNING, Locks, read_only_error
+from cmx_resnet50.store.locks import LOCK_TIMEOUT, PRUNING, Locks
 from cmx_resnet50.store.model import (
     Make,
     Placement,
@@ -27,13 +26,11 @@ from cmx_resnet50.store.place import Placer
 from cmx_resnet50.store.placements import PlacementRecords
 from cmx_resnet50.store.repair import Repairer
 from cmx_resnet50.store.verified import VerifiedDigests
+from cmx_resnet50.store.write_errors import explained
 
 if TYPE_CHECKING:
     from cmx_resnet50.store.intake import Intake
     from cmx_resnet50.store.usage import Usage
-
-LOCK_TIMEOUT = 4 * 3600.0
-"""Seconds to wait for another process that makes the same object; it has limits of its own."""
 
 
 def to_stderr(line: str) -> None:
@@ -359,25 +356,9 @@ class Store:
 
     @contextmanager
     def writing(self, name: str, size: int | None) -> Iterator[None]:
-        """Turn a full disk and a store that cannot be written into errors that say so.
-
-        Parameters
-        ----------
-        name : str
-            What is written, for the error.
-        size : int, optional
-            Its bytes, where they are known.
-        """
-        try:
+        """Let errors say why `name`, of `size` bytes if they are known, cannot be written."""
+        with explained(self.root, name, size):
             yield
-        except OSError as error:
-            explained: StoreError | None = disk_full_error(error, self.root, size, name)
-            where = str(error.filename or (self.root if limit_of(error) else ""))
-            if explained is None and where.startswith(str(self.root)):
-                explained = read_only_error(self.root, error)
-            if explained is None:
-                raise
-            raise explained from error
 
     @property
     def _intake(self) -> Intake:

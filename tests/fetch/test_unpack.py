@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmx_resnet50.catalog.table import Catalog, Request
-from cmx_resnet50.delivery.pipeline import Delivery, Pipeline
+from cmx_resnet50.delivery.delivered import Delivery
+from cmx_resnet50.delivery.pipeline import Pipeline
 from cmx_resnet50.gunzip import UnpackError, gunzip
 from cmx_resnet50.options import Options
 
