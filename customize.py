@@ -39,7 +39,7 @@ def predeps(i: dict[str, Any]) -> dict[str, Any]:
 
 
 def preprocess(i: dict[str, Any]) -> dict[str, Any]:
-    """Obtain the file, fill the entry's place, and let the downloader take it from there."""
+    """Obtain the file and fill the entry's place, or let the user's download tool fetch it."""
     from cmx_resnet50.engines.cm import HOOKS
 
     return HOOKS.preprocess(i)

@@ -8,8 +8,6 @@ MLC reads the same declaration under other names. What differs, and why:
   say a URL, back in place of what a variation's ``env`` sets only where that has a const, too.
   What is made of the user's checksum is therefore said with each variation: MLC puts values in
   place of ``<<<KEY>>>`` after each;
-- the downloader, a script of another repository, is left out of runs in which our library has the
-  file: all but those for which the user names a download tool;
 - what only CM knows is left out, and so is the table of artifacts: the library has it.
 """
 
@@ -25,14 +23,19 @@ ROOT = Path(__file__).resolve().parents[1]
 SCRIPTS = {"": "get-ml-model-resnet50", "ensure": "ensure-ml-model-resnet50"}
 """The scripts by their folder of the top level."""
 
-OURS = ("artifacts", "checked_env_keys", "docker", "license", "maintainers")
+OURS = (
+    "artifacts",
+    "checked_env_keys",
+    "docker",
+    "download_cache_tags",
+    "license",
+    "maintainers",
+)
 """Keys that only the library or CM reads."""
 REAPPLY = "CM_RESNET50_GENERATION"
 """The const of each variation."""
 CHECKSUM = "CM_RESNET50_CHECKSUM"
 """Made of a key that the meta itself empties."""
-DELIVERED = "MLC_RESNET50_RUN_DELIVERED"
-"""Set by the hooks where the library has the file."""
 _PREFIX = re.compile(r"\bCM_")
 
 
@@ -70,10 +73,7 @@ def _variation(variation: Mapping[str, Any], env: Mapping[str, str]) -> dict[str
 
 def _dependency(dep: Mapping[str, Any]) -> dict[str, Any]:
     unknown = ("add_deps", "force_new_env_keys")
-    kept = {key: value for key, value in dep.items() if key not in unknown}
-    if dep["tags"].startswith("download"):
-        kept["skip_if_env"] = {DELIVERED: ["yes"]}
-    return kept
+    return {key: value for key, value in dep.items() if key not in unknown}
 
 
 def _renamed(value: Any) -> Any:

@@ -230,8 +230,7 @@ def _fingerprint(env: Mapping[str, Any], const: Mapping[str, Any], prefix: str) 
         if name.startswith(OPTION) and not name.startswith(RUN) and name != _MIRROR:
             found[f"env.{name}"] = _veiled(env[key])
     for name in USER:
-        given = const.get(prefix + RUN + name) or const.get(prefix + name) or ""
-        found[f"const.{name}"] = _veiled(given)
+        found[f"const.{name}"] = _veiled(const.get(prefix + name) or "")
     return found
 
 

@@ -149,6 +149,8 @@ class Artifact:
     archive: Mapping[str, Any] | None = None
     companions: Sequence[str] = ()
     companion_key: str | None = None
+    cache_tags: Sequence[str] = ()
+    """By which ``find cache`` finds this file, as long as an engine's downloader fetched it."""
     downloader: str | None = None
     """The tool that the variation declares for it in the meta; we do without."""
     batch: str | None = None

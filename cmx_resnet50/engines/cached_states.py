@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -28,31 +27,6 @@ def cut_entries(cache: Path, meta: str, state: str) -> Iterator[Path]:
             yield file
         elif TAG in content.get("tags", ()) and exported.is_file() and _read(exported) is None:
             yield exported
-
-
-def lost_files(cache: Path, meta: str, state: str, url: str) -> Iterator[Path]:
-    """Yield the files that finished downloads of `url` lead to, in entries that were removed.
-
-    The engine's downloader, once answered from such an entry, ends in an error each time.
-
-    Parameters
-    ----------
-    cache : Path
-        The folder of the cache.
-    meta, state : str
-        As for `cut_entries`.
-    url : str
-        The URL that the downloader is asked for.
-    """
-    for file in sorted(cache.glob(f"*/{meta}")):
-        tags = (_read(file) or {}).get("tags", ["tmp"])
-        if "tmp" in tags or not {TAG, f"_url.{url}"}.issubset(tags):
-            continue
-        exported = (_read(file.with_name(state)) or {}).get("new_env", {})
-        for value in exported.values():
-            path = Path(str(value))
-            if path.is_relative_to(cache) and not os.path.lexists(path):
-                yield path
 
 
 def _read(file: Path) -> dict[str, Any] | None:

@@ -10,7 +10,6 @@ CM = Dialect(
     prefix=META,
     run="cm run script --tags=get,ml-model,resnet50",
     cache="repos/local/cache",
-    downloads=("_cm.json", "cm-cached-state.json"),
     native_step="run-fix-input",
 )
 HOOKS = Hooks(CM)

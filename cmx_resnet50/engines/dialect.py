@@ -36,8 +36,6 @@ class Dialect:
     """The command that runs this script, up to its variations."""
     cache: str
     """The folder of its cache entries, in its home."""
-    downloads: tuple[str, str] | None = None
-    """Where each run calls its downloader: the files of an entry, what it is, what it exported."""
     native_step: str = ""
     """The script's native step that makes a batch true in a frozen graph; empty: the library."""
     names_defaults: bool = False

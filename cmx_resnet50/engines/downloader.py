@@ -1,6 +1,7 @@
-"""CM's downloader, the prehook: which tool it takes, what it reads, and what is handed over to it.
+"""The engine's downloader, which runs where a tool that the user named fetches the file.
 
-The keys have the same names, behind its prefix, in every engine.
+Where our library has delivered the file, it does not run: the dependency is skipped. The keys have
+the same names, behind its prefix, in every engine.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from cmx_resnet50.catalog.request import RequestError, Resolution
 from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.delivery.pipeline import Pipeline
 from cmx_resnet50.engines.dialect import MODEL, EnvView
-from cmx_resnet50.engines.env_request import CHECKSUM, URL, URL_FILE
+from cmx_resnet50.engines.env_request import URL_FILE
 from cmx_resnet50.options import Options
 from cmx_resnet50.redaction import redact
 from cmx_resnet50.shell_values import Place, UnsafeValue
@@ -25,7 +26,7 @@ from cmx_resnet50.wording import URL as URL_MARK
 NAME = "model-downloader"
 """The name of the prehook in the meta, by which users choose its tool."""
 DELIVERED = RUN + "DELIVERED"
-"""Set where the library has the file; in MLC, the downloader is then left out."""
+"""Set where the library has delivered the files: the metas skip the downloader then."""
 _FURTHER = tuple(f"DOWNLOAD_URL{index}" for index in range(1, 5))
 FETCHED = "DOWNLOAD_DOWNLOADED_PATH"
 """Where the downloader left the file that it fetched."""
@@ -38,7 +39,7 @@ def tools_asked(run: Mapping[str, Any]) -> list[str]:
 
 
 def leave_out(meta: Mapping[str, Any], tool: str) -> None:
-    """Let the downloader do without `tool`, which the engine would install for nothing."""
+    """Let the downloader do without `tool`: it runs with the one that the user named."""
     for dependency in meta["prehook_deps"]:
         if NAME in dependency.get("names", ()):
             tags = [tag for tag in dependency["tags"].split(",") if tag != tool]
@@ -111,25 +112,6 @@ def further_urls(env: EnvView) -> list[str]:
     """Return the user's own further URLs, which are asked last."""
     urls = (str(env.get(name, "")) for name in _FURTHER)
     return [url for url in urls if url]
-
-
-def hand_over(env: EnvView, const: EnvView, file: Path, url: str) -> None:
-    """Let the downloader take `file`, which came from `url`, in place of a download.
-
-    What the user gave in `const` is kept for the later steps of the run.
-    """
-    for kept, name in ((CHECKSUM, "DOWNLOAD_CHECKSUM"), (URL, "PACKAGE_URL")):
-        if name in const:
-            const[kept] = const[name]
-    env[DELIVERED] = "yes"
-    wiring = {
-        "DOWNLOAD_LOCAL_FILE_PATH": str(file),
-        "DOWNLOAD_CHECKSUM": "",
-        "DAE_EXTRACT_DOWNLOADED": "no",
-        "PACKAGE_URL": url,
-    }
-    env.update(wiring)
-    const.update({name: value for name, value in wiring.items() if name in const})
 
 
 def tool_for(

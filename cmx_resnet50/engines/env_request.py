@@ -21,11 +21,7 @@ URL_FILE = f"{OPTION}URL_FILE"
 URL_LIMIT = 8192
 """Bytes of such a file that are read."""
 LOCAL = RUN + "LOCAL_FILE"
-"""The user's own file, kept before the downloader's key for it is given the entry's copy."""
-CHECKSUM = RUN + "DOWNLOAD_CHECKSUM"
-"""The user's own checksum, kept before the downloader's key for it is emptied."""
-URL = RUN + "PACKAGE_URL"
-"""The user's own URL, kept before the downloader's key for it loses its secrets."""
+"""The user's own file, made absolute before the engine goes elsewhere."""
 
 
 def check_values(env: EnvView, patterns: Iterable[str]) -> None:
@@ -80,14 +76,14 @@ def request_of(env: EnvView, const: EnvView, explicit: Sequence[str] | None) -> 
     RequestError
         For a batch size that is not a positive integer, or for two of them.
     """
-    url, from_file = _text(const.get(URL) or const.get("PACKAGE_URL")), _url_of_file(env)
+    url, from_file = _text(const.get("PACKAGE_URL")), _url_of_file(env)
     if url and from_file:
         raise RequestError(f"Choose one: {env.full(URL_FILE)}, or {URL_MARK}{redact(url)}.")
     request = Request.from_env(
         env,
         asked=f"{OPTION}ASKED_",
         url=url or from_file,
-        checksum=_text(const.get(CHECKSUM) or const.get("DOWNLOAD_CHECKSUM")),
+        checksum=_text(const.get("DOWNLOAD_CHECKSUM")),
         local=_text(env[LOCAL] if LOCAL in env else local_file(env)),
         explicit=explicit,
     )

@@ -17,7 +17,6 @@ from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.delivery.delivered import Delivery
 from cmx_resnet50.delivery.pipeline import Pipeline
 from cmx_resnet50.engines import downloader, outputs
-from cmx_resnet50.engines.cached_states import lost_files
 from cmx_resnet50.engines.dialect import EnvView
 from cmx_resnet50.engines.env_request import options_of, request_of
 from cmx_resnet50.errors import Resnet50Error
@@ -50,6 +49,17 @@ def print_notices(env: EnvView, notices: Iterable[str]) -> None:
         for notice in notices:
             text = env.dialect.wording.apply(notice)
             print(f"{env.prefix[:-1]} ResNet-50: {text}", file=sys.stderr)
+
+
+def cache_tags(env: EnvView, resolution: Resolution) -> list[str]:
+    """Return the tags that the run's cache entry has beside those that the engine gives it."""
+    tags = [f"_{name}" for name in equal_variations(resolution)]
+    if downloader.DELIVERED in env:
+        # No entry of the downloader has them.
+        tags += Catalog.load().meta["download_cache_tags"]
+        for companion in resolution.companions:
+            tags += companion.cache_tags
+    return tags
 
 
 def equal_variations(resolution: Resolution) -> list[str]:
@@ -89,18 +99,15 @@ def require_free_output(env: EnvView, resolution: Resolution, options: Options) 
         Pipeline(Catalog.load(), options).require_free(resolution, Path(env[OUTPUT]))
 
 
-def prepare(
-    env: EnvView, const: EnvView, resolution: Resolution, options: Options, *, silent: bool
-) -> Delivery:
-    """Obtain the published file, place it, and hand it to the downloader as a local file.
+def prepare(env: EnvView, resolution: Resolution, options: Options, *, silent: bool) -> Delivery:
+    """Obtain the published file and place it; the engine then leaves out its downloader.
 
     Where a batch is to be made true, that is for `complete`.
 
     Parameters
     ----------
-    env, const
-        Env and const of the run; what the downloader reads is changed in both. `PLACE` in env
-        says where the entry's own copy goes.
+    env : EnvView
+        The env of the run. `PLACE` in it says where the entry's own copy goes.
     resolution, options
         What is delivered, and how.
     silent : bool
@@ -113,12 +120,7 @@ def prepare(
     delivery = inspected(pipeline, delivery, folder)
     file = delivery.resolution.artifact.file
     env[PLACE] = str(Path(env[PLACE]).with_name(file))
-    # Always the published file: the downloader's own cache entry lives on, and answers for its URL.
-    downloader.hand_over(env, const, folder / file, delivery.url)
-    if env.dialect.downloads is not None:
-        lost = lost_files(env.dialect.cache_folder, *env.dialect.downloads, delivery.url)
-        for path in {path for path in lost if path.name == file}:
-            pipeline.place(delivery, path.parent)
+    env[downloader.DELIVERED] = "yes"
     return delivery
 
 

@@ -47,7 +47,7 @@ class Hooks:
         return self._answer(self._predeps, i)
 
     def preprocess(self, i: Hook) -> Hook:
-        """Obtain the file, fill the entry's place, and let the downloader take it from there."""
+        """Obtain the file and fill the entry's place, or let the user's download tool fetch it."""
         return self._answer(self._preprocess, i)
 
     def postprocess(self, i: Hook) -> Hook:
@@ -120,7 +120,7 @@ class Hooks:
 
     def _preprocess(self, i: Hook) -> Hook:
         _spare_a_copy(i["run_script_input"])
-        env, const, options, resolution = self._asked(i)
+        env, _, options, resolution = self._asked(i)
         env[env_run.OUTPUT] = output_folder(env, env["TMP_CURRENT_PATH"])
         env.pop("OUTDIRNAME", None)
         env_run.require_free_output(env, resolution, options)
@@ -132,15 +132,13 @@ class Hooks:
         env[env_run.PLACE] = str(folder / "model" / resolution.artifact.file)
         asked = downloader.tools_asked(i["run_script_input"])
         tool = downloader.tool_for(resolution, asked, options, self.dialect.cache_folder)
-        declared = downloader.declared_tool(resolution)
-        if declared:
-            downloader.leave_out(i["meta"], declared)
         if tool:
+            downloader.leave_out(i["meta"], downloader.declared_tool(resolution))
             env.update(downloader.for_downloader(resolution))
             return {"return": 0}
         lock = run_lock.of(i["run_script_input"])
         lock.release()
-        delivery = env_run.prepare(env, const, resolution, options, silent=_silent(env))
+        delivery = env_run.prepare(env, resolution, options, silent=_silent(env))
         lock.acquire()
         i["run_script_input"][_DELIVERY] = delivery
         step = self.dialect.native_step
@@ -148,7 +146,6 @@ class Hooks:
             env_run.for_script(env, resolution)
             i["run_script_input"]["script_name"] = step
         else:
-            lock.hold_lookups()
             mine = entry.of(i)
             if mine is not None:
                 mine.work_elsewhere()
@@ -166,7 +163,7 @@ class Hooks:
         # leave this entry behind and make a second one.
         env["GET_DEPENDENT_CACHED_PATH"] = env[env_run.ENTRY]
         env["DOWNLOAD_PATH"] = str(Path(env[env_run.PLACE]).parent)
-        tags = [f"_{name}" for name in env_run.equal_variations(delivery.resolution)]
+        tags = env_run.cache_tags(env, delivery.resolution)
         mine = entry.of(i)
         double = mine is not None and not i["input"].get("new") and mine.is_double()
         if delivery.private or double:

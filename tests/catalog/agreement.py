@@ -22,7 +22,10 @@ P = "CM_ML_MODEL_"
 
 def problems(meta: Meta) -> list[str]:
     """Return all disagreements in `meta`, as text."""
-    checks = (_urls, _checksums, _files, _of_framework, _tensors, _serving, _groups, _identity)
+    checks = (
+        *(_urls, _checksums, _files, _of_framework, _tensors, _serving, _groups, _identity),
+        _cache_tags,
+    )
     return [problem for check in checks for problem in check(meta)]
 
 
@@ -274,3 +277,13 @@ def _identity(meta: Meta) -> Iterator[str]:
     for name in set(meta["input_description"]) - {"outdirname", *meta["input_mapping"]}:
         if not name.startswith(("env.", "const.", "adr.")):
             yield f"input {name} is described, but mapped to nothing"
+
+
+def _cache_tags(meta: Meta) -> Iterator[str]:
+    """A file is found in the cache by the same tags, whether the engine's downloader fetched it."""
+    for name, variation in meta["variations"].items():
+        for dep in variation.get("post_deps", ()):
+            url = dep["tags"].partition("_url.")[2]
+            tags = {*meta["artifacts"].get(url, {}).get("cache_tags", ()), *meta["tags"]}
+            if tags != {*dep.get("extra_cache_tags", "").split(","), *meta["tags"]}:
+                yield f"{name}: {url} has other cache tags as an artifact"

@@ -100,10 +100,10 @@ def test_groups_defaults_and_aliases_are_as_documented() -> None:
 def test_the_dependencies_are_as_documented() -> None:
     variations = META["variations"]
     (prehook,) = META["prehook_deps"]
-    # For a file that is handed over, what the downloader depends on is not run.
-    handed_over = {"CM_DOWNLOAD_LOCAL_FILE_PATH": ["on"]}
+    # Beyond the documentation: where our library has delivered the file, nothing is left to do.
+    delivered = {"CM_RESNET50_RUN_DELIVERED": ["yes"]}
     assert prehook == {
-        "add_deps": {"download-script": {"enable_if_env": handed_over, "fake_deps": True}},
+        "skip_if_env": delivered,
         "names": ["model-downloader"],
         "tags": "download-and-extract",
         "env": {
@@ -135,6 +135,7 @@ def test_the_dependencies_are_as_documented() -> None:
     assert variations["onnx,from-tf,fp32"]["adr"] == {"model-downloader": {"tags": "_gdown"}}
     (graph,) = variations["ncnn,fp32"]["post_deps"]
     assert graph["tags"] == f"download-and-extract,_url.{known.PARAM_URL}"
+    assert graph["skip_if_env"] == delivered
     assert graph["extra_cache_tags"] == "ml-model-params,params,resnet50,ncnn,model-params"
     assert graph["env"]["CM_EXTRACT_EXTRACTED_FILENAME"] == "<<<CM_ML_MODEL_PARAM_FILE>>>"
     assert any(dep.get("dynamic") for dep in META["post_deps"])
@@ -241,7 +242,7 @@ def test_the_corrections_of_the_verdicts_are_there_and_no_others() -> None:
         ["variations", "fix-input-shape", "deps", 0],
         ["variations", "onnx,from-tf,fp32", "adr", "model-downloader"],
         ["prehook_deps", 0],
-        ["prehook_deps", 0, "add_deps", "download-script"],
+        ["variations", "ncnn,fp32", "post_deps", 0, "add_deps", "download-script"],
         ["post_deps", 0],
         ["input_description", "outdirname"],
         ["extra_cache_tags_from_env", 0],
@@ -284,6 +285,7 @@ MUTATIONS: dict[str, Change] = {
     "param url without artifact": lambda m: m["variations"]["ncnn,fp32"]["post_deps"][0].update(
         tags="download-and-extract,_url.https://example.org/resnet50_v1.param"
     ),
+    "cache tags of the param file differ": _artifact(known.PARAM_URL, cache_tags=["params"]),
     "artifact gone": lambda m: m["artifacts"].pop(known.OPSET_8_URL),
     "companion gone": lambda m: m["artifacts"].pop(known.PARAM_URL),
     "mirror gone that a variation names": _artifact(

@@ -115,14 +115,15 @@ def test_what_one_dependency_asks_for_is_not_asked_for_by_the_next(
 def test_the_engine_looks_for_nothing_for_a_file_that_is_there(
     cm: CM, origin: Origin, served: dict[str, Path]
 ) -> None:
-    """What the downloader depends on is for downloads: another one in the same run has it."""
+    """The downloader is left out, and not for others: another download of the same run has it."""
     first = cm.get("onnx")
     assert first.ok, first.text
-    assert "detect os" not in first.err
+    assert "download" not in first.err
     origin.serve("https://files.example.com/other.bin", served["tensorflow"])
     other = {"tags": "download-and-extract,_url.https://files.example.com/other.bin"}
     caller(cm, {"tags": "get,ml-model,resnet50,_pytorch", "names": ["ml-model"]}, post_deps=[other])
     result = ask(cm)
-    ours, _, later = result.err.partition("files.example.com")
-    assert "detect os" not in ours
-    assert "detect os" in later
+    ours, _, later = result.err.partition("download-and-extract")
+    assert 'call "postprocess"' in ours and "detect os" not in ours
+    assert "files.example.com" in later and "detect os" in later
+    assert "https://files.example.com/other.bin" in [request.url for request in origin.requests]

@@ -134,16 +134,33 @@ def test_terminal_shows_a_bar(engine: CM, origin: Origin) -> None:
     assert re.search(r"resnet50_v1.onnx: +[0-9]+%\|", result.out), result.text
 
 
-def test_entry_can_be_found_as_documented(cm: CM) -> None:
-    assert cm.get("onnx").ok
-    assert cm.get("pytorch").ok
-    assert len(cm.cache_entries("download,file,ml-model,resnet50,_onnx")) == 1
-    assert len(cm.cache_entries("get,ml-model,resnet50,_pytorch")) == 1
-    assert cm.run("rm", "cache", "--tags=ml-model,resnet50", "-f").ok
-    assert not cm.cache_entries("ml-model,resnet50")
-    result = cm.get("onnx")
+def test_entry_can_be_found_as_documented(engine: CM) -> None:
+    for name in ("onnx", "pytorch", "ncnn"):
+        assert engine.get(name).ok
+    assert len(engine.cache_entries("download,file,ml-model,resnet50,_onnx")) == 1
+    assert len(engine.cache_entries("get,ml-model,resnet50,_pytorch")) == 1
+    assert len(engine.cache_entries("download,file,ml-model-params,params,ncnn,model-params")) == 1
+    assert engine.remove_entries().ok
+    assert not engine.cache_entries("ml-model,resnet50")
+    result = engine.get("onnx")
     assert result.ok, result.text
     assert result.out.strip().endswith("store)")
+
+
+@pytest.mark.parametrize("script", ["download,file", "download-and-extract", "dae,file"])
+def test_entry_answers_no_other_script(
+    cm: CM, origin: Origin, served: dict[str, Path], script: str
+) -> None:
+    """It has tags of the downloader, by which a command finds it; and not all of them."""
+    assert cm.get("onnx").ok
+    known, other = ARTIFACTS["onnx-opset-11"].url, "https://files.example.com/other.bin"
+    origin.serve(other, served["tensorflow"])
+    for url in (known, other):
+        origin.clear_log()
+        line = f"--tags={script},_url.{url}"
+        result = cm.run("run", "script", line, "--force_cache", "--quiet")
+        assert result.ok, result.text
+        assert [request.url for request in origin.requests] == [url]
 
 
 @pytest.mark.parametrize("name", ["with a space", "Gerät-日本"])

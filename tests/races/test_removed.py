@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -60,19 +59,6 @@ def test_removed_while_a_run_waits_for_its_turn(
         assert done.ok, done.text
     with running:
         assert_good(running.wait(), served)
-
-
-def test_removed_while_the_downloader_worked(cm: CM, served: dict[str, Path]) -> None:
-    """Its entry then leads to a file that is gone, and CM does not notice."""
-    assert cm.get(*REQUEST).ok
-    for tags in ("get,ml-model,resnet50", "download-and-extract"):
-        assert cm.command("cm", "rm", "cache", f"--tags={tags}", "-f").ok
-    (entry,) = cm.cache_entries("download-file,resnet50,-tmp")
-    meta = json.loads((entry / "_cm.json").read_text())
-    assert meta.pop("dependent_cached_path")
-    (entry / "_cm.json").write_text(json.dumps(meta))
-    for _ in range(2):
-        assert_good(cm.get(*REQUEST), served)
 
 
 def test_a_folder_of_the_run_is_not_left_behind(engine: CM, origin: Origin) -> None:
