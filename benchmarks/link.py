@@ -39,6 +39,10 @@ _TUNSETIFF = 0x400454CA
 _IFF_TUN, _IFF_NO_PI = 0x0001, 0x1000
 _CLONE_NEWNET = 0x40000000
 _SEED = 50
+PACKET = 1500
+"""Bytes of a full IP packet on the device of a `line`."""
+HEADERS = 52
+"""Bytes of it that are headers: IP, and TCP with time stamps."""
 QUEUE = 0.05
 """Seconds that a packet waits at most until the line is free."""
 
