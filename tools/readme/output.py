@@ -9,7 +9,7 @@ from typing import Any
 
 from cmx_resnet50.cached_run import receipt
 from cmx_resnet50.catalog.table import Catalog
-from cmx_resnet50.engines import outputs
+from cmx_resnet50.engines import downloader, outputs
 from cmx_resnet50.engines.dialect import META, MODEL
 from tools.readme.markdown import code, dependency, table, tag
 
@@ -78,10 +78,17 @@ hits too.
 
 def _phase(meta: Mapping[str, Any], phase: str) -> Iterator[str]:
     for dep in meta.get(phase, ()):
-        yield f"{phase}: {dependency(dep)}"
+        yield f"{phase}: {dependency(dep)}{_only_for_a_tool(dep)}"
     for name, variation in meta["variations"].items():
         for dep in variation.get(phase, ()):
-            yield f"{phase}: {dependency(dep)}, with {tag(name)}{_conditions(dep)}"
+            text = f"{phase}: {dependency(dep)}, with {tag(name)}"
+            yield text + (_only_for_a_tool(dep) or _conditions(dep))
+
+
+def _only_for_a_tool(dep: Mapping[str, Any]) -> str:
+    """Return when a dependency runs that is skipped if the library has delivered the files."""
+    delivered = META + downloader.DELIVERED in dep.get("skip_if_env", {})
+    return ", only for a download tool that you name" if delivered else ""
 
 
 def _conditions(dep: Mapping[str, Any]) -> str:
