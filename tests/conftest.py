@@ -112,6 +112,7 @@ def _install(
     tools: Sequence[str] = build.TOOLS,
 ) -> None:
     made = build.install(prefix, package, tools)
+    build.write_metas_as_json(made)
     artifacts.patch(made, served)
     done = CM(made, prefix.with_name(f"{prefix.name}-home"), _indexed(made)).run("reindex", "repo")
     assert done.ok, done.text

@@ -5,8 +5,7 @@ lies about can slip in. `install` makes a virtual environment in a second or two
 a network: the packages that the wheel *declares*, and what those need, are linked from the
 environment that runs the tests, and nothing else is; ``cmind`` and ``cmx4mlops`` are real
 copies, so that a test may alter them. An undeclared dependency is therefore missed here as
-it is missed by users. The copy of ``cmx4mlops`` has its metas in JSON: the engine reads both,
-and takes two seconds for an index where they are in YAML.
+it is missed by users.
 """
 
 from __future__ import annotations
@@ -145,6 +144,22 @@ def install(prefix: Path, wheel: Path | None, tools: Sequence[str] = TOOLS) -> I
     return made
 
 
+def write_metas_as_json(made: Installation) -> None:
+    """Rewrite each meta of ``cmx4mlops`` that JSON can hold, but that of the old script.
+
+    The engine reads both, and takes two seconds for an index where they are in YAML. That is for
+    tests alone: what is measured has the metas that users have.
+    """
+    loader = getattr(yaml, "CFullLoader", yaml.FullLoader)
+    package = made.site_packages / "cmx4mlops"
+    for path in package.glob("repo/script/*/_cm.yaml"):
+        meta = yaml.load(path.read_text(encoding="utf-8"), loader)
+        text = json.dumps(meta)
+        if path.parent != package / SCRIPT and json.loads(text) == meta:
+            path.with_suffix(".json").write_text(text, encoding="utf-8")
+            path.unlink()
+
+
 def link(made: Installation, *requirements: str) -> None:
     """Let an environment see further packages, and what they need and it has not got yet."""
     site = made.site_packages
@@ -211,20 +226,8 @@ def _link(distribution: metadata.Distribution, site: Path) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         if parts[0] in _COPIED:
             shutil.copytree(origin, target)
-            _write_metas_as_json(target)
         else:
             target.symlink_to(origin)
-
-
-def _write_metas_as_json(package: Path) -> None:
-    """Rewrite each meta that JSON can hold, but that of the script that ours replaces."""
-    loader = getattr(yaml, "CFullLoader", yaml.FullLoader)
-    for path in package.glob("repo/script/*/_cm.yaml"):
-        meta = yaml.load(path.read_text(encoding="utf-8"), loader)
-        text = json.dumps(meta)
-        if path.parent != package / SCRIPT and json.loads(text) == meta:
-            path.with_suffix(".json").write_text(text, encoding="utf-8")
-            path.unlink()
 
 
 def _own(folder: Path) -> bool:
