@@ -112,8 +112,8 @@ def paced(setting: Setting) -> Outcome:
             Comparison(OURS, CURL, 0.15),
         ],
         [
-            "SO_MAX_PACING_RATE on each of the server's connections. One plain stream stands "
-            "for the old script, whose downloader is one; its own start would come on top."
+            "SO_MAX_PACING_RATE on each of the server's connections. One plain stream "
+            "represents the old script, whose downloader uses one; its own start would be added."
         ],
     )
     outcome.known(floor, file.stat().st_size / (CONNECTIONS * PACE), "s")

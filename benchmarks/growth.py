@@ -150,8 +150,8 @@ def stores(setting: Setting) -> Outcome:
         for name in commands
     ]
     outcome.notes = [
-        f"The store lies on {'a tmpfs' if base == memory else 'a disk'}; each of "
-        "the other objects has 16 bytes. Compared is the largest store with one that holds the "
+        f"The store is on {'a tmpfs' if base == memory else 'a disk'}; each of "
+        "the other objects has 16 bytes. The largest store is compared with one that contains the "
         "model alone."
     ]
     outcome.plot(

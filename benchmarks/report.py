@@ -9,16 +9,17 @@ from typing import Any
 
 _HEAD = """# Results
 
-Written by `python -m benchmarks`; not edited by hand. Contenders take turns in one run; a value
-is the median of its rounds. "Ratio" is ours by the peer's, "more" is ours less the peer's. "Others"
-is how many cores the rest of the machine kept busy meanwhile: where that is much of one, short
-times and their ratios are worth little.
+Written by `python -m benchmarks`; do not edit. Contenders take turns in one run; a value is the
+median of its rounds. "Ratio" is ours divided by the peer's, "more" is ours minus the peer's. "Others"
+is how many cores other processes kept busy meanwhile: if that is a large part of one, short times
+and their ratios are not reliable.
 """
 
 _ALL = """# Results
 
-Written by `python -m benchmarks`; not edited by hand. One column a kind of machine, whose folder
-has all values. "Ratio" is ours by the peer's, "more" ours less the peer's; **bold**: goal missed.
+Written by `python -m benchmarks`; do not edit. One column for each kind of machine; its folder has
+all values. "Ratio" is ours divided by the peer's, "more" is ours minus the peer's; **bold**: goal
+missed.
 """
 
 _PAGE = """
