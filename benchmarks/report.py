@@ -10,9 +10,9 @@ from typing import Any
 _HEAD = """# Results
 
 Written by `python -m benchmarks`; do not edit. Contenders take turns in one run; a value is the
-median of its rounds. "Ratio" is ours divided by the peer's, "more" is ours minus the peer's. "Others"
-is how many cores other processes kept busy meanwhile: if that is a large part of one, short times
-and their ratios are not reliable.
+median of its rounds. "Ratio" is ours divided by the peer's, "more" is ours minus the peer's.
+"Others" is how many cores other processes kept busy meanwhile: if that is a large part of one,
+short times and their ratios are not reliable.
 """
 
 _ALL = """# Results
