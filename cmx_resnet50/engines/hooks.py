@@ -153,7 +153,6 @@ class Hooks:
 
     def _postprocess(self, i: Hook) -> Hook:
         env, const, options, resolution = self._asked(i)
-        run_lock.end_lookup()
         delivery = i["run_script_input"].pop(_DELIVERY, None)
         if delivery is None:
             delivery = env_run.import_fetched(env, resolution, options)

@@ -147,6 +147,21 @@ def test_entry_can_be_found_as_documented(engine: CM) -> None:
     assert result.out.strip().endswith("store)")
 
 
+def test_dependencies_are_printed_and_faked(cm: CM, origin: Origin) -> None:
+    """Without our hooks, the engine knows of no delivery: it would call its downloader."""
+    url = ARTIFACTS["onnx-opset-11"].url
+    faked = cm.get("onnx", fake_run=True, fake_deps=True, print_deps=True)
+    assert faked.ok, faked.text
+    assert faked.saved["new_state"]["print_deps"] == [
+        f"cm run script --tags=download-and-extract,_url.{url}"
+    ]
+    assert not origin.requests
+    run = cm.get("onnx", fake_deps=True, print_deps=True)
+    assert run.ok, run.text
+    assert run.saved["new_state"]["print_deps"] == []
+    assert cm.get("onnx").path == run.path
+
+
 @pytest.mark.parametrize("script", ["download,file", "download-and-extract", "dae,file"])
 def test_entry_answers_no_other_script(
     cm: CM, origin: Origin, served: dict[str, Path], script: str
