@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
@@ -419,7 +419,7 @@ def pipeline(settings: Settings, progress: bool | ProgressCallback) -> Pipeline:
 
 
 def prefetch(
-    through: Pipeline, requests: Iterable[str], warn: Callable[[str], None]
+    through: Pipeline, requests: Sequence[str], warn: Callable[[str], None], jobs: int = 1
 ) -> Iterator[Prefetched]:
     """Bring what each request means into the store; one that fails does not stop the others.
 
@@ -427,28 +427,46 @@ def prefetch(
     ----------
     through : Pipeline
         What `pipeline` returned.
-    requests : iterable of str
+    requests : sequence of str
         As `get` takes them.
     warn : callable
         Takes each deviation and notice, as soon as it is known.
+    jobs : int
+        Requests in work at the same time; results come in the order of the requests.
     """
+    if jobs == 1:
+        for text in requests:
+            yield _prefetch(through, text, warn)
+        return
+    from functools import partial
+    from threading import Event
+
+    from cmx_resnet50.delivery.jobs import StoppableProgress, run_jobs
+
+    stopped = Event()
+    pipelines = [
+        through.alike(StoppableProgress(progress_for(through.visible), stopped))
+        for _ in range(min(jobs, len(requests)))
+    ]
+    workers = [partial(_prefetch, one, warn=warn) for one in pipelines]
+    yield from run_jobs(workers, requests, stopped)
+
+
+def _prefetch(through: Pipeline, text: str, warn: Callable[[str], None]) -> Prefetched:
     catalog, strict = through.catalog, through.options.strict
-    for text in requests:
-        try:
-            resolution = catalog.resolve(catalog.request(names_in(text)), strict=strict)
-            for line in resolution.messages:
-                warn(line)
-            delivery = through.obtain(resolution)
-        except Resnet50Error as error:
-            yield Prefetched(text, None, error)
-            continue
-        try:
-            # A store that an earlier version filled has the unpacked file only.
-            through.obtain_archive(resolution)
-        except Resnet50Error as error:
-            yield Prefetched(text, delivery, None, error)
-        else:
-            yield Prefetched(text, delivery, None)
+    try:
+        resolution = catalog.resolve(catalog.request(names_in(text)), strict=strict)
+        for line in resolution.messages:
+            warn(line)
+        delivery = through.obtain(resolution)
+    except Resnet50Error as error:
+        return Prefetched(text, None, error)
+    try:
+        # A store that an earlier version filled has the unpacked file only.
+        through.obtain_archive(resolution)
+    except Resnet50Error as error:
+        return Prefetched(text, delivery, None, error)
+    return Prefetched(text, delivery, None)
 
 
 def names_in(request: str) -> list[str]:

@@ -100,3 +100,10 @@ def batch(text: str) -> int:
     if not text.isdecimal() or not 1 <= int(text) <= 999_999:
         raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1 to 999999")
     return int(text)
+
+
+def jobs(text: str) -> int:
+    """Return how many files a user wants at the same time."""
+    if not text.isdecimal() or not 1 <= int(text) <= 16:
+        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1 to 16")
+    return int(text)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.cli.arguments import command, json_switch, requests, transfer_switches
+from cmx_resnet50.cli.arguments import command, jobs, json_switch, requests, transfer_switches
 from cmx_resnet50.cli.failure import CODES, common_kind, described
 from cmx_resnet50.cli.output import (
     begin_transfer,
@@ -38,12 +38,19 @@ def add(commands: Any) -> None:
         page="airgapped",
     )
     requests(prefetch)
+    prefetch.add_argument(
+        "--jobs",
+        type=jobs,
+        default=1,
+        metavar="N",
+        help="files at the same time, 1 to 16 (default: 1); helps where each connection is slow",
+    )
     json_switch(prefetch)
     transfer_switches(prefetch, "the paths in the store")
 
 
 def prefetched(
-    pipeline: Pipeline, wanted: Sequence[str], every_file: bool, *, quiet: bool
+    pipeline: Pipeline, wanted: Sequence[str], every_file: bool, *, quiet: bool, jobs: int = 1
 ) -> list[Prefetched]:
     """Fetch what is requested into the store; print what fails, and go on."""
     from cmx_resnet50 import api
@@ -60,7 +67,7 @@ def prefetched(
         shown.add(line)
 
     done = []
-    for one in api.prefetch(pipeline, wanted, warn):
+    for one in api.prefetch(pipeline, wanted, warn, jobs):
         done.append(one)
         if one.error is not None:
             print_error(f"{one.request}: {one.error}")
@@ -81,7 +88,7 @@ def _prefetch(parsed: argparse.Namespace) -> int:
     if bool(parsed.requests) == parsed.all:
         parsed.error("name requests, or give --all.")
     pipeline = api.pipeline({}, begin_transfer(parsed))
-    done = prefetched(pipeline, parsed.requests, parsed.all, quiet=parsed.quiet)
+    done = prefetched(pipeline, parsed.requests, parsed.all, quiet=parsed.quiet, jobs=parsed.jobs)
     files = [
         (one.request, one.delivery.origin, name, stored)
         for one in done

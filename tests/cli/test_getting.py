@@ -145,6 +145,29 @@ def test_interrupted_it_ends_with_130_and_goes_on(cm: CM, origin: Origin) -> Non
     assert tool(cm, "get", "_pytorch").ok
 
 
+def test_files_at_the_same_time_and_an_interrupt_of_both(
+    cm: CM, origin: Origin, served: dict[str, Path]
+) -> None:
+    first, second = (ARTIFACTS[name].url for name in ("pytorch-fp32", "onnx-opset-8"))
+    names = ("_pytorch", "_onnx,_opset-8", "_ncnn,_int8", "_tf")
+    for url in (first, second):
+        origin.fail(url, faults.Trickle(2_000))
+    with cm.start("prefetch", "--jobs", "2", *names, program=TOOL) as running:
+        origin.wait(lambda: origin.bytes_sent(first) > 0 and origin.bytes_sent(second) > 0)
+        running.interrupt()
+        result = running.wait()
+    assert result.code == 130
+    assert "Traceback" not in result.err and "Fatal" not in result.err
+    origin.heal()
+    done = tool(cm, "prefetch", "--jobs", "3", *names, "--json")
+    assert done.code == 3
+    found = json.loads(done.out)
+    assert tuple(one["request"] for one in found) == names
+    digests = [one["files"][0]["sha256"] for one in found if "files" in one]
+    kinds = ("pytorch-fp32", "onnx-opset-8", "tensorflow")
+    assert digests == [digest_file(served[kind]).sha256 for kind in kinds]
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
@@ -153,6 +176,7 @@ def test_interrupted_it_ends_with_130_and_goes_on(cm: CM, origin: Origin) -> Non
         (("get", "--of"), 2, "--of"),
         (("prefetch",), 2, "--all"),
         (("prefetch", "--all", "_onnx"), 2, "--all"),
+        (("prefetch", "_onnx", "--jobs", "0"), 2, "--jobs"),
         (("bundle",), 2, "export"),
         (("bundle", "export", "x", "_onnx", "--all"), 2, "not both"),
         (("reshape", "a", "b", "--batch", "0"), 2, "--batch"),
