@@ -12,6 +12,12 @@ GZIP_WINDOW = 16 + zlib.MAX_WBITS
 """zlib's code for data with a gzip header and its check sum (zlib manual, inflateInit2)."""
 
 
+MEMBERS = 1000
+"""Members that any file may have; of more, each has to hold `LEAST` bytes on average, or a small
+file would keep a processor busy for hours. The blocks of bgzip, the smallest in use, have 64 KB."""
+LEAST = 1024
+
+
 class UnpackError(Resnet50Error):
     """The archive is truncated, altered, not a gzip file, or unpacks to more than is allowed."""
 
@@ -67,6 +73,8 @@ def _gunzip(source: Path, dest: Path, limit: int, name: str) -> Digests:
             pending = inflater.unused_data if inflater.eof else inflater.unconsumed_tail
             members += inflater.eof
             written += len(data)
+            if members > MEMBERS + written // LEAST:
+                raise UnpackError(f"{name} has more than {members:,} members, most of them empty.")
             if written > limit:
                 raise UnpackError(f"{name} unpacks to more than the allowed {limit:,} bytes.")
             hasher.update(data)

@@ -2,17 +2,32 @@
 
 from __future__ import annotations
 
+import errno
+import struct
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
-from zipfile import BadZipFile, ZipFile, ZipInfo
+from zipfile import ZIP_DEFLATED, ZIP_STORED, BadZipFile, ZipFile, ZipInfo
 
 from cmx_resnet50.digests import CHUNK
 from cmx_resnet50.gunzip import UnpackError
 
-_HIDDEN = ("__MACOSX/", ".")
-"""How names begin of what archivers add."""
+_ADDED = "__MACOSX"
+"""The folder that an archiver adds; its other files begin with a dot."""
+_METHODS = (ZIP_STORED, ZIP_DEFLATED)
+"""What is unpacked piece by piece. Of the others Python makes a piece as large as it comes."""
+_DAMAGED = (
+    BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    IndexError,
+    RuntimeError,
+    NotImplementedError,
+    ValueError,
+)
+"""What Python raises for a zip file that is encrypted, damaged, or made to be."""
 
 
 class Zip:
@@ -36,9 +51,7 @@ class Zip:
         return [
             info
             for info in self._archive.infolist()
-            if not info.is_dir()
-            and not info.filename.startswith(_HIDDEN)
-            and not PurePosixPath(info.filename).name.startswith(".")
+            if info.filename and not info.is_dir() and not _is_added(info.filename)
         ]
 
     def head(self, info: ZipInfo, size: int) -> bytes:
@@ -47,10 +60,9 @@ class Zip:
         Raises
         ------
         UnpackError
-            If it is damaged, encrypted, or compressed in a way that Python cannot undo.
+            If it is damaged, encrypted, or compressed otherwise than by deflate.
         """
-        with self._explained(info), self._archive.open(info) as file:
-            return file.read(size)
+        return next(self._pieces(info, size), b"")
 
     def extract(self, info: ZipInfo, dest: Path, *, limit: int) -> None:
         """Write the bytes of a member to `dest`, at most `limit`.
@@ -63,12 +75,8 @@ class Zip:
             If `dest` cannot be written.
         """
         written = 0
-        with (
-            self._explained(info),
-            self._archive.open(info) as file,
-            open(dest, "xb") as target,
-        ):
-            while data := file.read(CHUNK):
+        with open(dest, "xb") as target:
+            for data in self._pieces(info, CHUNK):
                 written += len(data)
                 if written > limit:
                     raise UnpackError(
@@ -77,14 +85,40 @@ class Zip:
                     )
                 target.write(data)
 
-    @contextmanager
-    def _explained(self, info: ZipInfo) -> Iterator[None]:
+    def _pieces(self, info: ZipInfo, size: int) -> Iterator[bytes]:
+        """Yield the bytes of a member, at most `size` at once."""
+        if info.compress_type not in _METHODS:
+            raise self._failure(info, "compressed by another method than deflate")
         try:
-            yield
-        except (BadZipFile, zlib.error, EOFError, RuntimeError, NotImplementedError) as error:
-            raise UnpackError(
-                f"{info.filename} in {self._name} cannot be unpacked ({error})."
-            ) from None
+            file = self._archive.open(info)
+        except _DAMAGED as error:
+            raise self._failure(info, error) from None
+        except OSError as error:
+            raise self._failure_of_position(info, error) from None
+        with file:
+            while True:
+                try:
+                    data = file.read(size)
+                except _DAMAGED as error:
+                    raise self._failure(info, error) from None
+                except OSError as error:
+                    raise self._failure_of_position(info, error) from None
+                if not data:
+                    return
+                yield data
+
+    def _failure_of_position(self, info: ZipInfo, error: OSError) -> Exception:
+        """Return what is meant by an error of the system, which refuses to read at -1."""
+        return self._failure(info, "damaged") if error.errno == errno.EINVAL else error
+
+    def _failure(self, info: ZipInfo, why: object) -> UnpackError:
+        return UnpackError(f"{info.filename} in {self._name} cannot be unpacked ({why}).")
+
+
+def _is_added(name: str) -> bool:
+    *folders, last = PurePosixPath(name).parts or ("",)
+    hidden = any(part.startswith(".") and part not in (".", "..") for part in (*folders, last))
+    return hidden or _ADDED in folders
 
 
 @contextmanager
@@ -98,7 +132,12 @@ def opened(path: Path) -> Iterator[Zip | None]:
     """
     try:
         archive = ZipFile(path)
-    except (BadZipFile, ValueError, NotImplementedError):
+    except _DAMAGED:
+        yield None
+        return
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
         yield None
         return
     with archive:
