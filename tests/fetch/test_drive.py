@@ -134,6 +134,25 @@ PAGES: dict[str, tuple[Answer, str]] = {
         lambda request: confirmation("1aB", "http://drive.usercontent.google.com/download"),
         "refused: the page leads to http://",
     ),
+    **{
+        f"to {host!a}": (
+            lambda request, host=host: confirmation("1aB", f"https://{host}/download"),
+            "refused: the page leads to ",
+        )
+        for host in (
+            "[",
+            "evil.example\\.google.com",
+            "evil.example&#0;.google.com",
+            "evil.example .google.com",
+            "evil.example%2f.google.com",
+            "drive.google.com@evil.example",
+            "me:pw@drive.google.com",
+            "drive.google.com:x",
+            "a..google.com",
+            f"{'a' * 64}.google.com",
+            "\N{IDEOGRAPHIC FULL STOP}google.com",
+        )
+    },
     "in a circle": (
         lambda request: dataclasses.replace(
             confirmation("1aB"), headers={"Content-Type": "text/html"}

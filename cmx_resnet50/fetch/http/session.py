@@ -95,7 +95,12 @@ class Session(requests.Session):
         target = super().get_redirect_target(resp)
         if target is None:
             return None
-        here, there = urlsplit(resp.url), urlsplit(urljoin(resp.url, target))
+        try:
+            here, there = urlsplit(resp.url), urlsplit(urljoin(resp.url, target))
+        except ValueError:
+            raise SourceFailed(
+                "refused: redirect to a malformed URL", status=resp.status_code
+            ) from None
         if there.scheme not in ("http", "https"):
             raise SourceFailed(
                 f"refused: redirect from {here.scheme} to {there.scheme}", status=resp.status_code

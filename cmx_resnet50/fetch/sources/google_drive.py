@@ -6,6 +6,7 @@ the address of the file. Range requests, resume, retries and digests are those o
 
 from __future__ import annotations
 
+import re
 from html.parser import HTMLParser
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urljoin, urlsplit, urlunsplit
@@ -25,8 +26,8 @@ PAGE_LIMIT = 128 * 1024
 
 _PAGE_CODES = frozenset({200, 206, 403, 429})
 """Answers whose page is read: the confirmation, and the quota."""
-_FAMILY = (".google.com", ".googleusercontent.com")
-"""Where the form of a page may lead."""
+_FAMILY = re.compile(r"(?:[a-z0-9-]{1,63}\.){1,8}(?:google|googleusercontent)\.com(?::443)?")
+"""Where the form of a page may lead: hosts of Google, spelt so that every reader finds the same."""
 _QUOTA = ("too many users have viewed or downloaded", "quota exceeded")
 QUOTA = (
     "Google Drive's quota for this file is used up: too many people downloaded it in the last 24 "
@@ -128,9 +129,13 @@ class _Page(HTMLParser):
         """
         if self._action is None:
             return None
-        parts = urlsplit(urljoin(self._url, self._action))
-        if parts.scheme != "https" or not (parts.hostname or "").endswith(_FAMILY):
-            raise SourceFailed(f"refused: the page leads to {parts.scheme}://{parts.hostname}")
+        try:
+            parts = urlsplit(urljoin(self._url, self._action))
+        except ValueError:
+            raise SourceFailed("refused: the page leads to a malformed URL") from None
+        if parts.scheme != "https" or not _FAMILY.fullmatch(parts.netloc.lower()):
+            host = "".join(c if c.isprintable() else "?" for c in host_of(parts.geturl()))
+            raise SourceFailed(f"refused: the page leads to {parts.scheme}://{host[:80]}")
         query = urlencode({**dict(parse_qsl(parts.query)), **self._fields})
         return urlunsplit((parts.scheme, parts.netloc, parts.path, query, ""))
 
@@ -138,7 +143,7 @@ class _Page(HTMLParser):
         self._tag = tag
         given = {name: value or "" for name, value in attrs}
         if tag == "form":
-            path = urlsplit(given.get("action", "")).path
+            path = given.get("action", "").partition("#")[0].partition("?")[0]
             if path.endswith(("/download", "/uc")):
                 self._action = given["action"]
         elif tag == "input" and self._action is not None and given.get("name"):
