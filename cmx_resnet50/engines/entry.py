@@ -21,6 +21,8 @@ from cmx_resnet50.errors import Resnet50Error
 
 ALIAS = "get-ml-model-resnet50"
 """Begins the names of our entries in MLC; in CM they have no such name, and no doubles."""
+SLACK = 60.0
+"""Seconds that the engine may need, on a busy machine, from its list of entries to its own."""
 _KEY = "cmx_resnet50_entry"
 
 
@@ -95,7 +97,7 @@ class Entry:
         for file in self.folder.parent.glob(f"{ALIAS}*/{self._file.name}"):
             with suppress(OSError):
                 tags = _tags(file.read_bytes())
-                young = file.stat().st_mtime > self._begun
+                young = file.stat().st_mtime > self._begun - SLACK
                 if file != self._file and young and "tmp" not in tags and asked - {"tmp"} <= tags:
                     return True
         return False
