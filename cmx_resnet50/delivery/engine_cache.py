@@ -14,6 +14,8 @@ if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashl
 
 MOST = 16
 """Files of one name that are compared at most, the newest first."""
+LARGEST = 4 << 30
+"""Bytes of a file at most whose size is not known; a larger one would not be fetched either."""
 
 
 def find_cached(cache: Path, name: str, expected: Expected) -> Path | None:
@@ -50,6 +52,7 @@ def _plausible(cache: Path, name: str, expected: Expected) -> Iterator[tuple[flo
         with suppress(OSError):
             status = os.lstat(path)
             size = status.st_size
-            right = size == expected.size if expected.size else 0 < size <= (expected.most or size)
+            most = expected.most or LARGEST
+            right = size == expected.size if expected.size else 0 < size <= most
             if stat.S_ISREG(status.st_mode) and right:
                 yield status.st_mtime, path

@@ -25,12 +25,18 @@ def cut_entries(cache: Path, meta: str, state: str) -> Iterator[Path]:
         exported = file.with_name(state)
         if content is None:
             yield file
-        elif TAG in content.get("tags", ()) and exported.is_file() and _read(exported) is None:
+        elif TAG in _tags(content) and exported.is_file() and _read(exported) is None:
             yield exported
 
 
+def _tags(content: dict[str, Any]) -> set[str]:
+    """Return the tags of an entry, which any script may have written."""
+    tags = content.get("tags")
+    return {tag for tag in tags if isinstance(tag, str)} if isinstance(tags, list) else set()
+
+
 def _read(file: Path) -> dict[str, Any] | None:
-    with suppress(OSError, ValueError):
+    with suppress(OSError, ValueError, RecursionError):
         content = json.loads(file.read_text(encoding="utf-8"))
         return content if isinstance(content, dict) else None
     return None

@@ -156,8 +156,8 @@ def put_first(repos: Path, packages: list[str]) -> list[str]:
         If the file cannot be read or written.
     """
     file = repos / "repos.json"
-    ours = next((path for path in packages if Path(path).samefile(PACKAGE)), str(PACKAGE))
     try:
+        ours = next((path for path in packages if Path(path).samefile(PACKAGE)), str(PACKAGE))
         listed = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else []
         if not isinstance(listed, list) or not all(isinstance(path, str) for path in listed):
             raise ValueError("expected a list of paths")
@@ -172,7 +172,7 @@ def put_first(repos: Path, packages: list[str]) -> list[str]:
             temporary = file.with_name(f"{file.name}.{os.getpid()}")
             temporary.write_text(json.dumps(wanted, indent=2), encoding="utf-8")
             temporary.replace(file)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise CMError(f"{file} cannot be changed: {error}") from error
     return wanted
 

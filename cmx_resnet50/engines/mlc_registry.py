@@ -35,6 +35,10 @@ json.dump([item.path for item in first], open(sys.argv[2], "w"))
 """
 
 
+_UNEXPECTED = (ValueError, TypeError, AttributeError, KeyError, RecursionError)
+"""What a file raises that holds something else than MLC writes."""
+
+
 class RegistryError(Resnet50Error):
     """MLC's list of repositories cannot be read or written."""
 
@@ -113,7 +117,7 @@ def is_registered(repos: Path) -> bool:
     file = repos / "repos.json"
     try:
         return str(REPOSITORY) in json.loads(file.read_text(encoding="utf-8"))
-    except (OSError, ValueError, TypeError) as error:
+    except (OSError, ValueError, TypeError, RecursionError) as error:
         raise RegistryError(f"{file} cannot be read: {error}") from error
 
 
@@ -182,5 +186,5 @@ def _edit(file: Path, empty: Any, change: Callable[[Any], Any]) -> bool:
             temporary.write_text(json.dumps(new, indent=2), encoding="utf-8")
             temporary.replace(file)
             return True
-    except (OSError, Timeout, ValueError, TypeError, AttributeError, KeyError) as error:
+    except (OSError, Timeout, *_UNEXPECTED) as error:
         raise RegistryError(f"{file} cannot be changed: {error}") from error

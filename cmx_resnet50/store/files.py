@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import re
 import stat
 import sys
 from collections.abc import Mapping
@@ -174,6 +175,23 @@ def remove(path: Path) -> None:
         rmtree(path, ignore_errors=True)
     else:
         path.unlink(missing_ok=True)
+
+
+def remove_folder(folder: Path, names: re.Pattern[str]) -> bool:
+    """Remove a folder and the files in it that have one of our names; whether it is gone.
+
+    A folder that holds anything else stays, and so does that.
+    """
+    for path in children(folder):
+        if names.fullmatch(path.name) and not is_folder(path):
+            path.unlink(missing_ok=True)
+    try:
+        folder.rmdir()
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
+    return True
 
 
 def sync_folder(folder: Path) -> None:

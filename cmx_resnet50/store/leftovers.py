@@ -9,12 +9,16 @@ a week.
 from __future__ import annotations
 
 import os
+import re
 from contextlib import suppress
 
-from cmx_resnet50.store.files import remove
+from cmx_resnet50.store.files import remove, remove_folder
 from cmx_resnet50.store.layout import Layout
 from cmx_resnet50.store.locks import Locks
 from cmx_resnet50.store.model import StoreError
+
+PARTIAL = re.compile(r"partial[\w.-]*")
+"""The files of an object that is being made."""
 
 
 def clear_leftovers(layout: Layout, locks: Locks, key: str, sha256: str) -> None:
@@ -31,12 +35,15 @@ def clear_leftovers(layout: Layout, locks: Locks, key: str, sha256: str) -> None
     """
     obtaining, publishing = f"obtain-{key}", f"object-{sha256}"
     left = {name: [layout.lock(name).with_suffix(".holder")] for name in (obtaining, publishing)}
-    left[obtaining].append(layout.partial(key).parent)
+    incoming = layout.partial(key).parent
     with suppress(OSError, StoreError):  # A store that can only be read stays as it is.
         for path in layout.left_temporary():
             remove(path)
         for name, paths in left.items():
-            if any(map(os.path.lexists, paths)):
+            folders = [incoming] if name == obtaining else []
+            if any(map(os.path.lexists, (*paths, *folders))):
                 with locks.free(name) as held:
                     for path in paths if held else ():
                         remove(path)
+                    for folder in folders if held else ():
+                        remove_folder(folder, PARTIAL)

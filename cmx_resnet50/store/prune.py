@@ -12,13 +12,21 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from cmx_resnet50.store.access import Access
-from cmx_resnet50.store.files import children, is_folder, may_exist, read_json, regular, remove
+from cmx_resnet50.store.files import (
+    children,
+    is_folder,
+    may_exist,
+    read_json,
+    regular,
+    remove,
+    remove_folder,
+)
 from cmx_resnet50.store.layout import Layout, is_key, is_sha256
+from cmx_resnet50.store.leftovers import PARTIAL
 from cmx_resnet50.store.locks import PRUNING, Locks
 from cmx_resnet50.store.model import Pruned, StoredObject
 from cmx_resnet50.store.objects import Objects
 
-_PARTIAL = re.compile(r"partial[\w.-]*")
 _OBJECT = re.compile(r"data|record\.json|stamp|keys")
 _TEMPORARY = re.compile(r"\.cmx-[0-9a-f]{8}-\w{1,64}-\d+-\d+-[0-9a-f]{8}", re.ASCII)
 _RECORD = re.compile(r"[0-9a-f]{16}\.json")
@@ -68,7 +76,7 @@ def _remove_object(layout: Layout, sha256: str) -> None:
         if target == sha256:
             remove(layout.root / "aliases" / key)
     layout.clear(layout.folder(sha256))
-    _remove_folder(layout.placements(sha256), _RECORD)
+    remove_folder(layout.placements(sha256), _RECORD)
 
 
 def _partials(layout: Layout, locks: Locks, dry_run: bool) -> Iterator[Pruned]:
@@ -78,7 +86,7 @@ def _partials(layout: Layout, locks: Locks, dry_run: bool) -> Iterator[Pruned]:
         size = sum(_bytes(path) for path in children(folder))
         if not dry_run:
             with locks.free(f"obtain-{folder.name}") as held:
-                if not held or not _remove_folder(folder, _PARTIAL):
+                if not held or not remove_folder(folder, PARTIAL):
                     continue
         yield Pruned("partial", folder, size)
 
@@ -95,7 +103,7 @@ def _orphans(
         folder = layout.folder(sha256)
         if objects.load(sha256) is not None:
             kept.add(sha256)
-        elif _old(folder, *children(folder)) and (dry_run or _remove_folder(folder, _OBJECT)):
+        elif _old(folder, *children(folder)) and (dry_run or remove_folder(folder, _OBJECT)):
             yield Pruned("leftover", folder, 0)
     kept -= removed
     for key, sha256 in layout.aliases():
@@ -130,23 +138,6 @@ def _removed(kind: str, path: Path, dry_run: bool) -> Iterator[Pruned]:
     if not dry_run:
         remove(path)
     yield Pruned(kind, path, size)
-
-
-def _remove_folder(folder: Path, names: re.Pattern[str]) -> bool:
-    """Remove a folder and the files in it that have one of our names; whether it is gone.
-
-    A folder that holds anything else stays, and so does that.
-    """
-    for path in children(folder):
-        if names.fullmatch(path.name) and not is_folder(path):
-            path.unlink(missing_ok=True)
-    try:
-        folder.rmdir()
-    except FileNotFoundError:
-        return True
-    except OSError:
-        return False
-    return True
 
 
 def _leads_somewhere(record: Path) -> bool:

@@ -129,7 +129,7 @@ def test_a_cut_file_of_an_entry_is_named_with_its_cure(engine: CM, cut: str) -> 
     assert findings(engine)[0]["sound"]
 
 
-@pytest.mark.parametrize("content", ["{", '{"a": 1}'])
+@pytest.mark.parametrize("content", ["{", '{"a": 1}', "[1]", "[" * 100_000])
 def test_a_broken_list_is_a_finding_and_stays(cm: CM, content: str) -> None:
     listed = cm.repos / "repos.json"
     listed.write_text(content)
@@ -138,6 +138,19 @@ def test_a_broken_list_is_a_finding_and_stays(cm: CM, content: str) -> None:
     fixed = doctor(cm, "--fix")
     assert fixed.code == 1 and "Traceback" not in fixed.err, fixed.text
     assert listed.read_text() == content
+
+
+def test_an_entry_of_any_content_stops_neither_a_run_nor_doctor(cm: CM) -> None:
+    """Other scripts write entries, too."""
+    hostile = ['{"tags": null}', '{"tags": 7}', '{"tags": [[1], {}]}', "[]"]
+    hostile += ['{"uid": "0123456789abcdef", "tags": ["resnet50"]}']
+    for number, content in enumerate(hostile):
+        entry = cm.cache / f"0123456789abcd{number:02}"
+        entry.mkdir(parents=True)
+        (entry / "_cm.json").write_text(content)
+        (entry / "cm-cached-state.json").write_text("[" * 100_000)
+    said, done = findings(cm)
+    assert "Traceback" not in done.err and "Error:" not in str(said), said
 
 
 def test_mlc_that_knows_our_script(mlc: MLC) -> None:

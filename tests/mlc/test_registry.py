@@ -141,7 +141,7 @@ def test_an_older_installation_is_replaced(new: MLC, tmp_path: Path) -> None:
     assert str(old) not in listed(new)
 
 
-@pytest.mark.parametrize("content", ["", "{", '{"a": 1}', "7"])
+@pytest.mark.parametrize("content", ["", "{", '{"a": 1}', "7", "[7]", "[" * 100_000])
 def test_a_broken_list_is_named_and_left_alone(new: MLC, content: str) -> None:
     new.repos.mkdir()
     (new.repos / "repos.json").write_text(content)

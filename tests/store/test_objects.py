@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -110,6 +111,21 @@ def test_an_interrupted_make_finds_its_partial_again(store: Store) -> None:
         store.obtain(["url-a"], half, name="a")
     assert store.obtain(["url-a"], rest, name="a")[0].path.read_bytes() == DATA
     assert seen[0] == seen[1]
+
+
+def test_what_is_not_ours_beside_a_partial_file_stays(store: Store, tmp_path: Path) -> None:
+    mine = tmp_path / "mine"
+    mine.mkdir()
+    (mine / "note").write_text("mine")
+    (store.root / "incoming" / "url-a").mkdir(parents=True)
+    (store.root / "incoming" / "url-a" / "note").write_text("mine")
+    (store.root / "incoming" / "url-b").symlink_to(mine)
+    for key in ("url-a", "url-b"):
+        with suppress(StoreError):  # A link in the place of a folder is refused.
+            put(store, DATA, key)
+            put(store, DATA, key)
+    assert (mine / "note").exists()
+    assert (store.root / "incoming" / "url-a" / "note").read_text() == "mine"
 
 
 @pytest.mark.parametrize("left", [None, b"", b"half"])
