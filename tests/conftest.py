@@ -15,6 +15,9 @@
     A fresh user of ``ours`` under CM, and in a test of its own under MLC; ``new_engine`` makes
     more of them. Keys are given and read with CM's prefix. What of its cases runs under MLC in
     ``make test-mlc``, a test says with the mark ``under_mlc``.
+``with_tools``
+    The same, where the engine's downloader is there, with its tools: under MLC it is a script of
+    another repository.
 ``cm``, ``old_cm``
     A fresh user of ``ours`` and of ``upstream``, each with a home and a cache, behind
     ``origin``. ``new_cm`` makes more of them.
@@ -33,7 +36,7 @@ import pytest
 from filelock import FileLock
 from hypothesis import HealthCheck, settings
 
-from tests.harness import artifacts, build, models
+from tests.harness import artifacts, build, mlc_downloader, models
 from tests.harness.authority import Authority
 from tests.harness.cm import CM
 from tests.harness.mlc import MLC
@@ -251,6 +254,21 @@ def new_engine(
 def engine(new_engine: Callable[..., CM]) -> CM:
     """Return a user of ours with an empty cache, of each engine in turn."""
     return new_engine("user")
+
+
+@pytest.fixture
+def with_tools(
+    new_engine: Callable[..., CM], _shared: Path, ours: build.Installation, authority: Authority
+) -> CM:
+    """Return a user of ours whose engine has its downloader, and whose wget trusts `origin`."""
+    user = new_engine("user")
+    # wget takes a CA from its own settings only.
+    (user.home / ".wgetrc").write_text(f"ca_certificate = {authority.bundle}\n")
+    if isinstance(user, MLC):
+        made = Stage.once(_shared, "downloader", lambda at: mlc_downloader.write(at, ours))
+        done = user.command("mlc", "add", "repo", str(made.folder))
+        assert done.ok, done.text
+    return user
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

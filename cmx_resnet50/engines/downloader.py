@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from cmx_resnet50 import shell_values
 from cmx_resnet50.cached_run.receipt import RUN
@@ -157,11 +158,13 @@ def declared_tool(resolution: Resolution) -> str:
 
 def for_downloader(resolution: Resolution) -> dict[str, str]:
     """Return what the downloader needs to fetch the file that `resolution` means."""
-    artifact = resolution.artifact
+    artifact, url = resolution.artifact, resolution.sources[0]
+    # Never without a name: MLC's would take the server's, and hand that to a shell.
+    archive = urlsplit(url).path.rpartition("/")[2]
     return {
-        "PACKAGE_URL": resolution.sources[0],
+        "PACKAGE_URL": url,
         "DOWNLOAD_CHECKSUM": artifact.expected_download.md5 or "",
-        "DOWNLOAD_FILENAME": "" if artifact.archive else artifact.file,
+        "DOWNLOAD_FILENAME": archive if artifact.archive else artifact.file,
         "DAE_EXTRACT_DOWNLOADED": "yes" if artifact.archive else "no",
         f"{MODEL}FILE": artifact.file,
     }
