@@ -25,6 +25,11 @@ class Place(Enum):
     is text, as in the documented shapes of inputs; after an even number it ends the
     word, and a last backslash would swallow the closing quote. Before ``<`` one would reach into
     the value that the engine puts in place of ``<<<KEY>>>``, and make a quote of its own there."""
+    ESCAPED = r'[$`"\x00-\x1f\x7f]|(?<!\\)(?:\\\\)*\\(?:\Z|<)'
+    """The same where the engine puts a backslash before each quote, as MLC does: after one that is
+    there already, the quote would end the word."""
+    SHAPES = r"[$`\\\x00-\x1f\x7f]"
+    """There, for the shapes of inputs, which are documented with quotes."""
     EVAL = r'[$`"\\\x00-\x1f\x7f;&|<>()]'
     """There, and in a script that hands the value to ``eval``."""
     TAG = r'[$`"\\\x00-\x1f\x7f;&|<>()\s,]'

@@ -8,6 +8,7 @@ MLC reads the same declaration under other names. What differs, and why:
   say a URL, back in place of what a variation's ``env`` sets only where that has a const, too.
   What is made of the user's checksum is therefore said with each variation: MLC puts values in
   place of ``<<<KEY>>>`` after each;
+- the backslashes before quotes, in shapes of inputs, which MLC itself writes there;
 - what only CM knows is left out, and so is the table of artifacts: the library has it.
 """
 
@@ -82,7 +83,8 @@ def _renamed(value: Any) -> Any:
     if isinstance(value, list):
         return [_renamed(content) for content in value]
     if isinstance(value, str):
-        return _PREFIX.sub("MLC_", value).replace("CM's", "MLC's")
+        # MLC puts a backslash before each quote that it writes into a script.
+        return _PREFIX.sub("MLC_", value).replace("CM's", "MLC's").replace('\\"', '"')
     return value
 
 

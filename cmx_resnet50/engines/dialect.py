@@ -13,12 +13,15 @@ from pathlib import Path
 from typing import Any
 
 from cmx_resnet50.options import HOMES, absolute
+from cmx_resnet50.shell_values import Place
 from cmx_resnet50.wording import Wording
 
 Env = MutableMapping[str, Any]
 
 MODEL = "ML_MODEL_"
 """Begins the keys that are exported, behind the engine's prefix."""
+SHAPES = MODEL + "INPUT_SHAPES"
+"""The key whose value has quotes; as documented, with a backslash before each."""
 OPTION = "RESNET50_"
 """Begins the keys of this script alone, behind the engine's prefix."""
 META = "CM_"
@@ -38,6 +41,8 @@ class Dialect:
     """The folder of its cache entries, in its home."""
     native_step: str = ""
     """The script's native step that makes a batch true in a frozen graph; empty: the library."""
+    escapes_quotes: bool = False
+    """Whether it puts a backslash before each quote of a value that it writes into a script."""
     names_defaults: bool = False
     """Whether the variations that a hook is given include the defaults, which nobody asked for."""
 
@@ -59,6 +64,16 @@ class Dialect:
             return list(variations)
         words = (tag.strip() for tag in tags.split(","))
         return [word.replace("_", "", 1) for word in words if word.startswith(("_", "-_"))]
+
+    def quoted(self, name: str) -> Place:
+        """Return the place into which it writes the value of the variable `name`."""
+        if not self.escapes_quotes:
+            return Place.QUOTED
+        return Place.SHAPES if name == self.prefix + SHAPES else Place.ESCAPED
+
+    def as_text(self, shapes: str) -> str:
+        """Return the documented shapes of inputs as this engine keeps them text in a script."""
+        return shapes.replace('\\"', '"') if self.escapes_quotes else shapes
 
     @property
     def cache_folder(self) -> Path:

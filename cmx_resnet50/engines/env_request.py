@@ -42,7 +42,8 @@ def check_values(env: EnvView, patterns: Iterable[str]) -> None:
     ours = tuple(pattern.removeprefix(META) for pattern in patterns)
     for name, value in env.items():
         if any(fnmatchcase(name, pattern) for pattern in ours):
-            shell_values.check(env.full(name), str(value), Place.QUOTED)
+            full = env.full(name)
+            shell_values.check(full, str(value), env.dialect.quoted(full))
     batch = str(env.get("ML_MODEL_BATCH_SIZE", "")).strip()
     if batch and not BATCH.fullmatch(batch):
         raise UnsafeValue(f"{env.full('ML_MODEL_BATCH_SIZE')}={batch}: {BATCH_FORM}")

@@ -17,7 +17,7 @@ from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.delivery.delivered import Delivery
 from cmx_resnet50.delivery.pipeline import Pipeline
 from cmx_resnet50.engines import downloader, outputs
-from cmx_resnet50.engines.dialect import EnvView
+from cmx_resnet50.engines.dialect import SHAPES, EnvView
 from cmx_resnet50.engines.env_request import options_of, request_of
 from cmx_resnet50.errors import Resnet50Error
 from cmx_resnet50.options import Options
@@ -193,6 +193,8 @@ def finish(env: EnvView, delivery: Delivery) -> None:
     exported[receipt.CACHED] = env[PLACE]
     if delivery.original is not None:
         exported[outputs.ORIGINAL] = str(_original_folder(env) / resolution.artifact.file)
+    if SHAPES in exported:
+        exported[SHAPES] = env.dialect.as_text(exported[SHAPES])
     exported.update(outputs.forget(env, exported))
     env.update(exported)
     env[ORIGIN] = delivery.origin

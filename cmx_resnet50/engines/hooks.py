@@ -92,7 +92,7 @@ class Hooks:
             keep_stdout_free(i["run_script_input"])
         seen = self.dialect.view({**env.raw, **const.raw})
         if not _is_dependency(i):
-            check_input(seen.raw, i["run_script_input"], i["input"])
+            check_input(seen.raw, i["run_script_input"], i["input"], self.dialect.quoted)
             check_flags(i["input"], i["meta"]["input_description"])
         catalog = Catalog.load()
         check_values(seen, catalog.meta["checked_env_keys"])

@@ -9,7 +9,7 @@ For a run that a user started. What a caller's env brings to a dependency is not
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from cmx_resnet50 import shell_values
@@ -27,7 +27,7 @@ _CHANGES = {
 """Keys of the input that change dependencies, and how users write them."""
 _ENV = ("env", "const")
 """Keys of such a change that hold variables."""
-_DOWNLOADER = re.compile(r"[A-Z]+_(?:PRE_DOWNLOAD|DOWNLOAD|EXTRACT|DAE|RCLONE)_(?P<name>\w+)")
+_DOWNLOADER = re.compile(r"[A-Z]+_(?:PRE_DOWNLOAD|DOWNLOAD|EXTRACT|DAE|RCLONE|SSL)_(?P<name>\w+)")
 """Keys that the engine's downloader puts into commands, which it hands to ``eval``."""
 _URL = re.compile(r"[A-Z]+_(?:PACKAGE|DOWNLOAD)_URL\d*")
 _OWN_FILE = "LOCAL_FILE_PATH"
@@ -40,7 +40,12 @@ _LINES = "script_prefix"
 """Lines that the engine puts into each script that it writes."""
 
 
-def check_input(env: Mapping[str, Any], run: Mapping[str, Any], given: Mapping[str, Any]) -> None:
+def check_input(
+    env: Mapping[str, Any],
+    run: Mapping[str, Any],
+    given: Mapping[str, Any],
+    quoted: Callable[[str], Place],
+) -> None:
     """Refuse whatever a run's own input would have a shell do.
 
     Parameters
@@ -51,6 +56,8 @@ def check_input(env: Mapping[str, Any], run: Mapping[str, Any], given: Mapping[s
         ``run_script_input``; the changes of dependencies that variations ask for are in it, too.
     given : mapping
         The input of the run.
+    quoted : callable
+        Gives the place into which the engine writes the value of a variable.
 
     Raises
     ------
@@ -59,11 +66,11 @@ def check_input(env: Mapping[str, Any], run: Mapping[str, Any], given: Mapping[s
     """
     for name, value in env.items():
         # `downloader.check_urls` looks at URLs, knowing which tool is given them.
-        _check_variable(name, value, "", url=Place.QUOTED)
+        _check_variable(name, value, "", quoted, url=quoted(name))
     shell_values.check("--tags", str(given.get("tags", "")), Place.EVAL)
     for source in (given, run):
         for key, written in _CHANGES.items():
-            _check_changes(source.get(key) or {}, f"--{written}")
+            _check_changes(source.get(key) or {}, f"--{written}", quoted)
         for key in ("state", "const_state"):
             state = source.get(key)
             if isinstance(state, Mapping) and state.get(_LINES):
@@ -102,7 +109,7 @@ def check_flags(given: Collection[str], known: Collection[str]) -> None:
             )
 
 
-def _check_changes(change: Any, where: str) -> None:
+def _check_changes(change: Any, where: str, quoted: Callable[[str], Place]) -> None:
     """Check what changes a dependency, however deep in the dependencies of others."""
     if not isinstance(change, Mapping):
         shell_values.check(where, str(change), Place.EVAL)
@@ -110,19 +117,21 @@ def _check_changes(change: Any, where: str) -> None:
     for name, value in change.items():
         if name in _ENV and isinstance(value, Mapping):
             for key, text in value.items():
-                _check_variable(key, text, f"{where}.{name}.", url=Place.EVAL)
+                _check_variable(key, text, f"{where}.{name}.", quoted, url=Place.EVAL)
         else:
             shell_values.check(f"A name in {where}", str(name), Place.EVAL)
-            _check_changes(value, f"{where}.{name}")
+            _check_changes(value, f"{where}.{name}", quoted)
 
 
-def _check_variable(name: str, value: Any, where: str, *, url: Place) -> None:
+def _check_variable(
+    name: str, value: Any, where: str, quoted: Callable[[str], Place], *, url: Place
+) -> None:
     if not _NAME.fullmatch(name):
         raise UnsafeValue(
             f"{where}{(name.splitlines() or [''])[0][:80]!r} is not the name of an environment "
             "variable: letters, digits and underscores, and no digit first."
         )
-    full, place = where + name, Place.QUOTED
+    full, place = where + name, quoted(name)
     bare = name.lstrip("+ :;,")
     used = _DOWNLOADER.fullmatch(bare)
     if _URL.fullmatch(bare):

@@ -10,6 +10,7 @@ MLC = Dialect(
     prefix="MLC_",
     run="mlcr get,ml-model,resnet50",
     cache="local/cache",
+    escapes_quotes=True,
     names_defaults=True,
 )
 HOOKS = Hooks(MLC)

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
 from pathlib import Path
 
 import pytest
 
+from cmx_resnet50 import dummy
 from tests.harness.artifacts import delivered
 from tests.harness.build import Installation
 from tests.harness.cm import CM, Result
@@ -65,6 +67,40 @@ def test_tags_added_by_name_reach_us_and_nobody_inside(engine: CM, served: dict[
     result = ask(engine, "--adr.ml-model.tags=_pytorch")
     assert result.path.read_bytes() == delivered(served["pytorch-fp32"])
     assert ask(engine).path.read_bytes() == delivered(served["onnx-opset-11"])
+
+
+def shapes_in_a_script(engine: CM, *options: str) -> dict[str, tuple[int, ...]]:
+    """Return the exported shapes as a caller's native step reads and evaluates them."""
+    (script,) = engine.repos.rglob("script/needs-a-model")
+    native = script / "run.sh"
+    native.write_text(f'printf %s "${engine.key("CM_ML_MODEL_INPUT_SHAPES")}" > shapes\n')
+    native.chmod(0o755)
+    result = ask(engine, *options)
+    assert "not a valid identifier" not in result.text
+    text = (engine.cwd / "shapes").read_text().replace("BATCH_SIZE", "2")
+    found: dict[str, tuple[int, ...]] = ast.literal_eval("{" + text + "}")
+    return found
+
+
+def test_a_native_step_evaluates_the_shapes(engine: CM) -> None:
+    caller(engine, {"tags": "get,ml-model,resnet50", "names": ["ml-model"]})
+    assert shapes_in_a_script(engine) == {"input_tensor:0": (2, 3, 224, 224)}
+    tflite = shapes_in_a_script(engine, "--adr.ml-model.tags=_tflite")
+    assert tflite == {"input_tensor 2": (2, 224, 224, 3)}
+
+
+def test_a_name_in_a_file_of_unknown_origin_stays_text(
+    engine: CM, origin: Origin, tmp_path: Path
+) -> None:
+    mine, name = tmp_path / "mine.onnx", "a; touch p;b"
+    dummy.write("onnx-from-tf", mine, seed=7, width=1)
+    url = "https://models.example.org/mine.onnx"
+    origin.serve(url, mine.read_bytes().replace(b"input_tensor", name.encode()))
+    caller(engine, {"tags": "get,ml-model,resnet50", "names": ["ml-model"]})
+    const = engine.key("const.CM_PACKAGE_URL")
+    shapes = shapes_in_a_script(engine, f"--{const}={url}")
+    assert shapes == {name: (2, 224, 224, 3)}
+    assert not list(engine.home.rglob("p"))
 
 
 def test_the_callers_own_keys_survive(engine: CM) -> None:

@@ -57,6 +57,9 @@ def test_a_refusal_is_one_text_without_guesses(mlc: MLC, origin: Origin) -> None
         "--ad.model-downloader.env.FOO=$(touch pwned)",
         "--adr.model-downloader.env.MLC_DOWNLOAD_CHECKSUM_FILE='; touch pwned #",
         "--state.script_prefix=touch pwned",
+        '--env.FOO=\\"; touch pwned #',
+        "--env.MLC_SSL_CA_FILE=;touch pwned",
+        '--const.MLC_ML_MODEL_INPUT_SHAPES=\\"; touch pwned #',
         "--const.MLC_ML_A=\\<<<MLC_ML_B>>>",
     ],
 )

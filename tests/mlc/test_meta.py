@@ -52,7 +52,8 @@ def test_every_variation_sets_what_it_sets_under_cm() -> None:
     for name, variation in ours.items():
         both = {**variation.get("env", {}), **variation.get("const", {})}
         expected = {
-            key.replace("CM_", "MLC_"): text.replace("CM_", "MLC_") for key, text in both.items()
+            key.replace("CM_", "MLC_"): text.replace("CM_", "MLC_").replace('\\"', '"')
+            for key, text in both.items()
         }
         if "alias" in variation:
             assert not {"env", "const"} & theirs[name].keys()
