@@ -272,7 +272,7 @@ def reshape(path: StrPath, out: StrPath, *, batch: int, force: bool = False) -> 
     path : path
         An ONNX model or a TensorFlow frozen graph.
     out : path
-        The file to write. One that is there already stays: it is an error unless it is the same.
+        The file to write. An existing file is kept: it is an error unless it is the same.
     batch : int
         The number of images that each run then takes.
     force : bool
@@ -312,7 +312,7 @@ def reshape(path: StrPath, out: StrPath, *, batch: int, force: bool = False) -> 
 
 
 def convert(path: StrPath, out: StrPath, *, key: str | None = None, force: bool = False) -> Path:
-    """Write PyTorch weights in the container that today's ``torch.load`` reads; the same tensors.
+    """Write PyTorch weights in the container that current ``torch.load`` reads; the same tensors.
 
     Parameters
     ----------
@@ -320,7 +320,7 @@ def convert(path: StrPath, out: StrPath, *, key: str | None = None, force: bool 
         A state_dict in the tar or legacy pickle container, as published, or a training checkpoint
         that contains one.
     out : path
-        The file to write. One that is there already stays: it is an error unless it is the same.
+        The file to write. An existing file is kept: it is an error unless it is the same.
     key : str, optional
         Which state_dict of a checkpoint is meant, where there are several.
     force : bool

@@ -1,7 +1,7 @@
-"""Classify pictures with ONNX Runtime, prepared as the model takes them.
+"""Classify pictures with ONNX Runtime, preprocessed as the model requires.
 
-What a model takes is among its facts, so one program serves files of either layout. It needs
-`preprocessing.py` next to it; install the packages with::
+The facts of a model describe its preprocessing, so one program serves files of both layouts. It
+needs `preprocessing.py` next to it; install the packages with::
 
     pip install . onnxruntime pillow
 

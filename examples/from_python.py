@@ -1,4 +1,4 @@
-"""Get a ResNet-50 file from Python, and read what it is.
+"""Get a ResNet-50 file from Python, and print its facts.
 
 Install it with::
 
@@ -8,7 +8,7 @@ and run, say::
 
     python from_python.py                        # random weights: nothing is fetched
     python from_python.py pytorch int8           # published weights
-    python from_python.py pytorch uint8          # an error: there is no such file
+    python from_python.py pytorch uint8          # an error: no such file exists
 """
 # ruff: noqa: T201 - a program that prints
 

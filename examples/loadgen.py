@@ -1,14 +1,14 @@
 """MLPerf's load generator on a model of this package: ONNX Runtime, random images.
 
 What an MLPerf user does, without a data set: LoadGen requests samples, ONNX Runtime answers,
-LoadGen prints its summary. Latency and throughput are real; accuracy is not measured, for the
+LoadGen prints its summary. Latency and throughput are real; accuracy is not measured, since the
 images are random. Install it with::
 
     pip install . mlcommons-loadgen onnxruntime
 
 and run, say::
 
-    python loadgen.py                                  # both scenarios, weights at random
+    python loadgen.py                                  # both scenarios, random weights
     python loadgen.py --request onnx                   # the published weights
     python loadgen.py --model resnet50_v1.onnx --scenario Offline --count 256
 """

@@ -1,6 +1,6 @@
-"""From a picture to the numbers that a model takes: the code of docs/preprocessing.md.
+"""Turn a picture into the input of a model: the code of docs/preprocessing.md.
 
-It needs Pillow and NumPy. What a model takes is among its facts (`Model.preprocessing`,
+It needs Pillow and NumPy. The facts of a model describe its preprocessing (`Model.preprocessing`,
 `Model.layout`), so the same functions serve every file; `classify.py` uses them.
 """
 

@@ -80,9 +80,9 @@ def requests(to: argparse.ArgumentParser) -> None:
         "requests",
         nargs="*",
         metavar="REQUEST",
-        help="variations joined by commas, say _onnx,_opset-8",
+        help="variations separated by commas, such as _onnx,_opset-8",
     )
-    to.add_argument("--all", action="store_true", help="every file that is known")
+    to.add_argument("--all", action="store_true", help="all known files")
 
 
 def path(text: str) -> Path:

@@ -30,8 +30,8 @@ def add(commands: Any) -> None:
         "bundle",
         None,
         "carry files to a machine without a network",
-        "Write a bundle where there is a network, read it where there is none. Both\n"
-        "ways have a --help of their own.",
+        "Export a bundle on a machine with a network, and import it on one without.\n"
+        "export and import have a --help of their own.",
         examples="cmx-resnet50 bundle export models.tar --all\n"
         "cmx-resnet50 bundle import models.tar\n"
         "cmx-resnet50 bundle export --help",
@@ -44,14 +44,14 @@ def add(commands: Any) -> None:
         "export",
         _export,
         "write a bundle: a folder, or one file if the name ends in .tar",
-        "Without requests: all that the store holds. What a request needs and the store\n"
-        "lacks is fetched first. A folder gets what it lacks: files that it has with the\n"
-        "right bytes stay, and any number of machines may export to one folder at the\n"
-        "same time. It can be served as it is: with its address in CM_RESNET50_MIRROR,\n"
-        "files are found there by digest and by name. A .tar file is written anew. What\n"
-        "is there and is not of a bundle stays, unless you give --force. A file that\n"
-        "comes as an archive is packed twice, unpacked and as that archive, which\n"
-        "machines look for in a mirror.",
+        "Without requests, all files of the store are exported. Requested files that the\n"
+        "store lacks are fetched first. In a folder, files with the right bytes stay and\n"
+        "missing ones are added; any number of machines may export to one folder at the\n"
+        "same time. A folder can be served as it is: with its address in\n"
+        "CM_RESNET50_MIRROR, files are found there by digest and by name. A .tar file is\n"
+        "replaced. Files that are not of a bundle are kept, unless you give --force. A\n"
+        "file that is published as an archive is packed twice, unpacked and as that\n"
+        "archive, which machines request from a mirror.",
         examples="cmx-resnet50 bundle export models.tar\n"
         "cmx-resnet50 bundle export /srv/www/resnet50 _onnx _pytorch\n"
         "cmx-resnet50 bundle export models.tar --all",
@@ -69,10 +69,10 @@ def add(commands: Any) -> None:
         ways,
         "import",
         _import,
-        "take the files of a bundle into the store",
-        "Each file is compared with its digest; nothing is fetched. A file whose digest\n"
-        "nobody publishes answers a request only if it can be made again here: unpacked\n"
-        "from its archive, or from the file whose batch was fixed.",
+        "import the files of a bundle into the store",
+        "Each file is compared with its digest; nothing is fetched. A file without a\n"
+        "published digest is used only if this machine can make it again: from its\n"
+        "archive, or from the file whose batch size was fixed.",
         examples="cmx-resnet50 bundle import models.tar",
         page="airgapped",
     )

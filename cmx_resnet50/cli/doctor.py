@@ -17,15 +17,15 @@ def add(commands: Any) -> None:
         "doctor",
         _doctor,
         "check the installation: which script answers, store, network",
-        "Checks CM and MLC, whichever are installed: versions, which script answers by\n"
-        "tags and by uid, the index, damaged cache entries; then the store, proxies,\n"
-        "certificates and mirrors. Nothing is changed without --fix. Exits with 1 if\n"
-        "something is wrong, and prints the command that fixes it.",
+        "Checks CM and MLC, if installed: versions, which script answers by tags and by\n"
+        "uid, the index, damaged cache entries; then the store, proxies, certificates\n"
+        "and mirrors. Nothing is changed without --fix. Exits with 1 if something is\n"
+        "wrong, and prints the command that fixes it.",
         examples="cmx-resnet50 doctor\ncmx-resnet50 doctor --online\ncmx-resnet50 doctor --fix",
         page="notes",
     )
     doctor.add_argument(
-        "--online", action="store_true", help="also ask each source for its first bytes"
+        "--online", action="store_true", help="also request the first bytes of each source"
     )
     doctor.add_argument(
         "--fix",

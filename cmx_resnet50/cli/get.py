@@ -22,11 +22,11 @@ def add(commands: Any) -> None:
         _get,
         "get one model and print where it is, as `cm run script` would",
         "Fetches only what the store lacks. Without --to the model is placed in a folder\n"
-        "of the store. The last line printed, or the JSON, is the result. The line ends\n"
+        "of the store. The result is the last line printed, or the JSON. The line ends\n"
         "with the origin of the bytes: fetched (now, over the network or from a mirror),\n"
-        "store (they were there), local (the file that --checkpoint names), dummy (random\n"
-        "weights, made now). The JSON has the fields that Python has, see `cmx-resnet50\n"
-        "docs python`, and in `exports` the keys that the script exports.",
+        "store (already there), local (the file that --checkpoint names), dummy (random\n"
+        "weights, made now). The JSON has the fields of Python, see `cmx-resnet50 docs\n"
+        "python`, and in `exports` the keys that the script exports.",
         examples="cmx-resnet50 get\n"
         "cmx-resnet50 get _onnx,_opset-8 --to opset-8\n"
         "cmx-resnet50 get _pytorch --checkpoint /mnt/models/resnet50-19c8e357.pth\n"
@@ -37,8 +37,8 @@ def add(commands: Any) -> None:
         "variations",
         nargs="*",
         metavar="VARIATION",
-        help="as in CM's tags, with or without underscores and the script's tags before them, "
-        "commas or blanks between them; none for the defaults",
+        help="variations as in CM's tags, separated by commas or blanks; underscores and the "
+        "script's own tags are optional; without any, the default file",
     )
     get.add_argument(
         "--to",
@@ -49,14 +49,12 @@ def add(commands: Any) -> None:
     get.add_argument(
         "--force", action="store_true", help="replace a file of yours in the folder --to"
     )
-    get.add_argument(
-        "--offline", action="store_true", help="work offline: take it from the store, or fail"
-    )
+    get.add_argument("--offline", action="store_true", help="work offline: use the store, or fail")
     get.add_argument(
         "--checkpoint",
         type=path,
         metavar="PATH",
-        help="a file, or a folder that holds it, in place of a download",
+        help="use this file, or the folder that contains it, instead of a download",
     )
     get.add_argument("--json", action="store_true", help="print all facts as JSON")
     transfer_switches(get, "the paths of its files")

@@ -30,13 +30,13 @@ def add(commands: Any) -> None:
         commands,
         "list",
         _list,
-        "list the files that there are, or all facts of one",
-        "One line a file, with the shortest request that means it. STORE shows whether\n"
-        "the store has the file: valid, damaged, or not at all (-). USED counts the cache\n"
-        "entries of CM and of MLC that have it, and other folders. Random weights\n"
-        "(_dummy-weights) have a line of their own where the store has them. Columns for\n"
-        "which the terminal has no room are left out; with a REQUEST, and with --json,\n"
-        "everything is shown, a dash or null where it is not known.",
+        "list all known files, or all facts of one",
+        "One line for each file, with the shortest request that means it. STORE shows\n"
+        "whether the store has the file: valid, damaged, or not at all (-). USED counts\n"
+        "the cache entries of CM and MLC that use it, and other folders. Random weights\n"
+        "(_dummy-weights) are listed if the store has them. Columns that do not fit the\n"
+        "terminal are omitted. With REQUEST or --json everything is shown; unknown\n"
+        "values are a dash or null.",
         examples="cmx-resnet50 list\n"
         "cmx-resnet50 list --all\n"
         "cmx-resnet50 list _onnx,_opset-8\n"
@@ -49,7 +49,7 @@ def add(commands: Any) -> None:
         metavar="REQUEST",
         help="show all facts of the file that this request means",
     )
-    listing.add_argument("--all", action="store_true", help="one line a request, not one a file")
+    listing.add_argument("--all", action="store_true", help="one line for each request")
     json_switch(listing)
 
 

@@ -21,8 +21,8 @@ def add(commands: Any) -> None:
         "mlc",
         None,
         "register the script with MLC, the successor of CM",
-        "CM finds an installed package by itself; MLC has to be told once. Each way\n"
-        "has a --help of its own.",
+        "CM finds an installed package by itself; MLC requires this once. add and remove\n"
+        "have a --help of their own.",
         examples=f"cmx-resnet50 mlc add\nmlcr {TAGS},_onnx\ncmx-resnet50 mlc remove",
         page="mlc",
     )
@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
             "let MLC use this script",
             "Registers it in $MLC_REPOS (~/MLC/repos by default), after all other\n"
             f"repositories, and reports which script answers {TAGS} now.\n"
-            "Repeat it when another repository has taken the name back.",
+            "Repeat it if another repository was pulled later and answers instead.",
         ),
         ("remove", _remove, "undo mlc add", "Cache entries and the store stay."),
     ):

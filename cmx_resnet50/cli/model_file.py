@@ -14,7 +14,7 @@ from cmx_resnet50.cli.output import print_error, print_json, print_line, print_t
 if TYPE_CHECKING:
     from cmx_resnet50.formats.facts import ModelFacts
 
-OUT = "file to write; one that is there already stays, and is an error if it differs"
+OUT = "file to write; an existing file is kept, and is an error if it differs"
 
 
 def add(commands: Any) -> None:
@@ -23,11 +23,11 @@ def add(commands: Any) -> None:
         commands,
         "inspect",
         _inspect,
-        "print what model files are: format, opset, inputs, outputs, precision",
+        "print the facts of model files: format, opset, inputs, outputs, precision",
         "Reads ONNX, TensorFlow frozen graphs, TFLite, PyTorch and ncnn, whatever the\n"
         "name of the file. Nothing in a file is executed, and weights are not loaded.\n"
         "Exits with 1 if a file is not a model, is damaged, or is too large or too deep\n"
-        "to be read here; the text says which.",
+        "to be read here; the message says which.",
         examples="cmx-resnet50 inspect resnet50_v1.onnx\n"
         "cmx-resnet50 inspect --json --check *.onnx",
         page="choose",
@@ -50,7 +50,7 @@ def add(commands: Any) -> None:
     )
     reshape.add_argument("source", type=path, metavar="IN", help="model file to read")
     reshape.add_argument("target", type=path, metavar="OUT", help=OUT)
-    reshape.add_argument("--batch", type=batch, required=True, metavar="N", help="images a run")
+    reshape.add_argument("--batch", type=batch, required=True, metavar="N", help="images per run")
     _force_switch(reshape)
     _result_switches(reshape)
 
@@ -58,7 +58,7 @@ def add(commands: Any) -> None:
         commands,
         "convert",
         _convert,
-        "write PyTorch weights in the container that today's torch.load reads",
+        "write PyTorch weights in the container that current torch.load reads",
         "For state_dicts in the tar or legacy pickle container, such as the published\n"
         "resnet50-19c8e357.pth. The tensors stay the same. PyTorch is not needed.",
         examples="cmx-resnet50 convert resnet50-19c8e357.pth resnet50.pth",
@@ -73,7 +73,7 @@ def add(commands: Any) -> None:
 
 def _key_option(to: argparse.ArgumentParser) -> None:
     to.add_argument(
-        "--key", metavar="NAME", help="which state_dict of a PyTorch checkpoint with several"
+        "--key", metavar="NAME", help="select one state_dict of a PyTorch checkpoint with several"
     )
 
 

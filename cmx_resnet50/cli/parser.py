@@ -23,19 +23,19 @@ from cmx_resnet50.cli.argument_parser import ArgumentParser
 from cmx_resnet50.cli.failure import DOCUMENTED
 
 _ABOUT = """\
-The ResNet-50 weights of MLPerf: requested by variations, fetched once, verified,
-in place. The same library as the CM script get-ml-model-resnet50, without CM."""
+Get the ResNet-50 files of MLPerf: requested by variations, fetched once,
+verified. The same library as the CM script get-ml-model-resnet50, without CM."""
 
 _MORE = f"""\
-A request is a list of CM's variations joined by commas, say _onnx,_opset-8;
-what is left out takes its default. `cmx-resnet50 list --all` shows all that
-have a file.
+A request is a list of CM's variations, separated by commas, such as
+_onnx,_opset-8; what is omitted takes its default. `cmx-resnet50 list --all`
+lists all requests that have a file.
 
-Files are kept in a store, by default $CM_REPOS/resnet50-store, without CM_REPOS
-~/CM/resnet50-store. Options are read from the environment: CM_RESNET50_STORE
-(another folder), CM_RESNET50_MIRROR (your site's own copies),
+Files are kept in a store, by default $CM_REPOS/resnet50-store, or
+~/CM/resnet50-store without CM_REPOS. Options are read from the environment:
+CM_RESNET50_STORE (another folder), CM_RESNET50_MIRROR (your site's own copies),
 CM_RESNET50_OFFLINE=yes (work offline), and others: see Options in
-`cmx-resnet50 docs`. Proxies come from HTTPS_PROXY and NO_PROXY.
+`cmx-resnet50 docs reference`. Proxies come from HTTPS_PROXY and NO_PROXY.
 
 Examples:
   cmx-resnet50 get _dummy-weights --to random

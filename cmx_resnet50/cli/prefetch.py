@@ -30,10 +30,10 @@ def add(commands: Any) -> None:
         "prefetch",
         _prefetch,
         "fetch files into the store, for later runs without a network",
-        "What the store has is not fetched again; what is damaged is repaired. A\n"
-        "request that fails does not stop the others; the exit code is that of its kind,\n"
-        "or 1 where several failed for different reasons. Each line names the origin of\n"
-        "the bytes: fetched, store (they were there), dummy (random weights, made now).",
+        "Files that the store has are not fetched again; damaged ones are repaired. A\n"
+        "request that fails does not stop the others. The exit code is that of the\n"
+        "failure, or 1 if several failed for different reasons. Each line ends with the\n"
+        "origin of the bytes: fetched, store (already there), dummy (random weights).",
         examples="cmx-resnet50 prefetch _onnx,_opset-8 _pytorch\ncmx-resnet50 prefetch --all",
         page="airgapped",
     )

@@ -18,12 +18,13 @@ def add(commands: Any) -> None:
         "publish",
         _publish,
         "fill a site's mirror in an S3-compatible object store",
-        "Without requests: all that the store holds. What a request needs and the store\n"
-        "lacks is fetched first. What the mirror has already is not sent again, by its\n"
-        "size and the sha256 in its metadata. Any number of machines may publish to one\n"
-        "mirror at the same time. The others name it in CM_RESNET50_MIRROR. Endpoint,\n"
-        "credentials and region are those of boto3 and the AWS CLI (AWS_ENDPOINT_URL,\n"
-        "AWS_PROFILE, ~/.aws/config). For a mirror in a folder: bundle export.",
+        "Without requests, all files of the store are sent. Requested files that the\n"
+        "store lacks are fetched first. Files that the mirror has already, by size and\n"
+        "by the sha256 in the metadata, are not sent again. Any number of machines may\n"
+        "publish to one mirror at the same time; to use it, set CM_RESNET50_MIRROR to\n"
+        "its URL. Endpoint, credentials and region are those of boto3 and the AWS CLI\n"
+        "(AWS_ENDPOINT_URL, AWS_PROFILE, ~/.aws/config). For a mirror in a folder, see\n"
+        "bundle export.",
         examples="cmx-resnet50 publish _onnx _pytorch --to s3://models/resnet50\n"
         "cmx-resnet50 publish --all --to s3://models/resnet50 --json\n"
         "cmx-resnet50 publish --from-store --to s3://models/resnet50",
@@ -34,7 +35,7 @@ def add(commands: Any) -> None:
     publish.add_argument(
         "--from-store",
         action="store_true",
-        help="fetch nothing: take it from the store, or fail",
+        help="fetch nothing: use the store, or fail",
     )
     json_switch(publish)
     transfer_switches(publish, "the mirror's address")

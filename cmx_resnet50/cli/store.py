@@ -25,7 +25,7 @@ def add(commands: Any) -> None:
         _verify,
         "read every object of the store and compare its digests",
         "Exits with 1 if an object is damaged, and prints the command that fixes it.\n"
-        "Below each object is who uses it: cache entries of CM and of MLC, and other\n"
+        "For each object it lists who uses it: cache entries of CM and MLC, and other\n"
         "folders.",
         examples="cmx-resnet50 verify\ncmx-resnet50 verify --json",
         page="airgapped",
@@ -37,11 +37,11 @@ def add(commands: Any) -> None:
         "prune",
         _prune,
         "list unused objects, or remove them",
-        "An object is used as long as a placement still holds it: a cache entry of CM\n"
-        "or MLC, a folder named with --to or --outdirname, or any other hard link to\n"
-        "it. An archive is used as long as the file that was unpacked from it. What\n"
-        "killed runs left behind is removed after a week, if no later run on the same\n"
-        "host has removed it.",
+        "An object is used as long as a placement contains it: a cache entry of CM or\n"
+        "MLC, a folder named with --to or --outdirname, or any other hard link to it. An\n"
+        "archive is used as long as the file that was unpacked from it. Files left by\n"
+        "killed runs are removed after a week, if no later run on the same host has\n"
+        "removed them.",
         examples="cmx-resnet50 prune\ncmx-resnet50 prune --apply",
         page="airgapped",
     )
@@ -50,8 +50,8 @@ def add(commands: Any) -> None:
         "store",
         None,
         "make a folder a store",
-        "A store is made where a file is first kept: this is for a folder that is\n"
-        "refused. Its only command has a --help of its own.",
+        "Mostly not needed: a new or empty folder becomes a store on first use. This is\n"
+        "for a folder that is refused, or to share a store with a group.",
         examples="cmx-resnet50 store init --help",
         page="clusters",
     )
@@ -61,7 +61,7 @@ def add(commands: Any) -> None:
         "init",
         _init,
         "mark a folder as a store",
-        "The folder must be empty or missing, or hold what a store holds and nothing\n"
+        "The folder must be missing, empty, or contain what a store contains and nothing\n"
         "else: a store of an earlier version, or one that lost its mark. Nothing in it is\n"
         "changed.",
         examples="cmx-resnet50 store init /mnt/models/store\n"
@@ -71,7 +71,7 @@ def add(commands: Any) -> None:
     init.add_argument(
         "--shared",
         action="store_true",
-        help="let the members of the folder's group write it: they trust one another",
+        help="let the members of the folder's group write it, who must trust one another",
     )
     init.add_argument("folder", type=path, metavar="DIR", help="the folder")
     json_switch(init)
