@@ -59,8 +59,8 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def pytest_xdist_auto_num_workers() -> int:
-    """Run one worker more than there are processors: many tests wait for a process or a pause."""
-    return (os.cpu_count() or 1) + 1
+    """Run two workers more than there are processors: tests wait for a quarter of their time."""
+    return (os.cpu_count() or 1) + 2
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,7 @@ def test_an_index_of_another_installation(new_cm: Any, cm: CM, upstream: Any) ->
 def test_the_split_installation(tmp_path: Path, wheel: Path, origin: Origin) -> None:
     """cmx4mlops is in a later entry of sys.path, as in a user site below a virtual environment."""
     made = build.install(tmp_path / "environment", wheel)
+    build.write_metas_as_json(made)
     later = tmp_path / "later"
     later.mkdir()
     shutil.move(made.site_packages / "cmx4mlops", later / "cmx4mlops")

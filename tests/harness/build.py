@@ -110,10 +110,17 @@ def copy_tree(source: Path, target: Path) -> None:
             shutil.copy2(origin, copy, follow_symlinks=False)
 
 
-def install(prefix: Path, wheel: Path | None, tools: Sequence[str] = TOOLS) -> Installation:
+def install(
+    prefix: Path,
+    wheel: Path | None,
+    tools: Sequence[str] = TOOLS,
+    *,
+    only_needed: bool = False,
+) -> Installation:
     """Make an environment at `prefix`: ours with `wheel`, or upstream's with ``cmx4mlops`` only.
 
-    `tools` are packages that the user has besides.
+    `tools` are packages that the user has besides. With `only_needed` the environment has what
+    the wheel needs, and not the wheel.
 
     Raises
     ------
@@ -129,14 +136,9 @@ def install(prefix: Path, wheel: Path | None, tools: Sequence[str] = TOOLS) -> I
         _write_launchers(distribution, prefix / "bin")
     if wheel is None:
         return Installation(prefix, "cmx4mlops")
-    pip: list[str | Path] = [
-        prefix / "bin/python",
-        "-m",
-        "pip",
-        "--isolated",
-        "--disable-pip-version-check",
-    ]
-    _run([*pip, "install", "--quiet", "--no-index", "--no-deps", wheel])
+    if not only_needed:
+        pip = (prefix / "bin/python", "-m", "pip", "--isolated", "--disable-pip-version-check")
+        _run([*pip, "install", "--quiet", "--no-index", "--no-deps", wheel])
     made = Installation(prefix, "cmx_resnet50")
     if MEASURED in os.environ:
         link(made, "coverage")

@@ -9,9 +9,14 @@ import pytest
 from cmx_resnet50 import dummy
 from cmx_resnet50.rewrite.pytorch_zip import convert
 
-torch = pytest.importorskip("torch", reason="loads converted files in PyTorch; needs torch==2.13.0")
-
 pytestmark = pytest.mark.runtime
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _torch() -> None:
+    """Import PyTorch for these tests alone: a collection of others need not pay for it."""
+    global torch
+    torch = pytest.importorskip("torch", reason="loads converted files; needs torch==2.13.0")
 
 
 def same(source: Path, dest: Path) -> None:
