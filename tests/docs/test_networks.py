@@ -123,7 +123,7 @@ def test_options_and_defaults() -> None:
     for _, option, default in pages.rows(text):
         name = option.strip("`").removeprefix(PREFIX).lower()
         assert float(default) == getattr(Options, name)
-    assert f"`{PREFIX}CONNECTIONS` ({Options.connections})" in text
+    assert f"`{PREFIX}CONNECTIONS` (default {Options.connections})" in text
 
 
 def says(*behaviours: Behaviour) -> Callable[[Origin], dict[str, str]]:
