@@ -19,10 +19,11 @@ TEXT = PAGE.read_text(encoding="utf-8")
 PROGRAMS = pages.blocks(TEXT, "python")
 
 
-@pytest.mark.usefixtures("filled")
+@pytest.mark.usefixtures("filled", "internet")
 @pytest.mark.parametrize("number", range(len(PROGRAMS)))
-def test_programs_run(number: int) -> None:
+def test_programs_run_and_print(number: int, capsys: pytest.CaptureFixture[str]) -> None:
     exec(compile(PROGRAMS[number], f"{PAGE.name} {number}", "exec"), {})
+    assert bool(capsys.readouterr().out) == ("print(" in PROGRAMS[number])
 
 
 def cells(title: str) -> list[list[str]]:
