@@ -12,7 +12,7 @@ import sys
 from typing import Any
 
 try:
-    from cmx_resnet50.cached_run import run_lock
+    from cmx_resnet50.cached_run import hook_copies, run_lock
 except ModuleNotFoundError:  # A clone of the source, or the package of another Python.
     import runpy
 
@@ -26,6 +26,7 @@ if None in (sys.stdin, sys.stdout, sys.stderr):  # A hit imports nothing that it
 
     open_missing()
 run_lock.begin_lookup(HOME)
+hook_copies.spare()
 
 
 def predeps(i: dict[str, Any]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ def test_a_hit_imports_the_receipt_and_nothing_that_cm_does_not(cm: CM) -> None:
     assert {name.rpartition(".")[2] for name in ours} == {
         "cmx_resnet50",
         "cached_run",
+        "hook_copies",
         "receipt",
         "run_lock",
         "stat_check",
