@@ -114,7 +114,7 @@ class Catalog:
         """Return the valid requests that differ least from `request`, as variation lists."""
         found: dict[str, int] = {}
         shape: dict[str, Any] = {"batch": request.batch, "fix_shape": request.fix_shape}
-        for candidate in self._valid:
+        for candidate, artifact in self._valid:
             distance = sum(
                 weight
                 for name, weight in _WEIGHTS.items()
@@ -122,7 +122,6 @@ class Catalog:
                 and (name != "opset" or "onnx" in (request.framework, candidate.framework))
             )
             if distance or request.url is not None:
-                artifact = self._serving(candidate)
                 if request.weights == "dummy" and (artifact is None or artifact.dummy is None):
                     continue
                 keep = shape if artifact and artifact.batch != "native" else {}
@@ -191,8 +190,9 @@ class Catalog:
         return Variations(self.meta)
 
     @cached_property
-    def _valid(self) -> tuple[Request, ...]:
-        return tuple(self.requests())
+    def _valid(self) -> tuple[tuple[Request, Artifact | None], ...]:
+        """All requests that have a file, with that file."""
+        return tuple((request, self._serving(request)) for request in self.requests())
 
     def _serving(self, request: Request) -> Artifact | None:
         asked = {name: getattr(request, name) for name in _WEIGHTS}
