@@ -1,4 +1,4 @@
-"""Spares CM its copies of the index, a tenth of the time of a hit.
+"""Spares CM the copies of its index: each takes 6 ms, and a hit 70.
 
 CM deep-copies the input of each hook, with the objects of the run in it: the automation and the
 script. Both refer to CM itself, which has the index of all scripts. No hook of ours alters them,
