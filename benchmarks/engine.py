@@ -105,8 +105,8 @@ def cold(setting: Setting) -> Outcome:
             "The server, in Python, ends TLS on the same cores as the client. "
             "The old script checks with md5sum, twice; ours computes md5 and sha256. Where the "
             "store has the file, nothing is fetched, and what is left is the engine's: it starts, "
-            "copies its own objects for two hooks, and writes its index three times, twice for "
-            "the cache entry. That is the floor for a cold run of any script with hooks."
+            "looks for the script and its entry, and writes its index three times, twice for the "
+            "entry. That is the floor for a cold run of any cached script."
         ],
     )
 
