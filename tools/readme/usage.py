@@ -65,9 +65,10 @@ rm -rf "${CM_REPOS:-$HOME/CM}/resnet50-store"
 Remove the cache entries first: once this package is gone, the old script in `cmx4mlops` answers
 again. It would use our entries without a check, and a plain request could get the ncnn file.
 
-The last line removes the store with the fetched files; leave it out to keep them. If
-`CM_RESNET50_STORE` is set, it names the store. Under MLC, run `cmx-resnet50 mlc remove` before the
-second line.
+The last line removes the store with the fetched files; leave it out to keep them. If only MLC was
+used, or `CM_RESNET50_STORE` is set, the store is in
+[another folder](README-extra.md#where-files-are). Under MLC, run `cmx-resnet50 mlc remove` before
+the second line.
 
 ### Try a clone
 
