@@ -18,6 +18,7 @@ from tests.gui.conftest import processes_with
 from tests.harness import faults
 from tests.harness.artifacts import ARTIFACTS, delivered
 from tests.harness.cm import CM
+from tests.harness.mlc import MLC
 from tests.harness.origin import Origin
 
 pytestmark = pytest.mark.gui
@@ -110,6 +111,34 @@ def test_what_each_variation_sets_is_there(open_page: Open) -> None:
     blocks.nth(len(expected) - 1).wait_for()
     shown = [text.replace("\xa0", " ").rstrip() for text in blocks.all_inner_texts()]
     assert shown == expected
+
+
+def test_the_command_for_mlc(
+    open_page: Open, user: CM, origin: Origin, served: dict[str, Path], tmp_path: Path
+) -> None:
+    """MLC is in the environment of the page; its user copies the command, and has the file."""
+    page = open_page()
+    page.choose("framework", "pytorch")
+    page.wait_for_command("_pytorch")
+    page.type("to", "my models")
+    page.wait_for_command("my models")
+    tabs = page.page.get_by_role("tab").all_inner_texts()
+    assert [tab.strip() for tab in tabs] == ["cm", "cmr", "Python", "docker", "mlcr"]
+    copied = page.command("mlcr")
+    assert copied == "mlcr get,ml-model,resnet50,_pytorch '--to=my models' --quiet"
+    mlc = MLC(user.installation, tmp_path / "mlc-home", tmp_path / "MLC", origin)
+    assert mlc.command("cmx-resnet50", "mlc", "add").ok
+    result = mlc.command(*shlex.split(copied))
+    assert result.ok, result.text
+    (file,) = (mlc.cwd / "my models").iterdir()
+    assert file.read_bytes() == delivered(served["pytorch-fp32"])
+
+
+def test_a_script_of_cm_alone_has_no_command_for_mlc(open_page: Open) -> None:
+    page = open_page(script="get,python3")
+    tabs = page.page.get_by_role("tab")
+    tabs.first.wait_for()
+    assert [tab.strip() for tab in tabs.all_inner_texts()] == ["cm", "cmr", "Python", "docker"]
 
 
 def test_a_command_is_copied_with_keys(open_page: Open) -> None:
