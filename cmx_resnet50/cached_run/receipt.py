@@ -224,11 +224,10 @@ def _fingerprint(env: Mapping[str, Any], const: Mapping[str, Any], prefix: str) 
     options = [key for key in sorted(os.environ) if key.startswith(beginnings)]
     found = {key: _veiled(os.environ[key]) for key in options if not key.endswith(_MIRROR)}
     found["home"] = os.environ.get(f"{prefix}REPOS", "")
-    start = len(prefix)
+    run = prefix + RUN
     for key in sorted(env):
-        name = key[start:] if key.startswith(prefix) else ""
-        if name.startswith(OPTION) and not name.startswith(RUN) and name != _MIRROR:
-            found[f"env.{name}"] = _veiled(env[key])
+        if key.startswith(beginnings) and not key.startswith(run) and not key.endswith(_MIRROR):
+            found[f"env.{key}"] = _veiled(env[key])
     for name in USER:
         found[f"const.{name}"] = _veiled(const.get(prefix + name) or "")
     return found

@@ -11,7 +11,7 @@ from cmx_resnet50 import shell_values
 from cmx_resnet50.cached_run.receipt import RUN
 from cmx_resnet50.catalog.request import BATCH, BATCH_FORM, Request, RequestError
 from cmx_resnet50.engines.dialect import META, OPTION, EnvView
-from cmx_resnet50.options import PREFIX, Options, absolute
+from cmx_resnet50.options import PREFIX, OptionError, Options, absolute
 from cmx_resnet50.redaction import holds_secret, redact
 from cmx_resnet50.shell_values import Place, UnsafeValue
 from cmx_resnet50.wording import URL as URL_MARK
@@ -56,9 +56,17 @@ def check_values(env: EnvView, patterns: Iterable[str]) -> None:
 def options_of(env: EnvView, const: EnvView) -> Options:
     """Read the options of this run; `const` beats `env`, and both the process.
 
-    In the process, the option of the engine's prefix beats that of ours.
+    In the process, the option of the engine's prefix beats that of ours; in the run, there is none
+    of ours, of which the engine's cache would know nothing.
     """
     prefix = env.full(OPTION)
+    for key in (*env.raw, *const.raw):
+        if key.startswith(PREFIX) and prefix != PREFIX:
+            name = prefix + key.removeprefix(PREFIX)
+            raise OptionError(
+                f"{key} is read from the environment of the command only. In --env and --const it "
+                f"is {name}."
+            )
     own = {
         PREFIX + name.removeprefix(prefix): value
         for name, value in os.environ.items()

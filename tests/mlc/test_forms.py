@@ -70,6 +70,23 @@ def test_whatever_a_run_is_given_is_checked(mlc: MLC, argument: str) -> None:
     assert not list(mlc.home.rglob("pwned")) and not list(mlc.repos.rglob("pwned"))
 
 
+@pytest.mark.parametrize("where", ["env", "const"])
+def test_an_option_of_cm_in_a_run_is_answered_with_that_of_mlc(
+    mlc: MLC, origin: Origin, where: str
+) -> None:
+    """Messages name options as CM does; in the environment, both names are read."""
+    wanted = ("mlcr", TAGS, f"--{where}.CM_RESNET50_OFFLINE=yes")
+    for attempt in ("cold", "hit"):
+        result = mlc.command(*wanted)
+        assert result.code == 1, (attempt, result.text)
+        assert "In --env and --const it is MLC_RESNET50_OFFLINE" in result.err, result.text
+        if attempt == "cold":
+            assert not origin.requests
+            offline = mlc.command("mlcr", TAGS, env={"CM_RESNET50_OFFLINE": "yes"})
+            assert offline.code == 1 and "offline mode is on" in offline.err
+            assert mlc.command("mlcr", TAGS).ok
+
+
 def test_nothing_is_asked_of_the_internet_without_a_file_to_fetch(mlc: MLC, origin: Origin) -> None:
     result = mlc.command("mlcr", "get,ml-model,resnet50,_pytorch,_dummy-weights")
     assert result.ok, result.text
