@@ -32,6 +32,33 @@ def test_run(mlc: MLC) -> None:
     assert (mlc.cwd / "models" / "resnet50-19c8e357.pth").is_file()
 
 
+def test_a_folder_that_was_brought_there(
+    mlc: MLC, origin: Origin, served: dict[str, Path], tmp_path: Path
+) -> None:
+    (tmp_path / "resnet50-19c8e357.pth").write_bytes(served["pytorch-fp32"].read_bytes())
+    mirror = {"MLC_RESNET50_MIRROR": tmp_path.as_uri()}
+    done = mlc.command("mlcr", "get,ml-model,resnet50,_pytorch", env=mirror)
+    assert done.ok, done.text
+    assert not origin.requests
+
+
+def test_uninstall(mlc: MLC) -> None:
+    """But for pip's line: the environment is that of all tests."""
+    assert mlc.get("dummy-weights", "ncnn").ok and mlc.get("pytorch").ok
+    (block,) = pages.under(PAGE, "Upgrade and uninstall")
+    entries, remove, pip, store = block.splitlines()
+    for line in (entries, remove):
+        done = mlc.command(*line.split())
+        assert done.ok, done.text
+    assert pip == "pip uninstall --yes cmx-resnet50"
+    assert not list(mlc.cache.glob("*resnet50*"))
+    found = mlc.command("mlc", "find", "script", "--tags=get,ml-model,resnet50")
+    assert "cmx_resnet50" not in found.text
+    assert (mlc.repos / "resnet50-store").is_dir()
+    assert mlc.command("/bin/sh", "-c", store).ok
+    assert not (mlc.repos / "resnet50-store").exists()
+
+
 def test_python(mlc: MLC) -> None:
     (code,) = pages.blocks(PAGE.read_text(encoding="utf-8"), "python")
     done = mlc.command("python", "-c", code)
