@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
-from cmx_resnet50.errors import Resnet50Error, Resnet50Warning
+from cmx_resnet50.errors import Resnet50Warning
 from cmx_resnet50.options import (
     BOUNDS,
     OptionError,
@@ -154,6 +154,8 @@ def get(
     ...     print(error.nearest[0])
     _ncnn,_fp32
     """
+    from cmx_resnet50.catalog.request import names_in
+
     names = [*names_in(request), *_names(framework, precision, argmax, opset, batch, dummy)]
     return deliver(names, settings, to=to, checkpoint=checkpoint, progress=progress, warn=_warn)[0]
 
@@ -195,6 +197,7 @@ def find(
     >>> find("pytorch int8") is None
     True
     """
+    from cmx_resnet50.catalog.request import names_in
     from cmx_resnet50.catalog.table import Catalog
     from cmx_resnet50.delivery.describe import placed
     from cmx_resnet50.delivery.pipeline import Pipeline
@@ -398,80 +401,13 @@ def deliver(
     return model, delivery
 
 
-@dataclass(frozen=True)
-class Prefetched:
-    """What became of one request of `prefetch`: either `delivery` or `error` is None."""
-
-    request: str
-    delivery: Delivery | None
-    error: Resnet50Error | None
-    archive_error: Resnet50Error | None = None
-    """Why the archive that the file comes in, which mirrors need, is not in the store."""
-
-
 def pipeline(settings: Settings, progress: bool | ProgressCallback) -> Pipeline:
-    """Return a pipeline with these settings, for `prefetch`."""
+    """Return a pipeline with these settings, for what takes several requests."""
     from cmx_resnet50.catalog.table import Catalog
     from cmx_resnet50.delivery.pipeline import Pipeline
 
     notify = None if progress is True else _log
     return Pipeline(Catalog.load(), _options(settings), progress_for(progress), notify=notify)
-
-
-def prefetch(
-    through: Pipeline, requests: Sequence[str], warn: Callable[[str], None], jobs: int = 1
-) -> Iterator[Prefetched]:
-    """Bring what each request means into the store; one that fails does not stop the others.
-
-    Parameters
-    ----------
-    through : Pipeline
-        What `pipeline` returned.
-    requests : sequence of str
-        As `get` takes them.
-    warn : callable
-        Takes each deviation and notice, as soon as it is known.
-    jobs : int
-        Requests in work at the same time; results come in the order of the requests.
-    """
-    if jobs == 1:
-        for text in requests:
-            yield _prefetch(through, text, warn)
-        return
-    from functools import partial
-    from threading import Event
-
-    from cmx_resnet50.delivery.jobs import StoppableProgress, run_jobs
-
-    stopped = Event()
-    pipelines = [
-        through.alike(StoppableProgress(progress_for(through.visible), stopped))
-        for _ in range(min(jobs, len(requests)))
-    ]
-    workers = [partial(_prefetch, one, warn=warn) for one in pipelines]
-    yield from run_jobs(workers, requests, stopped)
-
-
-def _prefetch(through: Pipeline, text: str, warn: Callable[[str], None]) -> Prefetched:
-    catalog, strict = through.catalog, through.options.strict
-    try:
-        resolution = catalog.resolve(catalog.request(names_in(text)), strict=strict)
-        for line in resolution.messages:
-            warn(line)
-        delivery = through.obtain(resolution)
-    except Resnet50Error as error:
-        return Prefetched(text, None, error)
-    try:
-        # A store that an earlier version filled has the unpacked file only.
-        through.obtain_archive(resolution)
-    except Resnet50Error as error:
-        return Prefetched(text, delivery, None, error)
-    return Prefetched(text, delivery, None)
-
-
-def names_in(request: str) -> list[str]:
-    """Return the variations in a request as a user writes it."""
-    return request.replace(",", " ").split()
 
 
 def _names(

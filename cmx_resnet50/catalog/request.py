@@ -278,6 +278,11 @@ class Resolution:
         return self.artifact.precision or self.request.precision
 
 
+def names_in(request: str) -> list[str]:
+    """Return the variations in a request as a user writes it."""
+    return request.replace(",", " ").split()
+
+
 def _limit(about: int | None) -> int | None:
     """Return how large a file may be whose size is known approximately."""
     return None if about is None else max(about * 5 // 4, SMALLEST_LIMIT)

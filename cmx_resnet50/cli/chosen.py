@@ -62,7 +62,7 @@ def chosen_objects(
 
 def expected_names(pipeline: Pipeline, parsed: argparse.Namespace) -> list[str]:
     """Return the names of the files that `chosen_objects` will return, before it fetches any."""
-    from cmx_resnet50.api import names_in
+    from cmx_resnet50.catalog.request import names_in
     from cmx_resnet50.errors import Resnet50Error
 
     catalog = pipeline.catalog

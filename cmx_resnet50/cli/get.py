@@ -61,7 +61,8 @@ def add(commands: Any) -> None:
 
 
 def _get(parsed: argparse.Namespace) -> None:
-    from cmx_resnet50.api import Settings, deliver, names_in
+    from cmx_resnet50.api import Settings, deliver
+    from cmx_resnet50.catalog.request import names_in
 
     warn = _ignore if parsed.quiet else print_warning
     names = names_in(" ".join(parsed.variations))

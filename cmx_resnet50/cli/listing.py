@@ -135,7 +135,7 @@ def _facts(known: KnownModel, request: str, pipeline: Pipeline, usage: Usage) ->
 
 
 def _resolved(pipeline: Pipeline, request: str) -> Resolution:
-    from cmx_resnet50.api import names_in
+    from cmx_resnet50.catalog.request import names_in
 
     return pipeline.catalog.resolve(pipeline.catalog.request(names_in(request)))
 

@@ -19,8 +19,8 @@ from cmx_resnet50.cli.output import (
 )
 
 if TYPE_CHECKING:
-    from cmx_resnet50.api import Prefetched
     from cmx_resnet50.delivery.pipeline import Pipeline
+    from cmx_resnet50.delivery.prefetch import Prefetched
 
 
 def add(commands: Any) -> None:
@@ -53,7 +53,7 @@ def prefetched(
     pipeline: Pipeline, wanted: Sequence[str], every_file: bool, *, quiet: bool, jobs: int = 1
 ) -> list[Prefetched]:
     """Fetch what is requested into the store; print what fails, and go on."""
-    from cmx_resnet50 import api
+    from cmx_resnet50.delivery.prefetch import prefetch
     from cmx_resnet50.wording import COMMAND
 
     wanted = list(wanted)
@@ -67,7 +67,7 @@ def prefetched(
         shown.add(line)
 
     done = []
-    for one in api.prefetch(pipeline, wanted, warn, jobs):
+    for one in prefetch(pipeline, wanted, warn, jobs):
         done.append(one)
         if one.error is not None:
             print_error(f"{one.request}: {one.error}")
