@@ -28,6 +28,11 @@ _DAMAGED = (
     ValueError,
 )
 """What Python raises for a zip file that is encrypted, damaged, or made to be."""
+DIRECTORY = 4 << 20
+"""Bytes of the list of members at most, enough for 40,000: Python reads all of it, slowly."""
+_TAIL = (1 << 16) + 22
+"""Bytes at the end of a zip file in which its last record begins."""
+_RECORD, _RECORD_64 = b"PK\x05\x06", b"PK\x06\x06"
 
 
 class Zip:
@@ -127,9 +132,13 @@ def opened(path: Path) -> Iterator[Zip | None]:
 
     Raises
     ------
+    UnpackError
+        If it lists too many members.
     OSError
         If it cannot be read.
     """
+    if _directory_size(path) > DIRECTORY:
+        raise UnpackError(f"{path} lists too many members.")
     try:
         archive = ZipFile(path)
     except _DAMAGED:
@@ -142,3 +151,20 @@ def opened(path: Path) -> Iterator[Zip | None]:
         return
     with archive:
         yield Zip(archive, str(path))
+
+
+def _directory_size(path: Path) -> int:
+    """Return how long the list of members is by the last record, of either kind, that may count."""
+    with open(path, "rb") as file:
+        end = file.seek(0, 2)
+        file.seek(max(0, end - _TAIL - 76))
+        tail = file.read()
+    sizes = [0]
+    for at in (tail.rfind(_RECORD), len(tail) - 22):
+        if at >= 0 and tail[at : at + 4] == _RECORD and at + 22 <= len(tail):
+            sizes.append(struct.unpack_from("<L", tail, at + 12)[0] % 0xFFFFFFFF)
+            # The record of large files, 56 bytes, is before its locator, 20 bytes.
+            if at >= 76 and tail[at - 76 : at - 72] == _RECORD_64:
+                sizes.append(struct.unpack_from("<Q", tail, at - 36)[0])
+    # A list that is longer than the file is damage, which Python finds without reading it.
+    return max(size for size in sizes if size <= end)

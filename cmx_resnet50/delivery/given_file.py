@@ -185,13 +185,13 @@ class GivenFile:
         from cmx_resnet50.formats.recognise import HEAD, recognise
         from cmx_resnet50.gunzip import UnpackError
 
-        with unzip.opened(path) as archive:
-            files = archive.files if archive is not None else []
-            if archive is None and recognise(_ZIP) != artifact.format:
-                raise _refused(artifact, path, "a zip archive that is damaged or truncated")
-            if archive is None or any(_base(info.filename) == _TORCH for info in files):
-                return ""
-            try:
+        try:
+            with unzip.opened(path) as archive:
+                files = archive.files if archive is not None else []
+                if archive is None and recognise(_ZIP) != artifact.format:
+                    raise _refused(artifact, path, "a zip archive that is damaged or truncated")
+                if archive is None or any(_base(info.filename) == _TORCH for info in files):
+                    return ""
                 found = [
                     info
                     for info in files[:_LOOKED_AT]
@@ -209,8 +209,8 @@ class GivenFile:
                         f"model for {artifact.format}. Unpack it, and give the file",
                     )
                 archive.extract(found[0], target, limit=self._limit(artifact))
-            except UnpackError as error:
-                raise _refused(artifact, path, f"a zip archive: {error}") from error
+        except UnpackError as error:
+            raise _refused(artifact, path, f"a zip archive: {error}") from error
         return _printable(found[0].filename)
 
     def _beside(self, companion: Artifact, folder: Path) -> StoredObject:

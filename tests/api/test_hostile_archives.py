@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import random
+import struct
 import tracemalloc
 import warnings
 import zipfile
@@ -75,6 +76,26 @@ def test_members_without_content_are_refused(user: Path) -> None:
     (user / "mine.gz").write_bytes(gzip.compress(b"") * 200_000)
     with pytest.raises(Resnet50Error, match=r"more than 1,001 members, most of them empty"):
         get("onnx", checkpoint="mine.gz", **ANY)
+
+
+@pytest.mark.parametrize("large", [False, True], ids=["zip", "zip64"])
+def test_a_list_without_end_is_not_read(user: Path, large: bool) -> None:
+    """Python takes a second for each 3 MB of it, and nine times the memory."""
+    entry = b"PK\x01\x02\x14\0\x14" + bytes(21) + b"\1" + bytes(17) + b"a"
+    local, listed = b"PK\x03\x04" + bytes(26), entry * 100_000
+    size = 0xFFFFFFFF if large else len(listed)
+    record = b"PK\x05\x06" + bytes(4) + b"\xff\xff" * 2 + struct.pack("<2LH", size, len(local), 0)
+    if large:
+        at = len(local) + len(listed)
+        counts = struct.pack("<2Q", 100_000, 100_000)
+        first = struct.pack("<Q2H2L", 44, 45, 45, 0, 0) + counts
+        first += struct.pack("<2Q", len(listed), len(local))
+        record = b"PK\x06\x06" + first + struct.pack("<4sLQL", b"PK\x06\x07", 0, at, 1) + record
+    (user / "mine.zip").write_bytes(local + listed + record)
+    with zipfile.ZipFile(user / "mine.zip") as archive:
+        assert len(archive.infolist()) == 100_000
+    with pytest.raises(Resnet50Error, match=r"lists too many members\."):
+        get("onnx", checkpoint="mine.zip", **ANY)
 
 
 def mutated(seed: int) -> Iterator[bytes]:
