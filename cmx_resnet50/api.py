@@ -20,7 +20,6 @@ from cmx_resnet50.options import (
     Options,
     absolute,
     mirror_prefixes,
-    store_folder,
 )
 from cmx_resnet50.progress import ProgressCallback, progress_for
 
@@ -435,7 +434,7 @@ def _options(settings: Settings) -> Options:
         valid = ", ".join([*keywords, *Settings.__annotations__])
         raise TypeError(f"unknown keyword {unknown[0]!r}; valid ones: {valid}")
     if "store" in given:
-        given["store"] = store_folder("store", os.fspath(given["store"]))
+        given["store"] = _absolute("store", given["store"])
     if "mirror" in given:
         prefixes = given["mirror"]
         words = prefixes.split() if isinstance(prefixes, str) else prefixes

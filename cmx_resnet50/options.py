@@ -170,7 +170,7 @@ class Options:
 
         store = text("STORE")
         return cls(
-            store=store_folder(PREFIX + "STORE", store, base)
+            store=absolute(PREFIX + "STORE", store, base)
             if store
             else default_store(process, home, base),
             strict=flag(PREFIX + "STRICT", text("STRICT")),
@@ -212,22 +212,24 @@ def flag(name: str, value: object) -> bool:
     return found
 
 
-def store_folder(name: str, path: str, base: Path | None = None) -> Path:
-    """Return the folder of the store that a user named in the option `name`.
+def unresolved(path: str) -> str | None:
+    """Return what is wrong with a path that no shell has read, as in an env-file; None if nothing.
 
-    Raises
-    ------
-    OptionError
-        If no shell has read the value: it has quotes around it, or begins with a variable.
+    Examples
+    --------
+    >>> unresolved("~/store"), unresolved("./$x")
+    (None, None)
     """
-    quoted = len(path) > 1 and path[0] == path[-1] and path[0] in "\"'"
-    if quoted or path.startswith("$"):
-        wrong = "has quotes around it" if quoted else "begins with a variable"
-        raise OptionError(
-            f"{name}={path}: the path {wrong}, which only a shell resolves. Write the path itself; "
-            "for a folder of that name, begin it with ./"
-        )
-    return absolute(name, path, base)
+    if len(path) > 1 and path[0] == path[-1] and path[0] in "\"'":
+        wrong = "has quotes around it"
+    elif path.startswith("$"):
+        wrong = "begins with a variable"
+    else:
+        return None
+    return (
+        f"the path {wrong}, which only a shell resolves. Write the path itself; for a file or "
+        "folder of that name, begin it with ./"
+    )
 
 
 def mirror_prefixes(name: str, prefixes: Iterable[object]) -> tuple[str, ...]:
@@ -309,9 +311,12 @@ def absolute(name: str, path: str, base: Path | None = None) -> Path:
     Raises
     ------
     OptionError
-        If ``~name`` is not a user here, or ``~`` of a user without a home; the text names the
-        option `name`.
+        If ``~name`` is not a user here, ``~`` of a user without a home, or the path is
+        `unresolved`; the text names the option `name`.
     """
+    problem = unresolved(path)
+    if problem is not None:
+        raise OptionError(f"{name}={path}: {problem}")
     try:
         expanded = Path(path).expanduser()
         # The working folder may be gone; then only a relative path needs it.

@@ -89,6 +89,11 @@ def path(text: str) -> Path:
     """Return the path that a user wrote, absolute, with ``~`` resolved."""
     if not text:
         raise argparse.ArgumentTypeError("an empty path")
+    from cmx_resnet50.options import unresolved
+
+    problem = unresolved(text)
+    if problem is not None:
+        raise argparse.ArgumentTypeError(f"{text}: {problem}")
     try:
         return Path(Path.cwd(), Path(text).expanduser())
     except RuntimeError as error:

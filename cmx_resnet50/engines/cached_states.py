@@ -37,6 +37,7 @@ def _tags(content: dict[str, Any]) -> set[str]:
 
 def _read(file: Path) -> dict[str, Any] | None:
     with suppress(OSError, ValueError, RecursionError):
-        content = json.loads(file.read_text(encoding="utf-8"))
+        # A pipe would keep whoever reads it waiting.
+        content = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
         return content if isinstance(content, dict) else None
     return None

@@ -121,4 +121,10 @@ def test_what_only_a_shell_reads_is_refused(cm: CM, value: str) -> None:
         cm.command("python", "-c", PYTHON, env={STORE: value}),
     ):
         assert f"{STORE}={value}: the path " in result.err + result.out, result.text
+    for result, name in (
+        (cm.command(TOOL, "get", "_dummy-weights", "--to", value), "argument --to"),
+        (cm.command(TOOL, "bundle", "export", value, "_dummy-weights"), "argument TARGET"),
+        (cm.command("python", "-c", f"import cmx_resnet50 as c; c.get('tf', to={value!r})"), "to="),
+    ):
+        assert name in result.err and ": the path " in result.err, result.text
     assert not list(cm.cwd.iterdir())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -150,6 +151,9 @@ def test_an_entry_of_any_content_stops_neither_a_run_nor_doctor(cm: CM) -> None:
         entry.mkdir(parents=True)
         (entry / "_cm.json").write_text(content)
         (entry / "cm-cached-state.json").write_text("[" * 100_000)
+    entry = cm.cache / "0123456789abcdff"
+    entry.mkdir()
+    os.mkfifo(entry / "_cm.json")
     said, done = findings(cm)
     assert "Traceback" not in done.err and "Error:" not in str(said), said
 
