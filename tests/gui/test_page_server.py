@@ -104,6 +104,7 @@ def test_without_the_token_there_is_no_page(open_page: Open, query: str) -> None
     stranger.see("The token is missing or wrong.")
     assert "resnet50" not in stranger.text()
     assert stranger.page.get_by_role("button").count() == 0
+    stranger.page.unroute_all(behavior="ignoreErrors")
 
 
 def test_an_open_page_answers_as_no_other_host(open_page: Open) -> None:
