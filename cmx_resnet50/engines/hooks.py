@@ -207,6 +207,8 @@ def _spare_a_copy(run: Hook) -> None:
     """Take out of the next hook's input what no hook of ours reads.
 
     The engine copies all of it for each hook, and its own objects bring the index of all scripts.
+    Under CM, `hook_copies` spares that for all hooks. MLC shares these objects with dependencies,
+    whose hooks must get copies.
     """
     common = run.get("customize_common_input", {})
     common.update(dict.fromkeys(common.keys() & {"automation", "artifact"}))
