@@ -84,16 +84,19 @@ def test_the_folder_of_another_python(
     assert "Traceback" not in done.text and "Installing missing packages" not in done.text
 
 
-def test_mlc_pull_with_the_package(mlc: MLC, source: Path) -> None:
+@pytest.mark.parametrize("command", ["pull", "add"])
+def test_mlc_pull_with_the_package(mlc: MLC, source: Path, command: str) -> None:
     """The clone takes the place of the package's folder, and gives it back."""
-    pulled = mlc.command("mlc", "pull", "repo", source.as_uri())
+    where = source.as_uri() if command == "pull" else "."
+    pulled = mlc.command("mlc", command, "repo", where, cwd=source)
     assert pulled.ok, pulled.text
+    clone = mlc.repos / "source" if command == "pull" else source
     found = mlc.command("mlc", "find", "script", f"--tags={TAGS}")
-    assert str(mlc.repos / "source") in found.text
+    assert str(clone) in found.text
     assert mlc.get("dummy-weights").ok
     assert mlc.command("cmx-resnet50", "mlc", "add").ok
     found = mlc.command("mlc", "find", "script", f"--tags={TAGS}")
-    assert str(mlc.repos / "source") not in found.text and "cmx_resnet50" in found.text
+    assert str(clone) not in found.text and "cmx_resnet50" in found.text
 
 
 @pytest.mark.full

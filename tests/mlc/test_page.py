@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from tests.docs import pages
@@ -30,6 +31,16 @@ def test_run(mlc: MLC) -> None:
         done = mlc.command(program, *arguments)
         assert done.ok, done.text
     assert (mlc.cwd / "models" / "resnet50-19c8e357.pth").is_file()
+
+
+def test_set_up_with_the_command_of_mlc(tmp_path: Path, ours: Installation, origin: Origin) -> None:
+    (line,) = re.findall(r'`python -c "(.+)"`', PAGE.read_text(encoding="utf-8"))
+    new = MLC(ours, tmp_path / "home", tmp_path / "MLC", origin)
+    folder = new.command("python", "-c", line).out.strip()
+    assert new.command("mlc", "add", "repo", folder).ok
+    assert new.get("dummy-weights", "ncnn").ok
+    done = new.command("cmx-resnet50", "mlc", "add")
+    assert done.ok and "registered already" in done.out
 
 
 def test_a_folder_that_was_brought_there(
