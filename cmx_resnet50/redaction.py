@@ -13,6 +13,10 @@ _HARMLESS = frozenset({"id", "dl", "download", "raw", "confirm", "export", "vers
 """Query keys whose values are shown. Any other may carry a secret under any name."""
 
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
+_AUTHORITY = re.compile(r"[^/?#\\]*")
+_NOT_A_PORT = re.compile(r"^[^\[].*:(?!\d*\Z)")
+_PATH = ("/", "~", ".")
+"""How a path begins, in which an ``@`` is a letter like any other."""
 _CONTROL = re.compile(r"[\x00-\x20\x7f-\x9f\u2028\u2029]")
 
 
@@ -22,8 +26,9 @@ def redact(url: str) -> str:
     if colon and not _SCHEME.fullmatch(before):
         # Say a quote before the scheme: to urlsplit, a password after it is in a path.
         return _CONTROL.sub("?", before) + redact(f"https{colon}{rest}").removeprefix("https")
-    if not colon and "@" in (first := url.partition("/")[0]):
-        return _CONTROL.sub("?", HIDDEN + url[first.rindex("@") :])
+    if "//" not in url and "@" in url and not url.startswith(_PATH):
+        return _CONTROL.sub("?", HIDDEN + url[url.rindex("@") :])
+    url = _with_whole_password_hidden(url)
     try:
         parts = urlsplit(url)
         host = parts.netloc.rpartition("@")[2]
@@ -36,6 +41,17 @@ def redact(url: str) -> str:
     if netloc or url.lower().startswith(f"{scheme}//"):
         scheme += "//"
     return _CONTROL.sub("?", f"{scheme}{netloc}{parts.path}{query and f'?{query}'}")
+
+
+def _with_whole_password_hidden(url: str) -> str:
+    """Hide a password with a ``/``, ``?`` or ``#`` in it, which ends the part of a password."""
+    scheme, slashes, rest = url.partition("//")
+    authority = _AUTHORITY.match(rest)
+    if not slashes or authority is None or "@" not in rest[authority.end() :]:
+        return url
+    if "@" not in authority.group() and not _NOT_A_PORT.search(authority.group()):
+        return url
+    return f"{scheme}//{HIDDEN}{rest[rest.rindex('@') :]}"
 
 
 def holds_secret(url: str) -> bool:

@@ -59,7 +59,10 @@ def problem_of(url: str) -> str | None:
         # Reading the port is what raises for one that is not a number.
         host, _ = parts.hostname, parts.port if scheme in _WEB else None
     except ValueError:
-        return "it is not a URL: its host or port cannot be read."
+        return (
+            "it is not a URL: its host or port cannot be read. In a password / is written %2F, "
+            "? %3F, # %23 and @ %40."
+        )
     if scheme == "file":
         if parts.netloc not in ("", "localhost"):
             return "a file:// URL names no host: write file:///THE/FOLDER, with three slashes."

@@ -23,6 +23,9 @@ WRONG = {
     "no host": ("https:///x", "it names no host."),
     "no bucket": ("s3://", "it names no bucket."),
     "port": ("https://me:s3cret@h:x/y", "its host or port cannot be read."),
+    "slash in a password": ("https://me:s3cret/1@h/x", "In a password / is written %2F"),
+    "hash in a password": ("https://me:s3cret#1@h/x", "In a password / is written %2F"),
+    "more in a password": ("'https://me:p@w?s3cret@h/x'", "it begins with a quote."),
     "two slashes": ("file://srv/x", "write file:///THE/FOLDER, with three slashes."),
     "fragment": (f"{SITE}?key=s3cret#x", "it has a fragment"),
     "fragment of a folder": ("file:///srv/a#1", "it has a fragment"),
@@ -59,7 +62,6 @@ def test_it_is_said_at_once_with_one_exit_code(cm: CM, origin: Origin, name: str
     assert not origin.requests and not (cm.cwd / "b").exists()
 
 
-@pytest.mark.under_mlc("test_")
 def test_an_engine_says_it_too(engine: CM, origin: Origin) -> None:
     """In its env or in the process, before the network is used."""
     value, said = WRONG["slashes"]
