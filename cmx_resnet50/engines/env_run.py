@@ -42,6 +42,16 @@ PYTHON, ORIGINAL, BATCH = (receipt.RUN + name for name in ("PYTHON", "ORIGINAL",
 _WAS = {"absent": "missing", "other bytes": "damaged", "link": "a link", "folder": "a folder"}
 
 
+def forget_given(env: EnvView) -> None:
+    """Remove what a run tells its own later steps, where the user or a caller gave it.
+
+    It would have the engine skip a step that is needed.
+    """
+    for name in [*env]:
+        if name.startswith(receipt.RUN) and name != receipt.SILENT:
+            del env[name]
+
+
 def print_notices(env: EnvView, notices: Iterable[str]) -> None:
     """Print what the user should know of a request to stderr, once a run."""
     if env.get(SAID) != "yes":

@@ -87,6 +87,8 @@ class Hooks:
 
     def _predeps(self, i: Hook) -> Hook:
         env, const = self._views(i)
+        for given in (env, const):
+            env_run.forget_given(given)
         downloader.forget_no_url(env)
         if receipt.result_stream(i) is sys.stderr:
             keep_stdout_free(i["run_script_input"])

@@ -286,3 +286,14 @@ def test_random_weights_and_a_file_of_ones_own_are_a_contradiction(engine: CM) -
     command = engine.command("cmx-resnet50", "get", "_dummy-weights", "--checkpoint", "model.onnx")
     assert command.code == 3
     assert "Choose one source: _dummy-weights or --checkpoint." in command.err
+
+
+@pytest.mark.parametrize("key", ["env.{}DELIVERED", "const.{}DELIVERED", "env.{}ENSURED"])
+@pytest.mark.under_mlc("env.{}")
+def test_no_step_is_skipped_because_its_key_was_given(with_tools: CM, key: str) -> None:
+    """What a run tells its own later steps, it takes from nobody else."""
+    given = {key.format("CM_RESNET50_RUN_"): "yes", "adr.model-downloader.tags": "_wget"}
+    for _ in range(2):
+        result = with_tools.get("pytorch", **given)
+        assert result.ok, result.text
+        result.path.unlink()
