@@ -10,6 +10,7 @@ from itertools import pairwise
 from typing import Any
 
 from cmx_resnet50 import options
+from cmx_resnet50.cached_run.receipt import RUN
 from cmx_resnet50.catalog.table import ASKED
 from cmx_resnet50.catalog.variations import Variation, Variations
 from cmx_resnet50.engines.cm import CM
@@ -101,6 +102,7 @@ def _aliases(variation: Variation) -> str:
 def settings(meta: Meta) -> str:
     """Return the env that all variations share, the input flags and the options."""
     internal = {row["env"] for row in meta["extra_cache_tags_from_env"]}
+    internal |= {key for key in meta["env"] if key.startswith(f"CM_{RUN}")}
     common = (f"{key}={value}" for key, value in meta["env"].items() if key not in internal)
     described = meta["input_description"]
     flags = sorted(
