@@ -136,7 +136,7 @@ def test_const_and_keys_of_identity_are_explained_not_listed(
 
 def test_default_env(meta: dict[str, Any], reference: str) -> None:
     shown = pages.spans(pages.section(reference, "Default env"))
-    internal = {row["env"] for row in meta["extra_cache_tags_from_env"]}
+    internal = {row["env"] for row in meta["extra_cache_tags_from_env"]} | {f"{PREFIX}RUN_ENSURED"}
     expected = {**meta["default_env"], **meta["env"]}
     for key, value in expected.items():
         assert (f"{key}={value}" in shown) is (key not in internal)
