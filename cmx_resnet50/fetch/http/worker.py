@@ -187,7 +187,6 @@ class Worker:
                         status=state.transfer.status,
                         discard=True,
                     )
-                partial.let_digests_catch_up(part.position)
             if self._meanwhile is not None:
                 self._meanwhile()
             data = next(body, NOTHING)

@@ -172,14 +172,6 @@ class PartialFile:
             self._notified = self.ranges.prefix
             self.changed.notify_all()
 
-    def let_digests_catch_up(self, position: int) -> None:
-        """Wait a little for digests that are slower than the writer that is at `position`.
-
-        The caller holds the condition. A writer of bytes that no digest can take yet does not wait.
-        """
-        if self._digester is not None and position == self.ranges.prefix:
-            self._digester.let_catch_up()
-
     def log(self, start: int, end: int) -> None:
         """Record in the journal that these bytes are written; the caller holds the condition."""
         with self._disk():

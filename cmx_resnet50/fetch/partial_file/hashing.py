@@ -3,10 +3,6 @@
 md5 and sha256 each have a thread: md5 alone takes longer than a fast transfer, and hashlib
 lets other threads run. They take what was written last from memory, and read everything else
 from the file, so that ranges may come in any order and memory stays small.
-
-A transfer that is faster than md5 would take the processor from it, and md5 ends last. So the
-writer waits for a digest that is about to fall behind what memory holds. It does not wait for one
-that is behind already: its bytes come from the file.
 """
 
 from __future__ import annotations
@@ -29,12 +25,6 @@ SMALL = 64 * 1024
 
 RECENT = 4 << 20
 """Bytes kept in memory of what was written last."""
-
-AHEAD = 3 << 20
-"""Bytes that a writer is ahead of the slower digest before it waits."""
-
-PATIENCE = 0.05
-"""Seconds that it waits at most: a digest may be held up for reasons of its own."""
 
 
 class Digester:
@@ -78,8 +68,6 @@ class Digester:
             threading.Thread(target=self._follow, args=(number, digest), daemon=True)
             for number, digest in enumerate((self._md5, self._sha256))
         ]
-        self._awaited = False
-        """Whether a writer waits for a digest."""
         self._late: list[int] = []
         """Digests for which no thread or no memory was to be had; `result` computes them."""
         for number, thread in enumerate(self._threads):
@@ -105,17 +93,6 @@ class Digester:
             self._kept -= len(old)
             if not any(old.obj is view.obj for view in self._read if view is not None):
                 self._buffers.give_back(old)
-
-    def let_catch_up(self) -> None:
-        """Wait for a digest that is about to fall behind; the caller holds the condition."""
-        if self.follows and AHEAD < self._lag <= RECENT:
-            self._awaited = True
-            self._changed.wait(PATIENCE)
-
-    @property
-    def _lag(self) -> int:
-        """How many bytes the slower digest is behind what is written."""
-        return self._prefix() - min(self._positions)
 
     def result(self, size: int) -> Digests:
         """Wait until all `size` bytes are digested, and return the digests.
@@ -164,9 +141,6 @@ class Digester:
         with open(self._path, "rb", buffering=0) as file:
             while True:
                 with self._changed:
-                    if self._awaited and self._lag <= AHEAD:
-                        self._awaited = False
-                        self._changed.notify_all()
                     while (
                         not self._stopped and self._end != position and self._prefix() <= position
                     ):
