@@ -57,10 +57,18 @@ def _main(arguments: Sequence[str]) -> int:
         parsed = parser().parse_args(arguments)
         code = int(parsed.run(parsed) or 0)
         sys.stdout.flush()
-    except BrokenPipeError:
-        # The reader, say `head`, has closed its end. Python must not flush again when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return failure.CODES["failed"]
+    except BrokenPipeError:  # The reader, say `head`, has closed its end.
+        code = failure.CODES["failed"]
     except (Resnet50Error, failure.UsageError, OSError, MemoryError, KeyboardInterrupt) as error:
-        return failure.end(error, as_json="--json" in arguments)
+        code = failure.end(error, as_json="--json" in arguments)
+    _drop_unwritable()
     return code
+
+
+def _drop_unwritable() -> None:
+    """Drop what a stream cannot write: Python would fail on it at exit, and end with 120."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())

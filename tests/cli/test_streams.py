@@ -1,4 +1,4 @@
-"""A closed stdout, and a working folder that is gone: the command works, or names what is wrong."""
+"""A closed stdout, a full one, and a working folder that is gone: the command works, or names what is wrong."""
 
 from __future__ import annotations
 
@@ -15,6 +15,14 @@ def test_a_closed_stream_is_no_error(cm: CM, command: str, closed: str) -> None:
     done = cm.command("/bin/bash", "-c", f"cmx-resnet50 {command} {closed}")
     assert done.ok, done.text
     assert "Traceback" not in done.text
+
+
+@pytest.mark.parametrize("command", ["list", "list --json", "get _onnx,_opset-9"])
+def test_a_full_disk_behind_stdout_is_named(cm: CM, command: str) -> None:
+    done = cm.command("/bin/bash", "-c", f"cmx-resnet50 {command} >/dev/full")
+    assert done.code == (6 if "list" in command else 3), done.text
+    assert ("No space left on device" in done.err) is ("list" in command), done.text
+    assert "Exception ignored" not in done.err
 
 
 def test_a_removed_working_folder_is_named(cm: CM) -> None:
