@@ -1,4 +1,4 @@
-"""A closed stdout, a full one, and a working folder that is gone: the command works, or names what is wrong."""
+"""stdout closed or full, and a working folder that is gone: the command works, or names it."""
 
 from __future__ import annotations
 
