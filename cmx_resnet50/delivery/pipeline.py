@@ -51,17 +51,24 @@ class Pipeline:
         self.options = options
         self.store = open_store(options.store, own_stores(), notify=notify)
         self._acquirer = Acquirer(self.store, options, progress or Progress(), cache)
-        self._notify = notify
 
     @property
     def visible(self) -> bool:
         """Whether transfers are shown."""
         return self._acquirer.progress.visible
 
-    def alike(self, progress: Progress) -> Pipeline:
-        """Return another one, for another thread, with a progress of its own."""
+    def alike(self, progress: Progress, is_stopped: Callable[[], bool]) -> Pipeline:
+        """Return another one, for another thread, with a progress of its own.
+
+        Once `is_stopped`, it says nothing: it would report its own threads as ended processes.
+        """
+
+        def notify(line: str) -> None:
+            if not is_stopped():
+                self.store.notify(line)
+
         cache = self._acquirer.cache
-        return Pipeline(self.catalog, self.options, progress, notify=self._notify, cache=cache)
+        return Pipeline(self.catalog, self.options, progress, notify=notify, cache=cache)
 
     def obtain(self, resolution: Resolution, extra_sources: Sequence[str] = ()) -> Delivery:
         """Return the objects of `resolution`, fetched or made only where the store lacks them.

@@ -53,7 +53,7 @@ def prefetch(
 
     stopped = Event()
     pipelines = [
-        through.alike(StoppableProgress(progress_for(through.visible), stopped))
+        through.alike(StoppableProgress(progress_for(through.visible), stopped), stopped.is_set)
         for _ in range(min(jobs, len(requests)))
     ]
     workers = [partial(_prefetch, one, warn=warn) for one in pipelines]
