@@ -97,7 +97,7 @@ def check_flags(given: Collection[str], known: Collection[str]) -> None:
         For a key that is nearly one of ours; the text names that.
     """
     for key in given:
-        word = key.lower().replace("-", "_")
+        word = str(key).lower().replace("-", "_")
         if key in known or len(word) < _SHORTEST:
             continue
         from difflib import get_close_matches

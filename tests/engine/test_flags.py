@@ -6,6 +6,7 @@ import json
 import re
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -54,3 +55,8 @@ def test_no_flag_of_an_engine_is_refused(package: str) -> None:
         text = module.locate().read_text(encoding="utf-8")  # type: ignore[attr-defined]
         read = set(re.findall(r"""\bi(?:\.get\(|\.pop\(|\[)\s*['"]([\w-]+)['"]""", text))
         check_flags(read, OURS)
+
+
+def test_a_key_of_a_program_may_be_of_any_type() -> None:
+    given: dict[Any, str] = {5: "x", None: "y"}
+    check_flags(given, OURS)
