@@ -25,7 +25,7 @@ MISSPELT = {
     "checkpiont": "checkpoint",
     "model-path": "model_path",
     "STRICT": "strict",
-    "froce": "force",
+    "forc": "force",
 }
 
 
