@@ -14,7 +14,9 @@ from hypothesis import strategies as st
 from cmx_resnet50.shell_values import NAME_LENGTH, Place, UnsafeValue, check
 
 SHELL = shutil.which("bash") or shutil.which("sh")
-ACTS = ["$(x)", "${x}", "`x`", "a\nx", "a\0", "a\x1b[2J", "a\x7f", '"; x; "', "a\\"]
+ACTS = ["$(x)", "${x}", "`x`", "a\nx", "a\0", "a\x1b[2J", "a\x7f", "a\\"]
+QUOTE = '"; x; "'
+"""Acts wherever the engine does not put a backslash before each quote."""
 EVALUATED = ["a;x", "a&x", "a|x", "a>x", "a<x", "(x)", '\\"a', "a\\b"]
 
 
@@ -31,6 +33,7 @@ def refused(value: str, place: Place) -> bool:
 @pytest.mark.parametrize("value", ACTS)
 def test_what_acts_anywhere_is_refused_everywhere(value: str, place: Place) -> None:
     assert refused(value, place)
+    assert refused(QUOTE, place) or place is Place.SHAPES
 
 
 @pytest.mark.parametrize("value", EVALUATED)
@@ -82,6 +85,26 @@ def test_eval_starts_nothing_of_what_is_let_through(tmp_path: Path, value: str) 
     script = f'export CMD=": {value}"\neval "$CMD"'
     run(tmp_path, script)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["x"]
+
+
+@pytest.mark.skipif(SHELL is None, reason="no shell here")
+@settings(max_examples=60)
+@given(
+    st.text("x \\\"$`;\n&|<>()'#!~*{}", max_size=8), st.sampled_from([Place.ESCAPED, Place.SHAPES])
+)
+def test_nothing_acts_where_the_engine_escapes_quotes(
+    tmp_path: Path, value: str, place: Place
+) -> None:
+    if refused(value, place):
+        return
+    program = tmp_path / "x"
+    program.write_text(f"#!/bin/sh\n: > '{tmp_path}/ran'\n")
+    program.chmod(0o755)
+    escaped = value.replace('"', '\\"')  # As MLC does.
+    run(tmp_path, f'export KEY="{escaped}"\nprintf %s "$KEY" > kept')
+    assert (tmp_path / "kept").read_text() == value.replace("\\\\", "\\")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["kept", "x"]
+    (tmp_path / "kept").unlink()
 
 
 @pytest.mark.parametrize("place", [Place.URL, Place.FILE])
