@@ -163,7 +163,7 @@ class Acquirer:
         cached = self.cached(artifact)
         here = [] if cached is None else [cached.as_uri()]
         near = [*here, *site_urls(artifact, options.mirror)]
-        sources = [Source(url, named_by_user=True) for url in near]
+        sources = [Source(url, named_by_user=True, of_mirror=True) for url in near]
         sources += [
             Source(url, named_by_user=named_by_user and index == 0)
             for index, url in enumerate(urls)

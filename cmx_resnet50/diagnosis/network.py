@@ -43,8 +43,19 @@ def settings() -> Iterator[Finding]:
         why = "" if ok else "Nothing can be fetched through it."
         yield Finding(AREA, setting.problem or setting.text, why, "" if ok else PAGE, ok)
     for prefix in options.mirror:
-        require(Source(prefix, named_by_user=True))
-        yield Finding(AREA, f"mirror {Source(prefix).printable}")
+        mirror = Source(prefix, named_by_user=True)
+        require(mirror)
+        problem = diagnose.folder_problem(mirror)
+        if problem is None:
+            yield Finding(AREA, f"mirror {mirror.printable}")
+            continue
+        yield Finding(
+            AREA,
+            f"mirror {mirror.printable}: {problem}",
+            "No file is taken from it; the public sources are asked in its place.",
+            "export CM_RESNET50_MIRROR=file:///THE/FOLDER",
+            ok=False,
+        )
     if options.offline:
         yield Finding(AREA, "CM_RESNET50_OFFLINE is on: no socket is opened")
     if os.environ.get("NO_PROXY") or os.environ.get("no_proxy"):
@@ -114,6 +125,8 @@ def _public() -> list[Question]:
 
 
 def _mirrors(options: Options) -> list[Question]:
+    from cmx_resnet50.fetch import diagnose
+
     example = next(artifact for artifact in _artifacts() if artifact.verifiable)
     return [
         Question(
@@ -122,6 +135,8 @@ def _mirrors(options: Options) -> list[Question]:
             named_by_user=True,
         )
         for prefix in options.mirror
+        # One that is not there is a finding of `settings` already.
+        if diagnose.folder_problem(Source(prefix)) is None
     ]
 
 

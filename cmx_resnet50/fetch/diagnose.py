@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 from dataclasses import dataclass
 from http.client import HTTPException
-from pathlib import Path
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from urllib3.exceptions import HTTPError
@@ -17,7 +17,8 @@ from cmx_resnet50.fetch.http.exceptions import translate_exception
 from cmx_resnet50.fetch.http.proxies import proxy_of
 from cmx_resnet50.fetch.http.response import validate_response
 from cmx_resnet50.fetch.model import FetchOptions, Source
-from cmx_resnet50.fetch.sources import admit
+from cmx_resnet50.fetch.sources import admit, is_local
+from cmx_resnet50.fetch.sources.file import missing_folder, path_of
 from cmx_resnet50.fetch.verdicts import AttemptError, RestartDownload, SourceFailed
 
 
@@ -65,13 +66,29 @@ def certificates() -> Setting:
     return Setting(text)
 
 
+def folder_problem(mirror: Source) -> str | None:
+    """Return why the folder that `mirror` names cannot be used; None for one that can."""
+    if not is_local(mirror):
+        return None
+    try:
+        folder = path_of(mirror.url)
+        problem = missing_folder(folder)
+        if problem is None and not folder.is_dir():
+            return f"{folder} is not a folder"
+        return problem or (None if os.access(folder, os.X_OK) else f"{folder} cannot be read")
+    except SourceFailed as error:
+        return error.reason
+    except OSError as error:
+        return os.strerror(error.errno or 0)
+
+
 def ask(source: Source, options: FetchOptions) -> FirstAnswer:
     """Request the first bytes of `source`, once."""
     session = None
     try:
         kind = admit(source, offline=options.offline)
         if kind.endpoint is None:
-            there = Path(unquote(urlsplit(source.url).path)).exists()
+            there = path_of(source.url).exists()
             return FirstAnswer() if there else FirstAnswer("there is no such file", 404)
         endpoint = kind.endpoint(source, options)
         with endpoint.session() as session:

@@ -137,6 +137,10 @@ def _manual_steps(name: str, sources: Sequence[Source], place_hint: str) -> list
 
 
 def _manual_commands(name: str, sources: Sequence[Source]) -> list[str]:
-    """Return the command that fetches the file from the first source that has one, in a list."""
-    commands = (manual_command(source.url, name) for source in sources)
+    """Return the command that fetches the file from where it is published, in a list.
+
+    A mirror that failed, or that only this network has, is named where there is nothing else.
+    """
+    published_first = sorted(sources, key=lambda source: source.of_mirror)
+    commands = (manual_command(source.url, name) for source in published_first)
     return [command for command in commands if command][:1]

@@ -19,6 +19,8 @@ class Source:
 
     url: str
     named_by_user: bool = False
+    of_mirror: bool = False
+    """Whether it is the copy of a site's mirror, and not where the file is published."""
 
     @property
     def printable(self) -> str:

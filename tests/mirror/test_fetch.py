@@ -280,6 +280,29 @@ def test_only_the_user_names_a_store(tmp_path: Path) -> None:
             )
 
 
+@pytest.mark.parametrize("offline", [False, True])
+def test_the_manual_command_has_the_published_url(tmp_path: Path, offline: bool) -> None:
+    """Not that of the mirror, which was just asked."""
+    mirror = Source("http://127.0.0.1:9/sha256/1", named_by_user=True, of_mirror=True)
+    with pytest.raises(FetchError) as caught:
+        fetch(
+            [mirror, Source("https://127.0.0.1:9/published/f")],
+            known(CONTENT),
+            tmp_path / "partial",
+            name="model.onnx",
+            options=FetchOptions(offline=offline, retries=0),
+            progress=Seen(),
+        )
+    command = "curl -fL -C - -o model.onnx https://127.0.0.1:9/published/f"
+    assert caught.value.commands == (command,)
+    assert f"  {command}\n" in str(caught.value)
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(FetchError, match=f"folder {tmp_path / 'nope'} does not exist"):
+        get(tmp_path, (tmp_path / "nope" / "sha256" / "1").as_uri())
+
+
 @pytest.mark.parametrize("scheme", ["gs", "az", "sftp", "memory", "GS"])
 def test_the_schemes_that_are_supported_are_named(tmp_path: Path, scheme: str) -> None:
     """At once, not after every other source: the user has named it."""

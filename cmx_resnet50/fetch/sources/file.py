@@ -45,9 +45,22 @@ class FileTransfer(Transfer):
                     position += count
                     progress.advance(count)
         except OSError as error:
-            raise SourceFailed(f"it cannot be read: {os.strerror(error.errno or 0)}") from None
+            reason = missing_folder(path.parent) or os.strerror(error.errno or 0)
+            raise SourceFailed(f"it cannot be read: {reason}") from None
         if position != status.st_size:
             raise SourceFailed("it became shorter while it was read")
+
+
+def missing_folder(folder: Path) -> str | None:
+    """Return which of `folder` and the folders above it does not exist, in words, if one does not.
+
+    That of a wrong path, or of a disk that is not mounted, is named and not one inside it.
+    """
+    try:
+        missing = [place for place in (folder, *folder.parents) if not place.exists()]
+    except OSError:
+        return None
+    return f"the folder {missing[-1]} does not exist" if missing else None
 
 
 def path_of(url: str) -> Path:
