@@ -11,6 +11,7 @@ from cmx_resnet50 import shell_values
 from cmx_resnet50.cached_run.receipt import RUN
 from cmx_resnet50.catalog.request import BATCH, BATCH_FORM, Request, RequestError
 from cmx_resnet50.engines.dialect import META, OPTION, EnvView
+from cmx_resnet50.engines.input_check import without_value
 from cmx_resnet50.options import PREFIX, OptionError, Options, absolute
 from cmx_resnet50.redaction import holds_secret, redact
 from cmx_resnet50.shell_values import Place, UnsafeValue
@@ -179,8 +180,16 @@ def local_file(env: EnvView, base: str = "") -> str:
 
 
 def output_folder(env: EnvView, base: str) -> str:
-    """Return the output folder that this run asked for, absolute, or an empty text."""
-    for name in ("OUTDIRNAME", f"{OPTION}TO"):
+    """Return the output folder that this run asked for, absolute, or an empty text.
+
+    Raises
+    ------
+    OptionError
+        If a flag names none: on a cache hit, nobody has looked at the flags before.
+    """
+    for name, flag in (("OUTDIRNAME", "outdirname"), (f"{OPTION}TO", "to")):
+        if env.get(name) is True:
+            raise without_value(flag, "to")
         folder = str(env.get(name, "")).strip()
         if folder:
             return str(absolute(env.full(name), folder, Path(base)))

@@ -1,6 +1,7 @@
 """What a run's own input may hold: names and values of all keys, before any script is written.
 
-The engine ignores a flag that it does not know: `check_flags` finds the misspelt ones of ours.
+The engine ignores a flag that it does not know: `check_flags` finds the misspelt ones of ours, and
+those of a path that have none.
 
 For a run that a user started. What a caller's env brings to a dependency is not its own input;
 ``env_request.check_values`` looks at the keys of ours in it.
@@ -9,7 +10,7 @@ For a run that a user started. What a caller's env brings to a dependency is not
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from cmx_resnet50 import shell_values
@@ -36,6 +37,12 @@ _NEAR = 0.8
 """How alike a misspelt flag and the right one are at least, as difflib measures it."""
 _SHORTEST = 4
 """Letters of a word that is compared: of shorter ones, many are alike."""
+_OUTPUT = "outdirname"
+_OUTPUT_SLIPS = re.compile(
+    r"out_?(?:dir|folder)|output_?folder|outputdir|output_?path|to_?(?:dir|folder)|"
+    r"dest(?:ination)?(?:_?(?:dir|folder))?|target_?(?:dir|folder)|directory"
+)
+"""What users write for `_OUTPUT`, and no engine reads: of those, ``output_dir``, ``path``, …"""
 _LINES = "script_prefix"
 """Lines that the engine puts into each script that it writes."""
 
@@ -80,33 +87,51 @@ def check_input(
                 )
 
 
-def check_flags(given: Collection[str], known: Collection[str]) -> None:
-    """Refuse a misspelt flag: ignored, ``--ofline`` would end in a download.
+def check_flags(given: Mapping[Any, Any], known: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse a misspelt flag, and a path's without a value.
+
+    Ignored, ``--ofline`` would end in a download; and for ``--to`` the engine puts True.
 
     Parameters
     ----------
-    given : collection of str
-        The keys of a run's own input. Those of the engine, and others that only it or another
-        script may know, are accepted: none of the engines' is as near to one of ours as `_NEAR`.
-    known : collection of str
-        Our flags.
+    given : mapping
+        A run's own input. Keys of the engine, and others that only it or another script may know,
+        are accepted: none of the engines' is as near to one of ours as `_NEAR`.
+    known : mapping
+        Our flags, as the meta describes them.
 
     Raises
     ------
     OptionError
-        For a key that is nearly one of ours; the text names that.
+        For a key that is nearly one of ours; the text names that. For a path without a value.
     """
-    for key in given:
+    for key, value in given.items():
+        if key in known:
+            if value is True and "choices" not in known[_first_name(key, known)]:
+                raise without_value(key, _first_name(key, known))
+            continue
         word = str(key).lower().replace("-", "_")
-        if key in known or len(word) < _SHORTEST:
+        if len(word) < _SHORTEST:
             continue
         from difflib import get_close_matches
 
         near = get_close_matches(word, known, n=1, cutoff=_NEAR)
+        if not near and _OUTPUT_SLIPS.fullmatch(word):
+            near = [_OUTPUT]
         if near:
             raise OptionError(
                 f"Unknown flag --{key}. Did you mean --{near[0]}? Nothing was fetched."
             )
+
+
+def without_value(flag: str, meaning: str) -> OptionError:
+    """Return the error for the flag of a path without a value, like the flag `meaning`."""
+    what = "FOLDER" if meaning == "to" else "FILE"
+    return OptionError(f"--{flag} has no value. Write --{flag}={what}, with an equals sign.")
+
+
+def _first_name(key: str, known: Mapping[str, Mapping[str, Any]]) -> str:
+    return str(known[key].get("same_as", key))
 
 
 def _check_changes(change: Any, where: str, quoted: Callable[[str], Place]) -> None:
