@@ -368,7 +368,7 @@ def _deviations(resolution: Resolution) -> Iterator[str]:
             else f"No {request.precision} file of ResNet-50 for {request.framework} exists: "
             f"{artifact.file} is {artifact.precision}"
         )
-        yield f"{reason}, and is exported as that."
+        yield f"{reason}, and is called that."
     if request.from_tf == "yes" and not artifact.mentions("from_tf"):
         yield f"_from-tf has no effect on {artifact.file} ({artifact.name})."
     # Only ONNX has a default opset, and that is not 8: any other was requested by name.

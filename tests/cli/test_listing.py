@@ -93,6 +93,6 @@ def test_all_facts_of_one(cm: CM, request_text: str) -> None:
         assert meaning in shown.out
     for tensor in facts["inputs"] + facts["outputs"]:
         assert f" [{', '.join(map(str, tensor['shape']))}]\n" in shown.out
-    assert ("is fp32, and is exported as that" in shown.err) is bool(facts["deviations"])
+    assert ("is fp32, and is called that" in shown.err) is bool(facts["deviations"])
     assert cm.command(TOOL, "list", "_onnx", "--all").code == 2
     assert cm.command(TOOL, "list", "_ncnn,_int8").code == 3

@@ -69,6 +69,14 @@ def test_tags_added_by_name_reach_us_and_nobody_inside(engine: CM, served: dict[
     assert ask(engine).path.read_bytes() == delivered(served["onnx-opset-11"])
 
 
+@pytest.mark.under_mlc()
+def test_options_reach_us_as_keys_and_not_as_flags(engine: CM) -> None:
+    caller(engine, {"tags": "get,ml-model,resnet50,_dummy-weights", "names": ["ml-model"]})
+    assert ask(engine, "--to=flag").path.parent.name == "model"
+    assert ask(engine, "--env.CM_RESNET50_TO=key").path.parent.name == "key"
+    assert ask(engine, "--adr.ml-model.env.CM_RESNET50_TO=one").path.parent.name == "one"
+
+
 def shapes_in_a_script(engine: CM, *options: str) -> dict[str, tuple[int, ...]]:
     """Return the exported shapes as a caller's native step reads and evaluates them."""
     (script,) = engine.repos.rglob("script/needs-a-model")

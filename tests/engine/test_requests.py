@@ -79,7 +79,7 @@ def test_consumer_request(
         assert exported(result.env, key) == precision
     asked = next((name for name in names if name in ("int8", "uint8")), "fp32")
     assert exported(result.env, "REQUESTED_PRECISION") == (asked if asked != precision else None)
-    assert ("exported as that" in result.err) == (asked != precision)
+    assert ("called that" in result.err) == (asked != precision)
     assert exported(result.env, "PATH") == str(result.path.parent)
     assert exported(result.env, "FILE") == result.path.name
     assert exported(result.env, "SIZE") == str(result.path.stat().st_size)

@@ -92,7 +92,7 @@ def test_random_weights_that_are_not_made_are_refused() -> None:
 
 
 def test_inputs_count() -> None:
-    assert "exported as that" in " ".join(preview.describe(["onnx", "int8"], {}).notices)
+    assert "called that" in " ".join(preview.describe(["onnx", "int8"], {}).notices)
     with pytest.raises(RequestError, match="STRICT"):
         preview.describe(["onnx", "int8"], {"strict": "yes"})
     assert "/mnt/x" in " ".join(preview.describe([], {"checkpoint": "/mnt/x"}).notices)

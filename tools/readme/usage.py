@@ -141,7 +141,8 @@ From a shell, without an engine:
 cmx-resnet50 get _onnx --to models
 ```
 
-- For a first try without a network, request `_dummy-weights`: random weights in the same graph.
+- For a first try without a network, with random weights in the same graph:
+  `{CM.run},_onnx,_dummy-weights --to=models`
 - Under MLC: `pip install '.[mlc]'`, once `cmx-resnet50 mlc add`, then `mlcr {_TAGS}`.
 - If CM was used before, rebuild its index once: `cm reindex repo`.
 
