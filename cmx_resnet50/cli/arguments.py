@@ -79,6 +79,7 @@ def requests(to: argparse.ArgumentParser) -> None:
     to.add_argument(
         "requests",
         nargs="*",
+        default=[],  # without one, argparse calls it required
         metavar="REQUEST",
         help="variations separated by commas, such as _onnx,_opset-8",
     )
