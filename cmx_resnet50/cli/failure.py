@@ -6,6 +6,7 @@ import errno
 import os
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -110,7 +111,8 @@ def end(error: BaseException, *, as_json: bool) -> int:
     else:
         print_error(text_of(error))
     if as_json:
-        print_json({"error": described(error)})
+        with suppress(OSError):  # stdout is full, which may be what `error` is about
+            print_json({"error": described(error)})
     return CODES[kind_of(error)]
 
 

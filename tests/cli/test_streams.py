@@ -17,10 +17,16 @@ def test_a_closed_stream_is_no_error(cm: CM, command: str, closed: str) -> None:
     assert "Traceback" not in done.text
 
 
-@pytest.mark.parametrize("command", ["list", "list --json", "get _onnx,_opset-9"])
-def test_a_full_disk_behind_stdout_is_named(cm: CM, command: str) -> None:
-    done = cm.command("/bin/bash", "-c", f"cmx-resnet50 {command} >/dev/full")
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    "command", ["list", "list --json", "get _onnx,_opset-9", "get _onnx,_opset-9 --json"]
+)
+def test_a_full_disk_behind_stdout_is_named(cm: CM, command: str, unbuffered: str) -> None:
+    env = {"PYTHONUNBUFFERED": unbuffered}
+    done = cm.command("/bin/bash", "-c", f"cmx-resnet50 {command} >/dev/full", env=env)
     assert done.code == (6 if "list" in command else 3), done.text
+    assert "Traceback" not in done.err
+    assert len(done.err.splitlines()) == 1 or "list" not in command, done.text
     assert ("No space left on device" in done.err) is ("list" in command), done.text
     assert "Exception ignored" not in done.err
 
