@@ -65,8 +65,10 @@ def add(repos: Path) -> bool:
     Raises
     ------
     RegistryError
-        If MLC's files cannot be read or written.
+        If MLC is not installed, or its files cannot be read or written.
     """
+    if not installed():
+        raise _not_installed()
     ours = str(REPOSITORY)
 
     def last(paths: list[str]) -> list[str]:
@@ -144,12 +146,15 @@ def who_answers(repos: Path, tags: str) -> list[Path]:
         if not answer.is_file():
             lines = done.stderr.strip().splitlines() or ["it printed nothing"]
             if "No module named 'mlc'" in lines[-1]:
-                raise RegistryError(
-                    "MLC is not installed for this Python:\n"
-                    f"  {sys.executable} -m pip install mlcflow"
-                )
+                raise _not_installed()
             raise RegistryError(f"MLC failed to look for {tags}: {lines[-1]}")
         return [Path(path) for path in json.loads(answer.read_text(encoding="utf-8"))]
+
+
+def _not_installed() -> RegistryError:
+    return RegistryError(
+        f"MLC is not installed for this Python:\n  {sys.executable} -m pip install mlcflow"
+    )
 
 
 def _is_ours(path: str) -> bool:

@@ -141,6 +141,15 @@ def test_an_older_installation_is_replaced(new: MLC, tmp_path: Path) -> None:
     assert str(old) not in listed(new)
 
 
+def test_without_mlc_nothing_is_written(new: MLC) -> None:
+    add = "import sys; sys.modules['mlc'] = None; from cmx_resnet50.cli import main; "
+    done = new.command("python", "-c", add + "sys.exit(main(['mlc', 'add']))")
+    assert done.code == 1, done.text
+    assert "MLC is not installed" in done.err and "pip install mlcflow" in done.err
+    assert done.out == ""
+    assert not new.repos.exists()
+
+
 @pytest.mark.parametrize("content", ["", "{", '{"a": 1}', "7", "[7]", "[" * 100_000])
 def test_a_broken_list_is_named_and_left_alone(new: MLC, content: str) -> None:
     new.repos.mkdir()
