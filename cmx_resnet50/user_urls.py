@@ -12,7 +12,9 @@ SCHEMES = ("https", "http", "s3", "file")
 SUPPORTED = "://, ".join(SCHEMES[:-1]) + f":// and {SCHEMES[-1]}://"
 """What a URL of the user's may begin with, in words."""
 
+PORTS = "a number from 1 to 65535"
 _WEB = ("https", "http")
+_PORT = re.compile(r":([^:\]]+)\Z")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*")
 _QUOTES = "\"'`"
 
@@ -59,6 +61,8 @@ def problem_of(url: str) -> str | None:
         # Reading the port is what raises for one that is not a number.
         host, _ = parts.hostname, parts.port if scheme in _WEB else None
     except ValueError:
+        if has_wrong_port(url):
+            return f"its port is not {PORTS}."
         return (
             "it is not a URL: its host or port cannot be read. In a password / is written %2F, "
             "? %3F, # %23 and @ %40."
@@ -69,6 +73,22 @@ def problem_of(url: str) -> str | None:
     elif not host:
         return f"it names no {'bucket' if scheme == 's3' else 'host'}."
     return None
+
+
+def has_wrong_port(url: str) -> bool:
+    """Whether the port is what is wrong with `url`, and not a part of a password taken for one.
+
+    Examples
+    --------
+    >>> has_wrong_port("http://proxy:99999"), has_wrong_port("http://anna:99999/x@proxy:80")
+    (True, False)
+    """
+    authority, *rest = re.split(r"[/?#]", url.partition("://")[2], maxsplit=1)
+    port = _PORT.search(authority.rpartition("@")[2])
+    if port is None or re.search(r"[#\s]", url) or any("@" in part for part in rest):
+        return False
+    digits = port[1].lstrip("0")
+    return not (digits.isdecimal() and len(digits) <= 5 and int(digits) <= 65535)
 
 
 def problem_of_prefix(url: str) -> str | None:

@@ -7,12 +7,16 @@ import threading
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from cmx_resnet50.catalog.table import Artifact, Catalog
 from cmx_resnet50.delivery.acquire import site_urls
 from cmx_resnet50.diagnosis.finding import Finding
 from cmx_resnet50.fetch import FetchOptions, Source
 from cmx_resnet50.options import Options
+
+if TYPE_CHECKING:
+    from cmx_resnet50.fetch.shared_cause import SharedCause
 
 AREA = "network"
 PAGE = "cmx-resnet50 docs networks"
@@ -39,9 +43,11 @@ def settings() -> Iterator[Finding]:
     options = Options.read({})
     urls = [url for artifact in _artifacts() for url in (artifact.url, *artifact.mirrors)]
     for setting in (*diagnose.proxies([*urls, *options.mirror]), diagnose.certificates()):
-        ok = setting.problem is None
-        why = "" if ok else "Nothing can be fetched through it."
-        yield Finding(AREA, setting.problem or setting.text, why, "" if ok else PAGE, ok)
+        if setting.problem is None:
+            yield Finding(AREA, setting.text)
+        else:
+            fix = setting.fix or PAGE
+            yield Finding(AREA, setting.problem, setting.why, fix, ok=False)
     for prefix in options.mirror:
         mirror = Source(prefix, named_by_user=True)
         require(mirror)
@@ -74,9 +80,12 @@ def sources() -> Iterator[Finding]:
         yield Finding(AREA, "sources are not asked: CM_RESNET50_OFFLINE is on")
         return
     answers: dict[str, Finding] = {}
+    shared: dict[str, SharedCause] = {}
     questions = [*_mirrors(options), *_public()]
     threads = [
-        threading.Thread(target=_answer, args=(question, fetch_options, answers), daemon=True)
+        threading.Thread(
+            target=_answer, args=(question, fetch_options, answers, shared), daemon=True
+        )
         for question in questions
     ]
     for thread in threads:
@@ -84,13 +93,24 @@ def sources() -> Iterator[Finding]:
     deadline = time.monotonic() + TOGETHER
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-    for question in questions:
+    public = [question for question in questions if not question.named_by_user]
+    causes = {shared.get(question.name) for question in public}
+    cause = causes.pop() if len(causes) == 1 else None
+    for question in questions if cause is None else questions[: -len(public)]:
         yield answers.get(question.name) or _problem(
             question, f"no answer within {TOGETHER:.0f} seconds"
         )
+    if cause is not None:
+        text = f"none of the {len(public)} public sources can be reached: {cause.what}"
+        yield Finding(AREA, text, cause.why, cause.fix, ok=False)
 
 
-def _answer(question: Question, options: FetchOptions, answers: dict[str, Finding]) -> None:
+def _answer(
+    question: Question,
+    options: FetchOptions,
+    answers: dict[str, Finding],
+    shared: dict[str, SharedCause],
+) -> None:
     from cmx_resnet50.fetch import diagnose
 
     try:
@@ -101,6 +121,8 @@ def _answer(question: Question, options: FetchOptions, answers: dict[str, Findin
             if found.problem is None:
                 answers[question.name] = Finding(AREA, f"{question.name} sends its first bytes")
                 return
+            if found.shared is not None:
+                shared[question.name] = found.shared
             missing, problem = missing and found.status == 404, problem or found.problem
         if missing and len(question.urls) > 1:
             text = f"{question.name} answers, and does not have the file of _onnx"

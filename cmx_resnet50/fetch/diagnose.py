@@ -17,6 +17,7 @@ from cmx_resnet50.fetch.http.exceptions import translate_exception
 from cmx_resnet50.fetch.http.proxies import proxy_of
 from cmx_resnet50.fetch.http.response import validate_response
 from cmx_resnet50.fetch.model import FetchOptions, Source
+from cmx_resnet50.fetch.shared_cause import SharedCause, shared_cause
 from cmx_resnet50.fetch.sources import admit, is_local
 from cmx_resnet50.fetch.sources.file import missing_folder, path_of
 from cmx_resnet50.fetch.verdicts import AttemptError, RestartDownload, SourceFailed
@@ -28,6 +29,8 @@ class Setting:
 
     text: str
     problem: str | None = None
+    why: str = "Nothing can be fetched through it."
+    fix: str = ""
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class FirstAnswer:
 
     problem: str | None = None
     status: int | None = None
+    shared: SharedCause | None = None
+    """What is to blame on this machine, where the source is not."""
 
 
 def proxies(urls: Iterable[str]) -> list[Setting]:
@@ -45,7 +50,11 @@ def proxies(urls: Iterable[str]) -> list[Setting]:
         if not url.lower().startswith(("https://", "http://")):
             continue
         proxy = proxy_of(url)
-        known = None if proxy is None else Setting(str(proxy), proxy.problem)
+        known = None
+        if proxy is not None:
+            credentials = "with" if proxy.has_credentials else "without"
+            text = f"{proxy}, {credentials} a user name and a password,"
+            known = Setting(text, proxy.problem, fix=proxy.correction())
         found.setdefault(known, set()).add(urlsplit(url).hostname or "")
     return [
         Setting(f"{'no proxy' if known is None else known.text} for {', '.join(sorted(hosts))}")
@@ -62,7 +71,8 @@ def certificates() -> Setting:
     try:
         trust.context()
     except SourceFailed as error:
-        return Setting(text, error.reason)
+        why = "Certificates are compared with it alone, so no https source is trusted."
+        return Setting(text, error.reason, why, "" if named is None else f"unset {named[0]}")
     return Setting(text)
 
 
@@ -97,13 +107,17 @@ def ask(source: Source, options: FetchOptions) -> FirstAnswer:
         # The fetch would ask again, without a range.
         return FirstAnswer()
     except AttemptError as error:
-        return FirstAnswer(error.reason, error.status)
+        return _failed(error, source)
     except Resnet50Error as error:
         return FirstAnswer(str(error))
     except (requests.RequestException, HTTPError, HTTPException, OSError, ValueError) as error:
         bundle = None if session is None else session.ca_bundle
         failure = translate_exception(error, source.url, ca_bundle=bundle)
-        return FirstAnswer(failure.reason, failure.status)
+        return _failed(failure, source)
+
+
+def _failed(error: AttemptError, source: Source) -> FirstAnswer:
+    return FirstAnswer(error.reason, error.status, shared_cause(error, source.url))
 
 
 def _ask(session: requests.Session, url: str, options: FetchOptions) -> FirstAnswer:

@@ -147,6 +147,10 @@ def password(origin: Origin) -> dict[str, str]:
     return {}
 
 
+def wrong_password(origin: Origin) -> dict[str, str]:
+    return {**origin.environment("anna", "another"), **password(origin)}
+
+
 def untrusted(origin: Origin) -> dict[str, str]:
     origin.certificate("zenodo.org", "other-ca")
     return {}
@@ -160,6 +164,10 @@ PROVOKED: dict[str, Callable[[Origin], dict[str, str]]] = {
     ),
     "the proxy … does not reach …": refused(502),
     "the proxy … asks for a password": password,
+    "the proxy … rejects the user name or the password": wrong_password,
+    "… names a proxy whose port is not a number": (
+        lambda origin: dict.fromkeys(PROXIES, "http://127.0.0.1:99999")
+    ),
     "the proxy … forbids …": refused(403),
     "the certificate of … is not trusted": untrusted,
     "the CA bundle …, which … names, cannot be read": (

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -15,11 +16,13 @@ ROOT = Path(__file__).parents[2]
 SET = ("proxy", "ca_bundle", "ssl_cert_file", "cm_")
 
 
-def doctor(tmp_path: Path, *options: str, **env: str) -> list[dict[str, Any]]:
+def doctor(
+    tmp_path: Path, *options: str, program: tuple[str, ...] = (), **env: str
+) -> list[dict[str, Any]]:
     """Return what `doctor` finds with `env` and no other setting of the network."""
     kept = {key: value for key, value in os.environ.items() if not _is_set(key)}
     done = subprocess.run(
-        [sys.executable, "-m", "cmx_resnet50", "doctor", "--json", *options],
+        [*program, sys.executable, "-m", "cmx_resnet50", "doctor", "--json", *options],
         cwd=ROOT,
         env={**kept, "CM_REPOS": str(tmp_path / "CM"), "HOME": str(tmp_path), **env},
         capture_output=True,
@@ -31,7 +34,7 @@ def doctor(tmp_path: Path, *options: str, **env: str) -> list[dict[str, Any]]:
     return found
 
 
-def wrong(tmp_path: Path, *options: str, **env: str) -> list[dict[str, Any]]:
+def wrong(tmp_path: Path, *options: str, **env: Any) -> list[dict[str, Any]]:
     """Return what is wrong beside the engines, which may not be installed here."""
     found = [one for one in doctor(tmp_path, *options, **env) if not one["ok"]]
     assert all(one["why"] and one["fix"] for one in found), found
@@ -56,3 +59,52 @@ def test_a_mirror_whose_folder_is_missing(tmp_path: Path, kind: str) -> None:
 def test_a_mirror_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "m 1").mkdir()
     assert not wrong(tmp_path, CM_RESNET50_MIRROR=(tmp_path / "m 1").as_uri())
+
+
+CLOSED = "http://anna:s3cret@127.0.0.1:9"
+
+
+def test_a_proxy_that_is_down_is_one_finding(tmp_path: Path) -> None:
+    (one,) = wrong(tmp_path, "--online", HTTPS_PROXY=CLOSED)
+    assert "public sources can be reached: the proxy 127.0.0.1:9 (HTTPS_PROXY)" in one["what"]
+    assert one["fix"] == "export HTTPS_PROXY=http://HOST:PORT"
+    assert "s3cret" not in str(one)
+
+
+@pytest.mark.parametrize("variable", ["", "HTTP_PROXY"])
+def test_no_network_is_one_finding(tmp_path: Path, variable: str) -> None:
+    unshare = shutil.which("unshare")
+    probe = unshare and subprocess.run([unshare, "-n", "true"], capture_output=True)
+    if not probe or probe.returncode:
+        pytest.skip("a network namespace can be made by root only")
+    program = (str(unshare), "-n")
+    env = {variable: CLOSED} if variable else {}
+    (one,) = wrong(tmp_path, "--online", program=program, **env)
+    assert "no name server answers, or there is no route" in one["what"]
+    assert "https needs HTTPS_PROXY" in one["why"] if variable else "none is set" in one["why"]
+    assert one["fix"].startswith("export HTTPS_PROXY=")
+    assert "s3cret" not in str(one)
+
+
+def test_a_port_that_cannot_be_is_what_is_wrong(tmp_path: Path) -> None:
+    (one,) = wrong(tmp_path, HTTPS_PROXY="http://127.0.0.1:99999")
+    assert "port" in one["what"] and "from 1 to 65535" in one["what"]
+    assert "password" not in one["what"]
+    assert one["fix"] == "export HTTPS_PROXY=http://HOST:PORT"
+
+
+@pytest.mark.parametrize("url", [CLOSED, "http://127.0.0.1:9"])
+def test_whether_a_proxy_has_credentials(tmp_path: Path, url: str) -> None:
+    said = str(doctor(tmp_path, HTTPS_PROXY=url))
+    assert f"(HTTPS_PROXY), with{'out' * (url != CLOSED)} a user name and a password" in said
+    assert "s3cret" not in said and "anna" not in said
+
+
+@pytest.mark.parametrize("kind", ["missing.pem", "empty"])
+def test_a_ca_bundle_that_has_nothing(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (one,) = wrong(tmp_path, REQUESTS_CA_BUNDLE=str(tmp_path / kind))
+    assert str(tmp_path / kind) in one["what"]
+    assert ("openssl rehash" in one["what"]) == (kind == "empty")
+    assert "no https source is trusted" in one["why"]
+    assert one["fix"] == "unset REQUESTS_CA_BUNDLE"

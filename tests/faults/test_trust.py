@@ -114,7 +114,7 @@ def test_proxy_that_needs_a_password(engine: CM, origin: Origin, served: dict[st
     result = engine.get(*REQUEST, env=IMPATIENT)
     assert_failed(engine, result, served, " (https_proxy) asks for a password")
     wrong = engine.get(*REQUEST, env=_behind_proxy(origin, "anna", f"{SECRET}-not"))
-    assert_failed(engine, wrong, served, " (https_proxy) asks for a password")
+    assert_failed(engine, wrong, served, " (https_proxy) rejects the user name or the password")
     assert_secret_nowhere(engine, wrong)
     assert len(origin.connects) <= 4
     right = engine.get(*REQUEST, env=_behind_proxy(origin, "anna", SECRET))

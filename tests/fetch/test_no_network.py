@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from cmx_resnet50.fetch import FetchError
+from cmx_resnet50.fetch.http.exceptions import translate_exception
 from tests.fetch.conftest import CONTENT, QUICK, Watched, assert_whole, get
 from tests.harness.file_server import FileServer
 
@@ -73,6 +75,21 @@ def test_a_single_host_is_not_retried_for_long(partial: Path) -> None:
     retries, text = cut_off(partial, "a.example.org")
     assert retries == [2]
     assert "the name of a.example.org cannot be resolved" in text
+
+
+@pytest.mark.parametrize(
+    ("scheme", "no_proxy", "hinted"),
+    [("https", "", True), ("http", "", False), ("https", "a.example.org", False)],
+)
+def test_a_proxy_for_http_alone_is_hinted_at(
+    scheme: str, no_proxy: str, hinted: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HTTP_PROXY", "http://anna:s3cret@127.0.0.1:9")
+    monkeypatch.setenv("NO_PROXY", no_proxy)
+    error = socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+    reason = translate_exception(error, f"{scheme}://a.example.org/f").reason
+    assert ("HTTP_PROXY is set, but https needs HTTPS_PROXY" in reason) == hinted
+    assert "s3cret" not in reason
 
 
 def test_a_file_of_this_machine_is_still_taken(

@@ -18,7 +18,7 @@ import urllib3.exceptions as wire
 
 from cmx_resnet50.fetch.http import trust
 from cmx_resnet50.fetch.http.lookup import NameServerSilent
-from cmx_resnet50.fetch.http.proxies import Proxy, proxy_of
+from cmx_resnet50.fetch.http.proxies import Proxy, only_for_http, proxy_of
 from cmx_resnet50.fetch.http.session import MAX_REDIRECTS
 from cmx_resnet50.fetch.verdicts import (
     AttemptError,
@@ -96,7 +96,7 @@ def translate_exception(
             if failure is not None:
                 return failure
         if isinstance(cause, socket.gaierror | wire.NameResolutionError):
-            return _unresolved(causes, host)
+            return _unresolved(causes, host, only_for_http(url))
         if isinstance(cause, wire.ConnectTimeoutError) and not isinstance(
             cause, wire.NewConnectionError
         ):
@@ -147,14 +147,17 @@ def _not_http(error: http.client.HTTPException, host: str) -> SourceFailed | Non
     return None
 
 
-def _unresolved(causes: list[BaseException], name: str) -> TransientError:
-    """Return the error for a name that cannot be resolved."""
+def _unresolved(
+    causes: list[BaseException], name: str, unused: str | None = None
+) -> TransientError:
+    """Return the error for a name that cannot be resolved; `unused` names a proxy for http only."""
+    hint = "" if unused is None else f"; {unused} is set, but https needs HTTPS_PROXY"
     for cause in causes:
         if isinstance(cause, NameServerSilent):
-            return NoAnswer(f"the name of {name} cannot be resolved: {cause.strerror}")
+            return NoAnswer(f"the name of {name} cannot be resolved: {cause.strerror}{hint}")
     numbers = {cause.errno for cause in causes if isinstance(cause, socket.gaierror)}
     kind = NetworkDown if socket.EAI_AGAIN in numbers else UnknownName
-    return kind(f"the name of {name} cannot be resolved")
+    return kind(f"the name of {name} cannot be resolved{hint}")
 
 
 def _system(error: OSError) -> str:

@@ -10,11 +10,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from requests.utils import get_environ_proxies, select_proxy
+from requests.utils import get_environ_proxies, select_proxy, should_bypass_proxies
 
 from cmx_resnet50.fetch.verdicts import SourceFailed
 from cmx_resnet50.redaction import host_of
+from cmx_resnet50.user_urls import PORTS, has_wrong_port
 
+SYSTEM = "the system's settings"
 SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
 
 
@@ -41,6 +43,8 @@ class Proxy:
             readable = False
         # A "/", "?" or "#" in a password ends the part of the URL in which the password is.
         rest = f"{parts.path}{parts.query}{parts.fragment}" if readable else ""
+        if has_wrong_port(text):
+            return f"{self.named_by} names a proxy whose port is not {PORTS}"
         if not readable or "@" in rest or "#" in text or any(c.isspace() for c in text):
             return (
                 f"{self.named_by} cannot be read as the URL of a proxy, http://HOST:PORT. It may "
@@ -54,8 +58,24 @@ class Proxy:
         return None
 
     @property
+    def has_credentials(self) -> bool:
+        """Whether a user name, and mostly a password, is sent to it."""
+        return "@" in self.url
+
+    def correction(self, *, password: bool = False) -> str:
+        """Return the command that sets another proxy, or this one with a `password`."""
+        variable = "HTTPS_PROXY" if self.named_by == SYSTEM else self.named_by
+        where = f"USER:PASSWORD@{self.address}" if password else "HOST:PORT"
+        return f"export {variable}=http://{where}"
+
+    @property
     def asks_for_password(self) -> str:
         """The reason why a request failed to which the proxy answered 407."""
+        if self.has_credentials:
+            return (
+                f"{self} rejects the user name or the password; in a password @ is written %40, "
+                ": %3A, / %2F, % %25"
+            )
         return f"{self} asks for a password; write it as http://USER:PASSWORD@{self.address}"
 
     def __str__(self) -> str:
@@ -65,6 +85,14 @@ class Proxy:
 def proxy_of(url: str) -> Proxy | None:
     """Return the proxy through which requests asks `url`, if it uses one."""
     return _selected(url, get_environ_proxies(url))
+
+
+def only_for_http(url: str) -> str | None:
+    """Return the variable whose proxy is not used for `url` only because that is https."""
+    if proxy_of(url) is not None or not url.lower().startswith("https://"):
+        return None
+    set_ones = [name for name in ("HTTP_PROXY", "http_proxy") if os.environ.get(name)]
+    return set_ones[0] if set_ones and not should_bypass_proxies(url, no_proxy=None) else None
 
 
 def proxy_password(url: str) -> str:
@@ -97,4 +125,4 @@ def _named_by(value: str, scheme: str) -> str:
         for variable in (name, name.upper()):
             if os.environ.get(variable) == value:
                 return variable
-    return "the system's settings"
+    return SYSTEM

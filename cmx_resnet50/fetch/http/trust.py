@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import ssl
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,8 @@ from cmx_resnet50.fetch.verdicts import SourceFailed
 CA_VARIABLES = ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE")
 AWS_BUNDLE = "AWS_CA_BUNDLE or ca_bundle in ~/.aws/config"
 
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+"""What `c_rehash` calls a certificate."""
 _UNKNOWN_CA = frozenset({2, 18, 19, 20, 21, 27})
 """OpenSSL's codes (x509_vfy.h) for a chain that does not end at a trusted authority."""
 
@@ -53,6 +56,7 @@ def context(ca_bundle: str | None = None) -> ssl.SSLContext:
         made = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
         try:
             if Path(path).is_dir():
+                _require_hashed(Path(path))
                 made.load_verify_locations(capath=path)
             else:
                 made.load_verify_locations(cafile=path)
@@ -66,6 +70,21 @@ def context(ca_bundle: str | None = None) -> ssl.SSLContext:
     made.verify_flags |= getattr(ssl, "VERIFY_X509_PARTIAL_CHAIN", 0)
     report_issuer(made)
     return made  # type: ignore[no-any-return]
+
+
+def _require_hashed(folder: Path) -> None:
+    """Check that OpenSSL finds certificates in `folder`; it reads those alone that are so named.
+
+    Raises
+    ------
+    OSError
+        If there are none: then every certificate would be rejected.
+    """
+    if not any(_HASHED.fullmatch(path.name) for path in folder.iterdir()):
+        raise OSError(
+            f"the folder has no certificate under its hash; run `openssl rehash {folder}` there, "
+            "or name a PEM file"
+        )
 
 
 def explain(error: ssl.SSLCertVerificationError, peer: str, ca_bundle: str | None = None) -> str:
