@@ -44,14 +44,14 @@ def add(commands: Any) -> None:
         "export",
         _export,
         "write a bundle: a folder, or one file if the name ends in .tar",
-        "Without requests, all files of the store are exported. Requested files that the\n"
-        "store lacks are fetched first. In a folder, files with the right bytes stay and\n"
-        "missing ones are added; any number of machines may export to one folder at the\n"
-        "same time. A folder can be served as it is: with its address in\n"
-        "CM_RESNET50_MIRROR, files are found there by digest and by name. A .tar file is\n"
-        "replaced. Files that are not of a bundle are kept, unless you give --force. A\n"
-        "file that is published as an archive is packed twice, unpacked and as that\n"
-        "archive, which machines request from a mirror.",
+        "Without requests, all files of the store are exported, except random weights.\n"
+        "Requested files that the store lacks are fetched first. In a folder, files with\n"
+        "the right bytes stay and missing ones are added; any number of machines may\n"
+        "export to one folder at the same time. A folder can be served as it is: with its\n"
+        "address in CM_RESNET50_MIRROR, files are found there by digest and by name. A\n"
+        ".tar file is replaced. Files that are not of a bundle are kept, unless you give\n"
+        "--force. A file that is published as an archive is packed twice, unpacked and as\n"
+        "that archive, which machines request from a mirror.",
         examples="cmx-resnet50 bundle export models.tar\n"
         "cmx-resnet50 bundle export /srv/www/resnet50 _onnx _pytorch\n"
         "cmx-resnet50 bundle export models.tar --all",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
+    from cmx_resnet50.catalog.table import Artifact
     from cmx_resnet50.delivery.pipeline import Pipeline
     from cmx_resnet50.store import StoredObject
 
@@ -24,7 +25,8 @@ def chosen_objects(
 ) -> list[StoredObject]:
     """Return the objects that the command names, each once; what is missing is fetched first.
 
-    The archive that a file comes in is included: machines look for that in a mirror.
+    The archive that a file comes in is included: machines look for that in a mirror. Random weights
+    are included only by request: in a mirror they would have the name of the published file.
 
     Parameters
     ----------
@@ -53,11 +55,53 @@ def chosen_objects(
         archives = (store.archive(stored) for stored in found)
         found += [archive for archive in archives if archive is not None]
     else:
-        found = list(store.objects())
+        found = _all_but_random(store.objects(), quiet=parsed.quiet)
     objects = list({stored.sha256: stored for stored in found}.values())
     if not objects:
-        raise Resnet50Error(f"The store {store.root} is empty. Name requests, or give --all.")
+        held = "holds random weights only" if any(store.objects()) else "is empty"
+        raise Resnet50Error(f"The store {store.root} {held}. Name requests, or give --all.")
     return objects
+
+
+def is_random(stored: StoredObject) -> bool:
+    """Return whether an object of the store has random weights."""
+    return str(stored.record.get("url", "")).startswith("dummy:")
+
+
+def request_of(stored: StoredObject) -> tuple[str, Artifact | None]:
+    """Return a request that means an object of the store, and the file of the catalog it is of.
+
+    If that is unknown, both are empty.
+    """
+    from cmx_resnet50.catalog.request import BATCH
+    from cmx_resnet50.catalog.table import Catalog
+
+    catalog = Catalog.load()
+    known: dict[str, tuple[str, Artifact]] = {}
+    for artifact, requests in catalog.published():
+        for part in (artifact, *(catalog.artifacts[url] for url in artifact.companions)):
+            known[part.name] = (requests[0], part)
+    request, found = known.get(str(stored.record.get("artifact")), ("", None))
+    if found is None:
+        return "", None
+    # A record may be anybody's: only what is a request becomes part of a command.
+    batch = str(stored.record.get("batch", ""))
+    parts = [request, *(["_dummy-weights"] if is_random(stored) else [])]
+    parts += [f"_batch_size.{batch}"] if BATCH.fullmatch(batch) else []
+    return ",".join(parts), found
+
+
+def _all_but_random(objects: Iterable[StoredObject], *, quiet: bool) -> list[StoredObject]:
+    """Return the objects that are not random, and say which others there are."""
+    from cmx_resnet50.cli.output import print_note
+
+    found = list(objects)
+    left_out = [stored for stored in found if is_random(stored)]
+    if left_out and not quiet:
+        names = ", ".join(sorted({stored.name for stored in left_out}))
+        requests = " ".join(sorted({request_of(stored)[0] for stored in left_out}))
+        print_note(f"Random weights are left out: {names}. To include them, name them: {requests}")
+    return [stored for stored in found if not is_random(stored)]
 
 
 def expected_names(pipeline: Pipeline, parsed: argparse.Namespace) -> list[str]:
@@ -67,7 +111,7 @@ def expected_names(pipeline: Pipeline, parsed: argparse.Namespace) -> list[str]:
 
     catalog = pipeline.catalog
     if not (parsed.requests or parsed.all):
-        return [stored.name for stored in pipeline.store.objects()]
+        return [stored.name for stored in pipeline.store.objects() if not is_random(stored)]
     wanted = [] if parsed.all else parsed.requests
     found = [artifact for artifact, _ in catalog.published()] if parsed.all else []
     for text in wanted:

@@ -18,13 +18,13 @@ def add(commands: Any) -> None:
         "publish",
         _publish,
         "fill a site's mirror in an S3-compatible object store",
-        "Without requests, all files of the store are sent. Requested files that the\n"
-        "store lacks are fetched first. Files that the mirror has already, by size and\n"
-        "by the sha256 in the metadata, are not sent again. Any number of machines may\n"
-        "publish to one mirror at the same time; to use it, set CM_RESNET50_MIRROR to\n"
-        "its URL. Endpoint, credentials and region are those of boto3 and the AWS CLI\n"
-        "(AWS_ENDPOINT_URL, AWS_PROFILE, ~/.aws/config). For a mirror in a folder, see\n"
-        "bundle export.",
+        "Without requests, all files of the store are sent, except random weights.\n"
+        "Requested files that the store lacks are fetched first. Files that the mirror\n"
+        "has already, by size and by the sha256 in the metadata, are not sent again. Any\n"
+        "number of machines may publish to one mirror at the same time; to use it, set\n"
+        "CM_RESNET50_MIRROR to its URL. Endpoint, credentials and region are those of\n"
+        "boto3 and the AWS CLI (AWS_ENDPOINT_URL, AWS_PROFILE, ~/.aws/config). For a\n"
+        "mirror in a folder, see bundle export.",
         examples="cmx-resnet50 publish _onnx _pytorch --to s3://models/resnet50\n"
         "cmx-resnet50 publish --all --to s3://models/resnet50 --json\n"
         "cmx-resnet50 publish --from-store --to s3://models/resnet50",

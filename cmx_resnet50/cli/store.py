@@ -13,7 +13,6 @@ from cmx_resnet50.cli.output import print_json, print_line, print_note, print_ta
 from cmx_resnet50.cli.users import shown, users_of
 
 if TYPE_CHECKING:
-    from cmx_resnet50.catalog.table import Artifact
     from cmx_resnet50.store import Pruned, Store, StoredObject
 
 
@@ -144,32 +143,19 @@ def _verify(parsed: argparse.Namespace) -> int:
 
 def _fix(stored: StoredObject) -> str:
     """Return what to do about a damaged object: a command where one fixes it."""
-    from cmx_resnet50.catalog.request import BATCH
-    from cmx_resnet50.catalog.table import Catalog
+    from cmx_resnet50.cli.chosen import is_random, request_of
 
-    record = stored.record
-    catalog = Catalog.load()
-    known: dict[str, tuple[str, Artifact]] = {}
-    for artifact, requests in catalog.published():
-        for part in (artifact, *(catalog.artifacts[url] for url in artifact.companions)):
-            known[part.name] = (requests[0], part)
-    request, found = known.get(str(record.get("artifact")), ("", None))
-    dummy = str(record.get("url", "")).startswith("dummy:")
-    # A record may be anybody's: only what is a request becomes part of a command.
-    batch = str(record.get("batch", ""))
-    batch = batch if BATCH.fullmatch(batch) else ""
+    request, found = request_of(stored)
     published = found is not None and (
         found.archive is not None
         or not {stored.sha256, stored.md5}.isdisjoint({found.sha256, found.md5})
     )
-    if found is None or not (published or dummy or batch):
+    if found is None or not (published or is_random(stored) or "_batch_size." in request):
         return (
             "its source is not recorded; import a bundle that holds it, or remove "
             f"{stored.path.parent}"
         )
-    parts = [request, *(["_dummy-weights"] if dummy else [])]
-    parts += [f"_batch_size.{batch}"] if batch else []
-    return f"cmx-resnet50 prefetch {','.join(parts)}"
+    return f"cmx-resnet50 prefetch {request}"
 
 
 def _prune(parsed: argparse.Namespace) -> None:

@@ -106,6 +106,25 @@ def test_without_requests_it_holds_the_store(cm: CM, tmp_path: Path) -> None:
     }
 
 
+def test_random_weights_are_packed_only_by_request(cm: CM, tmp_path: Path) -> None:
+    folder = tmp_path / "mirror"
+    random = "_onnx,_dummy-weights"
+    assert cm.command(TOOL, "prefetch", random).ok
+    alone = cm.command(TOOL, "bundle", "export", str(folder))
+    assert alone.code == 1
+    assert "holds random weights only. Name requests" in alone.err
+    assert cm.command(TOOL, "prefetch", "_pytorch").ok
+    result = cm.command(TOOL, "bundle", "export", str(folder))
+    assert result.ok, result.text
+    assert "Random weights are left out: resnet50_v1.onnx." in result.err
+    assert (folder / "resnet50-19c8e357.pth").exists()
+    assert not (folder / "resnet50_v1.onnx").exists()
+    (named,) = (line.split()[-1] for line in result.err.splitlines() if "left out" in line)
+    named_too = cm.command(TOOL, "bundle", "export", str(folder), named)
+    assert named_too.ok, named_too.text
+    assert (folder / "resnet50_v1.onnx").exists()
+
+
 def test_incomplete_it_is_not_written(cm: CM, origin: Origin, tmp_path: Path) -> None:
     for url in ARTIFACTS["pytorch-int8"].urls:
         origin.forget(url)
