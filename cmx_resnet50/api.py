@@ -6,21 +6,16 @@ any number of threads and processes at the same time: a file is fetched once.
 
 from __future__ import annotations
 
-import os
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
+from cmx_resnet50 import keywords
 from cmx_resnet50.errors import Resnet50Warning
-from cmx_resnet50.options import (
-    BOUNDS,
-    OptionError,
-    Options,
-    absolute,
-    mirror_prefixes,
-)
+from cmx_resnet50.keywords import StrPath
+from cmx_resnet50.options import BOUNDS, OptionError, Options, mirror_prefixes
 from cmx_resnet50.progress import ProgressCallback, progress_for
 
 if TYPE_CHECKING:
@@ -31,7 +26,6 @@ if TYPE_CHECKING:
     from cmx_resnet50.formats.facts import ModelFacts
     from cmx_resnet50.model import KnownModel, Model
 
-StrPath = str | os.PathLike[str]
 Framework = Literal["onnx", "pytorch", "tensorflow", "tflite", "ncnn"]
 Precision = Literal["fp32", "int8", "uint8"]
 
@@ -70,8 +64,8 @@ def get(
     framework: Framework | None = None,
     precision: Precision | None = None,
     argmax: bool | None = None,
-    opset: int | None = None,
-    batch: int | None = None,
+    opset: int | str | None = None,
+    batch: int | str | None = None,
     dummy: bool = False,
     checkpoint: StrPath | None = None,
     progress: bool | ProgressCallback = True,
@@ -153,9 +147,8 @@ def get(
     ...     print(error.nearest[0])
     _ncnn,_fp32
     """
-    from cmx_resnet50.catalog.request import names_in
-
-    names = [*names_in(request), *_names(framework, precision, argmax, opset, batch, dummy)]
+    keywords.check_names(settings, _valid(get))
+    names = _names(request, framework, precision, argmax, opset, batch, dummy)
     return deliver(names, settings, to=to, checkpoint=checkpoint, progress=progress, warn=_warn)[0]
 
 
@@ -166,8 +159,8 @@ def find(
     framework: Framework | None = None,
     precision: Precision | None = None,
     argmax: bool | None = None,
-    opset: int | None = None,
-    batch: int | None = None,
+    opset: int | str | None = None,
+    batch: int | str | None = None,
     dummy: bool = False,
     **settings: Unpack[Settings],
 ) -> Model | None:
@@ -196,12 +189,13 @@ def find(
     >>> find("pytorch int8") is None
     True
     """
-    from cmx_resnet50.catalog.request import names_in
     from cmx_resnet50.catalog.table import Catalog
     from cmx_resnet50.delivery.describe import placed
     from cmx_resnet50.delivery.pipeline import Pipeline
 
-    names = [*names_in(request), *_names(framework, precision, argmax, opset, batch, dummy)]
+    keywords.check_names(settings, _valid(find))
+    names = _names(request, framework, precision, argmax, opset, batch, dummy)
+    folder = None if to is None else keywords.absolute_path("to", to)
     options = _options(settings)
     catalog = Catalog.load()
     resolution = catalog.resolve(catalog.request(names), strict=options.strict)
@@ -209,7 +203,7 @@ def find(
     delivery = pipeline.find(resolution)
     if delivery is None:
         return None
-    model, _ = placed(pipeline, delivery, None if to is None else _absolute("to", to))
+    model, _ = placed(pipeline, delivery, folder)
     for deviation in model.deviations:
         _warn(deviation, stacklevel=3)
     return model
@@ -263,7 +257,7 @@ def inspect(path: StrPath, *, key: str | None = None) -> ModelFacts:
     """
     from cmx_resnet50.formats import read_facts
 
-    return read_facts(Path(path), key=key)
+    return read_facts(Path(keywords.path("path", path)), key=key)
 
 
 def reshape(path: StrPath, out: StrPath, *, batch: int, force: bool = False) -> Path:
@@ -276,7 +270,7 @@ def reshape(path: StrPath, out: StrPath, *, batch: int, force: bool = False) -> 
     out : path
         The file to write. An existing file is kept: it is an error unless it is the same.
     batch : int
-        The number of images that each run then takes.
+        The number of images that each run then takes, from 1 to 999,999.
     force : bool
         Replace a file that is at `out`.
 
@@ -289,6 +283,8 @@ def reshape(path: StrPath, out: StrPath, *, batch: int, force: bool = False) -> 
     ------
     ReshapeError
         If the model cannot be given that batch size.
+    OptionError
+        If no model can.
     Resnet50Error
         If the model is damaged, or something else is at `out`.
     OSError
@@ -305,11 +301,13 @@ def reshape(path: StrPath, out: StrPath, *, batch: int, force: bool = False) -> 
     from cmx_resnet50.rewrite.batch import has_batch
     from cmx_resnet50.rewrite.new_file import write_new
 
+    size = keywords.batch_size(batch)
+    source, target = Path(keywords.path("path", path)), Path(keywords.path("out", out))
     return write_new(
-        Path(out),
-        lambda made: write(Path(path), made, batch=batch),
-        may_be_ours=lambda there: has_batch(there, batch),
-        force=force,
+        target,
+        lambda made: write(source, made, batch=size),
+        may_be_ours=lambda there: has_batch(there, size),
+        force=keywords.switch("force", force),
     )
 
 
@@ -353,11 +351,12 @@ def convert(path: StrPath, out: StrPath, *, key: str | None = None, force: bool 
     from cmx_resnet50.rewrite.pytorch_zip import convert as write
     from cmx_resnet50.rewrite.pytorch_zip import is_converted
 
+    source, target = Path(keywords.path("path", path)), Path(keywords.path("out", out))
     return write_new(
-        Path(out),
-        lambda made: write(Path(path), made, key),
+        target,
+        lambda made: write(source, made, key),
         may_be_ours=is_converted,
-        force=force,
+        force=keywords.switch("force", force),
     )
 
 
@@ -384,14 +383,15 @@ def deliver(
     from cmx_resnet50.delivery.pipeline import Pipeline
 
     options = _options(settings)
+    shown = keywords.progress(progress)
+    folder = None if to is None else keywords.absolute_path("to", to)
+    local = None if checkpoint is None else str(keywords.absolute_path("checkpoint", checkpoint))
     catalog = Catalog.load()
-    local = None if checkpoint is None else str(_absolute("checkpoint", checkpoint))
     resolution = catalog.resolve(catalog.request(names, local=local), strict=options.strict)
     for deviation in resolution.deviations:
         warn(deviation)
-    notify = None if progress is True else _log
-    pipeline = Pipeline(catalog, options, progress_for(progress), notify=notify)
-    folder = None if to is None else _absolute("to", to)
+    notify = None if shown is True else _log
+    pipeline = Pipeline(catalog, options, progress_for(shown), notify=notify)
     if folder is not None:
         pipeline.require_free(resolution, folder)
     model, delivery = placed(pipeline, pipeline.obtain(resolution), folder)
@@ -410,34 +410,50 @@ def pipeline(settings: Settings, progress: bool | ProgressCallback) -> Pipeline:
 
 
 def _names(
-    framework: str | None,
-    precision: str | None,
-    argmax: bool | None,
-    opset: int | None,
-    batch: int | None,
-    dummy: bool,
+    request: object,
+    framework: object,
+    precision: object,
+    argmax: object,
+    opset: object,
+    batch: object,
+    dummy: object,
 ) -> list[str]:
-    """Return the variations that the keywords of a request stand for."""
-    output = None if argmax is None else "argmax" if argmax else "no-argmax"
-    names = [name for name in (framework, precision, output) if name is not None]
-    names += [] if opset is None else [f"opset-{opset}"]
-    names += [] if batch is None else [f"batch_size.{batch}"]
-    return [*names, "dummy-weights"] if dummy else names
+    """Return the variations of a request and of the keywords that were given with it."""
+    from cmx_resnet50.catalog.request import names_in
+
+    names = names_in(keywords.text("request", request, "onnx opset-8"))
+    if framework is not None:
+        names.append(keywords.text("framework", framework, "pytorch"))
+    if precision is not None:
+        names.append(keywords.text("precision", precision, "int8"))
+    if argmax is not None:
+        names.append("argmax" if keywords.switch("argmax", argmax) else "no-argmax")
+    if opset is not None:
+        names.append(f"opset-{keywords.number('opset', opset, prefix='opset-')}")
+    if batch is not None:
+        names.append(f"batch_size.{keywords.number('batch', batch, prefix='batch_size.')}")
+    return [*names, "dummy-weights"] if keywords.switch("dummy", dummy) else names
+
+
+def _valid(function: Callable[..., object]) -> list[str]:
+    """Return all keywords of `function`, which takes settings."""
+    own = [name for name in function.__annotations__ if name not in ("settings", "return")]
+    return [*own, *Settings.__annotations__]
 
 
 def _options(settings: Settings) -> Options:
     """Return the options of the environment, with those that a caller set in their place."""
     given: dict[str, Any] = {key: value for key, value in settings.items() if value is not None}
-    unknown = sorted(given.keys() - Settings.__annotations__.keys())
-    if unknown:
-        *keywords, _, _ = find.__annotations__
-        valid = ", ".join([*keywords, *Settings.__annotations__])
-        raise TypeError(f"unknown keyword {unknown[0]!r}; valid ones: {valid}")
+    for field in ("offline", "strict", "accept_any", "force"):
+        if field in given:
+            given[field] = keywords.switch(field, given[field])
     if "store" in given:
-        given["store"] = _absolute("store", given["store"])
+        given["store"] = keywords.absolute_path("store", given["store"])
     if "mirror" in given:
         prefixes = given["mirror"]
         words = prefixes.split() if isinstance(prefixes, str) else prefixes
+        if not isinstance(words, Iterable):
+            raise keywords.wrong_type("mirror", prefixes, "a URL prefix, or a list of them")
         given["mirror"] = mirror_prefixes("mirror", words)
     for field, bounds in BOUNDS.items():
         if field in given and given[field] not in bounds:
@@ -453,7 +469,3 @@ def _log(line: str) -> None:
     import logging
 
     logging.getLogger("cmx_resnet50").info(line)
-
-
-def _absolute(name: str, path: StrPath) -> Path:
-    return absolute(name, os.fspath(path))

@@ -80,6 +80,8 @@ BOUNDS = {
     "stall_seconds": Bounds(0.1, _DAY),
 }
 """By the field of `Options`; times are seconds."""
+BATCHES = Bounds(1, 999_999, whole=True)
+"""Batch sizes that a file can be given."""
 
 
 class OptionError(Resnet50Error):
@@ -213,13 +215,17 @@ def flag(name: str, value: object) -> bool:
 
 
 def unresolved(path: str) -> str | None:
-    """Return what is wrong with a path that no shell has read, as in an env-file; None if nothing.
+    """Return what is wrong with a path as a user wrote it; None if nothing.
+
+    It may be one that no shell has read, as in an env-file.
 
     Examples
     --------
     >>> unresolved("~/store"), unresolved("./$x")
     (None, None)
     """
+    if not path:
+        return "an empty path"
     if len(path) > 1 and path[0] == path[-1] and path[0] in "\"'":
         wrong = "has quotes around it"
     elif path.startswith("$"):

@@ -88,13 +88,11 @@ def requests(to: argparse.ArgumentParser) -> None:
 
 def path(text: str) -> Path:
     """Return the path that a user wrote, absolute, with ``~`` resolved."""
-    if not text:
-        raise argparse.ArgumentTypeError("an empty path")
     from cmx_resnet50.options import unresolved
 
     problem = unresolved(text)
     if problem is not None:
-        raise argparse.ArgumentTypeError(f"{text}: {problem}")
+        raise argparse.ArgumentTypeError(f"{text}: {problem}" if text else problem)
     try:
         return Path(Path.cwd(), Path(text).expanduser())
     except RuntimeError as error:
@@ -103,8 +101,10 @@ def path(text: str) -> Path:
 
 def batch(text: str) -> int:
     """Return the batch size that a user wrote."""
-    if not text.isdecimal() or not 1 <= int(text) <= 999_999:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1 to 999999")
+    from cmx_resnet50.options import BATCHES
+
+    if not text.isdecimal() or int(text) not in BATCHES:
+        raise argparse.ArgumentTypeError(f"{text!r} must be {BATCHES}")
     return int(text)
 
 
