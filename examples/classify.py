@@ -11,7 +11,8 @@ and run, say::
     python classify.py --request "onnx from-tf" cat.jpg       # the same, channels last
     python classify.py --labels imagenet_classes.txt cat.jpg  # one name a line, class 0 first
 
-Each line of the result has the picture, the rank, the class from 0 to 999 and the score.
+Each line of the result has the picture, the rank, the class from 0 to 999 and the score; the first
+line names these columns.
 """
 # ruff: noqa: T201 - a program that prints
 
@@ -19,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -28,9 +30,10 @@ try:
     from PIL import Image, UnidentifiedImageError
     from preprocessing import batch, prepare
 
-    from cmx_resnet50 import Model, Resnet50Error, get
+    from cmx_resnet50 import Model, Resnet50Error, Resnet50Warning, get
 except ModuleNotFoundError as missing:
-    sys.exit(f"{missing}. In the clone, run: pip install . onnxruntime pillow")
+    if {"-h", "--help"}.isdisjoint(sys.argv):  # the help needs none of them
+        sys.exit(f"{missing}. In the clone, run: pip install . onnxruntime pillow")
 
 TOP = 5
 
@@ -46,11 +49,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = parser.parse_args(arguments)
     labels = given.labels.read_text(encoding="utf-8").splitlines() if given.labels else []
     try:
-        model = get(given.request)
+        with warnings.catch_warnings():
+            # Printed below, without the line of Python that a warning shows.
+            warnings.simplefilter("ignore", Resnet50Warning)
+            model = get(given.request)
+        for line in (*model.deviations, *model.notices):
+            print(line, file=sys.stderr)
         classify = Classifier(model)
     except (Resnet50Error, ValueError) as error:
         print(error, file=sys.stderr)
         return 1
+    print("picture  rank  class  score" + "  name" * bool(labels))
     failed = 0
     for path in given.pictures:
         try:
@@ -82,10 +91,16 @@ class Classifier:
 
     def __init__(self, model: Model) -> None:
         if model.format != "onnx" or model.preprocessing is None:
-            raise ValueError(f"{model.path} is not an ONNX model with known preprocessing")
+            raise ValueError(
+                f"{model.path} is not an ONNX model with known preprocessing. "
+                "Name one with --request, such as onnx."
+            )
         shape = model.inputs[0].shape
         if shape and isinstance(shape[0], int) and shape[0] != 1:
-            raise ValueError(f"{model.path} takes {shape[0]} pictures at a time")
+            raise ValueError(
+                f"{model.path} takes {shape[0]} pictures at a time, and this program "
+                "gives it one. Leave batch_size out of --request."
+            )
         self._how = model.preprocessing
         self._layout = model.layout
         self._input = model.inputs[0].name

@@ -31,7 +31,8 @@ try:
 
     from cmx_resnet50 import Resnet50Error, get
 except ModuleNotFoundError as missing:
-    sys.exit(f"{missing}. In the clone, run: pip install . mlcommons-loadgen onnxruntime")
+    if {"-h", "--help"}.isdisjoint(sys.argv):  # the help needs none of them
+        sys.exit(f"{missing}. In the clone, run: pip install . mlcommons-loadgen onnxruntime")
 
 SCENARIOS = ("Offline", "SingleStream")
 _LIBRARY = 8

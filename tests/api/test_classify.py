@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
@@ -105,7 +106,10 @@ def test_the_same_classes_in_either_layout(
     found = {}
     for request in (NCHW, NHWC):
         assert classify.main(["--request", f"{request} dummy-weights", *pictures]) == 0
-        lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+        shown = capsys.readouterr()
+        assert "The weights are random" in shown.err
+        header, *lines = (line.split() for line in shown.out.splitlines())
+        assert header == ["picture", "rank", "class", "score"]
         assert [line[:2] for line in lines] == [
             [name, str(rank)] for name in pictures for rank in range(1, 6)
         ]
@@ -147,13 +151,26 @@ def test_labels_and_what_cannot_be_classified(
     shown = capsys.readouterr()
     assert "Traceback" not in shown.err
     assert "no.png" in shown.err and "absent.png" in shown.err
-    for line in shown.out.splitlines():
+    header, *lines = shown.out.splitlines()
+    assert header.endswith("  name")
+    for line in lines:
         number = line.split()[2]
         assert line.endswith(f"  name {number}") or number == "-1"
     for request, text in (
         ("ncnn int8", "No ResNet-50 file"),
         ("pytorch dummy-weights", "not an ONNX model"),
-        ("onnx dummy-weights batch_size.4", "takes 4 pictures"),
+        ("onnx dummy-weights batch_size.4", "Leave batch_size out"),
     ):
         assert classify.main(["--request", request, "a.png"]) == 1
         assert text in capsys.readouterr().err
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_deviation_is_a_sentence(
+    classify: ModuleType, user: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture(256, 256).save(user / "a.png")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert classify.main(["--request", "onnx int8 dummy-weights", "a.png"]) == 0
+    assert "is fp32, and is called that." in capsys.readouterr().err

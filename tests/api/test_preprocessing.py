@@ -83,7 +83,7 @@ def test_the_command_of_the_page(
     assert command == 'python examples/classify.py --request "onnx dummy-weights" cat.jpg\n'
     classify = importlib.import_module("classify")
     assert classify.main(["--request", "onnx dummy-weights", "cat.jpg"]) == 0
-    assert len(capsys.readouterr().out.splitlines()) == 5
+    assert len(capsys.readouterr().out.splitlines()) == 1 + 5
 
 
 @pytest.mark.parametrize(("dtype", "zero_point"), [("uint8", 114), ("int8", -14)])

@@ -41,3 +41,13 @@ def test_what_is_missing_is_named(
     (command,) = re.findall(r"^    (pip install .*)$", example.read_text("utf-8"), re.MULTILINE)
     line = f"No module named '{missing}'. In the clone, run: {command}\n"
     assert (done.returncode, done.stdout, done.stderr) == (1, "", line)
+
+
+@pytest.mark.parametrize("name", ["classify", "loadgen"])
+def test_the_help_needs_no_package(name: str) -> None:
+    example = EXAMPLES / f"{name}.py"
+    done = subprocess.run(
+        [sys.executable, "-S", example, "--help"], capture_output=True, text=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "--request" in done.stdout
