@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import command, path
 from cmx_resnet50.cli.output import print_line
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 PAGES = (
     "start",
@@ -56,6 +59,7 @@ def add(commands: Any) -> None:
     docs.add_argument(
         "--output", type=path, metavar="FILE", help="file to write; standard output by default"
     )
+    docs.add_argument("--force", action="store_true", help="replace another file at --output")
 
 
 def _docs(parsed: argparse.Namespace) -> None:
@@ -66,5 +70,17 @@ def _docs(parsed: argparse.Namespace) -> None:
     if parsed.output is None:
         sys.stdout.write(text)
     else:
-        parsed.output.write_text(text, encoding="utf-8")
+        from cmx_resnet50.rewrite.new_file import write_new
+
+        content = text.encode()
+
+        def write(made: Path) -> None:
+            made.write_bytes(content)
+
+        write_new(
+            parsed.output,
+            write,
+            may_be_ours=lambda there: there.read_bytes() == content,
+            force=parsed.force,
+        )
         print_line(str(parsed.output))

@@ -71,3 +71,15 @@ def test_docs_prints_the_readme(cm: CM) -> None:
     assert printed.startswith("# get-ml-model-resnet50")
     assert cm.command(TOOL, "docs", "--output", "README.md").ok
     assert (cm.cwd / "README.md").read_text(encoding="utf-8") == printed
+    assert cm.command(TOOL, "docs", "--output", "README.md").ok
+
+
+def test_docs_replaces_another_file_only_if_forced(cm: CM) -> None:
+    mine = cm.cwd / "mine.txt"
+    mine.write_text("mine")
+    refused = cm.command(TOOL, "docs", "python", "--output", "mine.txt")
+    assert refused.code == 1
+    assert "--force" in refused.err
+    assert mine.read_text() == "mine"
+    assert cm.command(TOOL, "docs", "python", "--output", "mine.txt", "--force").ok
+    assert mine.read_text(encoding="utf-8") == cm.command(TOOL, "docs", "python").out
