@@ -21,6 +21,10 @@ class DiskFullError(Resnet50Error):
     """The disk, or a quota on it, has no room."""
 
 
+class NotWritableError(Resnet50Error):
+    """A folder, of the store or of the user, that does not exist or cannot be written."""
+
+
 class Resnet50Warning(UserWarning):
     """What is delivered is not quite what was requested, or contradicts the catalog."""
 

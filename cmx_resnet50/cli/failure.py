@@ -11,7 +11,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from cmx_resnet50.cli.output import print_error, print_json, print_note
-from cmx_resnet50.errors import INTERRUPTED, DigestError, DiskFullError, Resnet50Error
+from cmx_resnet50.errors import (
+    INTERRUPTED,
+    DigestError,
+    DiskFullError,
+    NotWritableError,
+    Resnet50Error,
+)
 from cmx_resnet50.limits import explanation
 
 CODES = {
@@ -64,14 +70,13 @@ def kind_of(error: BaseException) -> str:
     # Here, for the modules are light, but of no use to a command that succeeds.
     from cmx_resnet50 import FetchError, RequestError
     from cmx_resnet50.mirror.errors import MirrorUnreachable
-    from cmx_resnet50.store.model import NotWritable
 
     kinds: dict[str, type[BaseException] | tuple[type[BaseException], ...]] = {
         "usage": UsageError,
         "interrupted": KeyboardInterrupt,
         # A fetch may also fail for the bytes, or for the disk: what is more exact comes first.
         "digest": DigestError,
-        "disk": (DiskFullError, NotWritable),
+        "disk": (DiskFullError, NotWritableError),
         "network": (FetchError, MirrorUnreachable),
         "request": RequestError,
     }

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from cmx_resnet50.limits import because
 from cmx_resnet50.mirror import manifest
-from cmx_resnet50.mirror.errors import MirrorError, rejected
+from cmx_resnet50.mirror.errors import BundleNotWritable, MirrorError, rejected
 from cmx_resnet50.store.files import children, is_folder, regular
 from cmx_resnet50.store.link_or_copy import (
     reflink,
@@ -229,7 +229,7 @@ def write(
         folder.name(objects, entries)
     except OSError as error:
         where = error.filename2 or error.filename or target
-        raise disk_full_error(error, target, size, "the bundle") or MirrorError(
+        raise disk_full_error(error, target, size, "the bundle") or BundleNotWritable(
             f"The bundle {target} cannot be written: {where} {because(error, '')}"
         ) from error
     return missing

@@ -6,14 +6,14 @@ import io
 import os
 import tarfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 from cmx_resnet50.limits import because
 from cmx_resnet50.mirror import manifest
 from cmx_resnet50.mirror.bundle_folder import unshared_names
-from cmx_resnet50.mirror.errors import MirrorError, rejected
+from cmx_resnet50.mirror.errors import BundleNotWritable, MirrorError, rejected
 from cmx_resnet50.store.files import regular
 from cmx_resnet50.store.link_or_copy import temporary_beside
 from cmx_resnet50.store.write_errors import disk_full_error, require_space
@@ -57,11 +57,12 @@ def write(
         temporary.replace(target)
     except OSError as error:
         full = disk_full_error(error, target.parent, size, "the bundle")
-        raise full or MirrorError(
+        raise full or BundleNotWritable(
             f"The bundle {target} cannot be written {because(error, '')}"
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):  # there is none, or not even a folder for it
+            temporary.unlink()
 
 
 def _write(

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.errors import NotWritableError, Resnet50Error
 
 
 class MirrorError(Resnet50Error):
     """A bundle or a mirror cannot be read or written; the text names it, and why."""
+
+
+class BundleNotWritable(MirrorError, NotWritableError):
+    """A bundle that cannot be written where the user wants it."""
 
 
 class MirrorUnreachable(MirrorError):

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
-from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.errors import NotWritableError, Resnet50Error
 
 
 def write_new(
@@ -32,11 +32,18 @@ def write_new(
 
     Raises
     ------
+    NotWritableError
+        If there is no folder for it, or none that can be written.
     Resnet50Error
-        If something else is at `out`, or there is no folder for it.
+        If something else is at `out`.
     """
     if not out.parent.is_dir():
-        raise Resnet50Error(f"{out.parent} is not a folder. Create it, or name another.")
+        raise NotWritableError(f"{out.parent} is not a folder. Create it, or name another.")
+    if not os.access(out.parent, os.W_OK | os.X_OK):
+        raise NotWritableError(
+            f"{out} cannot be written: the folder {out.parent} is not writable for this user. Make "
+            "it writable, or name another."
+        )
     if os.path.lexists(out) and not (out.is_file() or (force and not out.is_dir())):
         raise Resnet50Error(f"{out} exists already, and is not a file. Name another file.")
     if out.is_file() and not force and not may_be_ours(out):

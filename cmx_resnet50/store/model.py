@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from cmx_resnet50.errors import DigestError, DiskFullError, Resnet50Error
+from cmx_resnet50.errors import DigestError, DiskFullError, NotWritableError, Resnet50Error
 
 if TYPE_CHECKING:
     from cmx_resnet50.digests import Digests
@@ -32,7 +32,7 @@ class NotAStore(StoreError):
     """A folder that holds something else than a store; nothing in it was touched."""
 
 
-class NotWritable(StoreError):
+class NotWritable(StoreError, NotWritableError):
     """A folder, of the store or of the user, that cannot be written."""
 
 

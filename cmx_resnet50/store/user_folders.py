@@ -13,7 +13,7 @@ from pathlib import Path
 
 from cmx_resnet50.limits import because
 from cmx_resnet50.store.files import visible
-from cmx_resnet50.store.model import NotWritable, PathTaken, StoredObject, StoreError
+from cmx_resnet50.store.model import NotWritable, PathTaken, StoredObject
 from cmx_resnet50.store.objects import Objects
 from cmx_resnet50.store.placements import FOUND
 from cmx_resnet50.store.stat_stamp import Stamp, compare, measure
@@ -68,7 +68,7 @@ def occupant(dest: Path) -> os.stat_result | None:
 
     Raises
     ------
-    StoreError
+    NotWritable
         If no file can be there.
     """
     try:
@@ -76,11 +76,11 @@ def occupant(dest: Path) -> os.stat_result | None:
     except FileNotFoundError:
         return None
     except NotADirectoryError as error:
-        raise StoreError(
+        raise NotWritable(
             f"{dest} cannot be a file: a part of its path is a file itself. Name another folder."
         ) from error
     except OSError as error:
-        raise StoreError(
+        raise NotWritable(
             f"{dest} cannot be looked at {because(error, 'Name another folder.')}"
         ) from error
 

@@ -66,6 +66,14 @@ def test_a_source_that_fails_is_of_the_network(cm: CM, origin: Origin) -> None:
     assert cm.command(TOOL, "prefetch", "_pytorch", "_ncnn,_int8", "--silent").code == 1
 
 
+def test_a_folder_that_cannot_be_written_is_of_the_disk(cm: CM) -> None:
+    (cm.cwd / "file").write_text("x")
+    assert cm.command(TOOL, "docs", "--output", "no/such/x").code == 6
+    for target in ("file/x.tar", "file/folder"):
+        result = cm.command(TOOL, "bundle", "export", target, "_dummy-weights", "--json")
+        assert error_of(result)["kind"] == "disk", target
+
+
 def test_other_bytes_are_of_the_digest(
     cm: CM, origin: Origin, served: dict[str, Path], tmp_path: Path
 ) -> None:

@@ -172,7 +172,7 @@ def test_out_is_never_lost(
         assert forced.ok, forced.text
         assert (cm.cwd / name).read_bytes() == made
     result = cm.command(*line, "no/such/out", *more)
-    assert result.code == 1
+    assert result.code == 6
     assert f"{cm.cwd / 'no/such'} is not a folder" in result.err
     assert {path.name for path in cm.cwd.iterdir()} == {"out", "folder", "dangling"}
 
