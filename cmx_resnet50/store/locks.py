@@ -33,8 +33,14 @@ LOCK_TIMEOUT = 4 * 3600.0
 LOOK_AGAIN = 1.0
 """Seconds after which a waiting process looks again who holds the lock."""
 
+THREAD = "another thread of this process"
+"""Who is waited for where the lock is held here; a process that waits has not ended."""
+
 PRUNING = "prune"
 """Name of the lock without which no object is removed."""
+
+_held: set[Path] = set()
+"""The locks that threads of this process hold."""
 
 
 class Locks:
@@ -47,7 +53,7 @@ class Locks:
     timeout : float
         Seconds to wait for a lock that another process holds.
     notify : callable
-        Takes the line that says which process is waited for.
+        Takes the line that says which process, or thread of this one, is waited for.
     """
 
     advise_after = 60.0
@@ -60,7 +66,7 @@ class Locks:
 
     @contextmanager
     def hold(self, name: str, purpose: str) -> Iterator[str | None]:
-        """Hold the lock `name`; yields who was waited for, or None.
+        """Hold the lock `name`; yields which other process was waited for, or None.
 
         Parameters
         ----------
@@ -82,6 +88,7 @@ class Locks:
             waited = self._acquire(lock, holder)
         except OSError as error:
             raise read_only_error(self._layout.root, error) from error
+        _held.add(path)
         try:
             with suppress(OSError, StoreError):
                 from socket import gethostname
@@ -92,6 +99,7 @@ class Locks:
         finally:
             with suppress(OSError):
                 holder.unlink(missing_ok=True)
+            _held.discard(path)
             lock.release()
 
     @contextmanager
@@ -133,16 +141,18 @@ class Locks:
             try:
                 lock.acquire(timeout=min(wait, left))
             except Timeout as error:
-                other = _holder(holder)
+                other = _holder(holder, here=Path(lock.lock_file) in _held)
+                ours = other.startswith(THREAD)
                 if left <= wait:
+                    advice = "Run again later." if ours else "End that process, or run again later."
                     raise StoreError(
                         f"Waited {self._timeout:g} s for {other}, which holds "
-                        f"{lock.lock_file}. End that process, or run again later."
+                        f"{lock.lock_file}. {advice}"
                     ) from error
                 if other != waited:
                     self._notify(f"waiting for {other}")
                     waited = other
-                if time.monotonic() - begun > self.advise_after and other != advised:
+                if time.monotonic() - begun > self.advise_after and other != advised and not ours:
                     self._notify(
                         f"still waiting for {other}: a slow transfer, or a process that hangs. "
                         "To go on without it, end it on its host, or name another store with "
@@ -151,12 +161,25 @@ class Locks:
                     advised = other
                 wait = LOOK_AGAIN
             else:
-                return waited
+                return None if waited is None or waited.startswith(THREAD) else waited
 
 
-def _holder(path: Path) -> str:
+def _holder(path: Path, *, here: bool) -> str:
+    """Return who holds a lock, for messages.
+
+    Parameters
+    ----------
+    path : Path
+        The side file.
+    here : bool
+        Whether this process holds it. The number of a process alone does not tell: containers
+        that share a store number their processes alike.
+    """
     who = read_json(path) or {}
-    if not who:
+    if here and who.get("pid", os.getpid()) == os.getpid():
+        text = THREAD + (f", which {who['purpose']}" if "purpose" in who else "")
+    elif not who:
         return "another process"
-    text = f"process {who.get('pid')} on {who.get('host')}, which {who.get('purpose')}"
+    else:
+        text = f"process {who.get('pid')} on {who.get('host')}, which {who.get('purpose')}"
     return "".join(character for character in text if character.isprintable())

@@ -5,7 +5,10 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -18,6 +21,7 @@ from tests.store.helpers import (
     MAKE_SLOWLY,
     finished,
     flip,
+    maker,
     md5,
     never,
     put,
@@ -62,6 +66,31 @@ def test_the_waiting_say_on_whom_and_take_over_from_the_dead(tmp_path: Path) -> 
     first.communicate()
     out = finished(second)
     assert out.splitlines() == ["making from 1000", "got True"]
+
+
+def test_threads_of_one_process_wait_for_each_other(tmp_path: Path) -> None:
+    """After a failure nothing is said of a process that ended: this one has not."""
+    begun, waiting = threading.Event(), threading.Event()
+    notes: list[str] = []
+
+    def notify(line: str) -> None:
+        notes.append(line)
+        waiting.set()
+
+    def fail(partial: Path) -> Any:
+        begun.set()
+        assert waiting.wait(HANGS)
+        raise ValueError("no source")
+
+    store = Store(tmp_path, notify=notify)
+    with ThreadPoolExecutor(2) as pool:
+        first = pool.submit(store.obtain, ["url-a"], fail, name="model.onnx")
+        assert begun.wait(HANGS)
+        second = pool.submit(store.obtain, ["url-a"], maker(), name="model.onnx")
+        with pytest.raises(ValueError, match="no source"):
+            first.result()
+        assert second.result()[1]
+    assert notes == ["waiting for another thread of this process, which prepares model.onnx"]
 
 
 def test_a_holder_that_never_ends_is_named_after_the_time_out(tmp_path: Path) -> None:
