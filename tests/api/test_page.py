@@ -6,6 +6,7 @@ import builtins
 import dataclasses
 import inspect
 import re
+from typing import Any
 
 import pytest
 
@@ -37,9 +38,28 @@ def test_every_function_has_a_row() -> None:
     assert named == {each.__name__ for each in functions if inspect.isfunction(each)}
 
 
-def test_every_field_has_a_row() -> None:
-    named = [name for row in cells("What a model is") for name in pages.spans(row[0])]
-    assert sorted(named) == sorted(field.name for field in dataclasses.fields(cmx_resnet50.Model))
+@pytest.mark.parametrize(
+    ("title", "described", "computed"),
+    [
+        ("What a model is", cmx_resnet50.Model, ()),
+        ("What is published", cmx_resnet50.KnownModel, ()),
+        ("What a file contains", cmx_resnet50.ModelFacts, ("complete", "opset")),
+    ],
+)
+def test_every_field_has_a_row(title: str, described: Any, computed: tuple[str, ...]) -> None:
+    named = [name for row in cells(title) for name in pages.spans(row[0])]
+    fields = [field.name for field in dataclasses.fields(described)]
+    assert sorted(named) == sorted([*fields, *computed])
+
+
+def test_the_page_says_which_block_needs_a_network() -> None:
+    (needing,) = (b for b in PROGRAMS if re.search(r"get\(", b) and not needs_none(b))
+    assert needing in pages.section(TEXT, "Progress and log")
+    assert "only the block in [Progress and log]" in TEXT
+
+
+def needs_none(program: str) -> bool:
+    return re.search("dummy|offline=True", program) is not None
 
 
 def test_every_keyword_of_a_request_has_a_row() -> None:

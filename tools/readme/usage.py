@@ -126,7 +126,7 @@ pip install .
 {CM.run}
 ```
 
-From Python:
+From Python (it needs a network; with `dummy=True` none, for random weights):
 
 ```python
 from cmx_resnet50 import get
