@@ -1,8 +1,8 @@
-"""All checks, in the order in which a reader looks: the package, engines, store, network."""
+"""All checks, in the order in which a reader looks: the package, engines, options, store, network."""
 
 from __future__ import annotations
 
-from cmx_resnet50.diagnosis import cm, mlc, network, store, versions
+from cmx_resnet50.diagnosis import cm, mlc, network, options, store, versions
 from cmx_resnet50.diagnosis.finding import Check, Finding, run
 
 
@@ -14,7 +14,13 @@ def diagnose(*, online: bool = False) -> list[Finding]:
             checks += [
                 (engine.AREA, check) for check in (engine.versions, engine.answers, engine.cache)
             ]
-    checks += [(store.AREA, store.place), (network.AREA, network.settings)]
-    if online:
+    checks += [(options.AREA, options.values)]
+    valid = options.valid()
+    if valid:
+        checks.append((store.AREA, store.place))
+    checks.append((network.AREA, network.settings))
+    if valid:
+        checks.append((network.AREA, network.mirrors))
+    if valid and online:
         checks.append((network.AREA, network.sources))
     return [finding for area, check in checks for finding in run(area, check)]

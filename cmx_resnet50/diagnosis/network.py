@@ -13,7 +13,7 @@ from cmx_resnet50.catalog.table import Artifact, Catalog
 from cmx_resnet50.delivery.acquire import site_urls
 from cmx_resnet50.diagnosis.finding import Finding
 from cmx_resnet50.fetch import FetchOptions, Source
-from cmx_resnet50.options import Options
+from cmx_resnet50.options import OptionError, Options
 
 if TYPE_CHECKING:
     from cmx_resnet50.fetch.shared_cause import SharedCause
@@ -36,18 +36,30 @@ class Question:
 
 
 def settings() -> Iterator[Finding]:
-    """Yield what proxies, certificates and mirrors are set, without secrets."""
+    """Yield what proxies and certificates are set, without secrets."""
     from cmx_resnet50.fetch import diagnose
-    from cmx_resnet50.fetch.sources import require
 
-    options = Options.read({})
+    try:
+        prefixes = Options.read({}).mirror
+    except OptionError:  # A finding of its own.
+        prefixes = ()
     urls = [url for artifact in _artifacts() for url in (artifact.url, *artifact.mirrors)]
-    for setting in (*diagnose.proxies([*urls, *options.mirror]), diagnose.certificates()):
+    for setting in (*diagnose.proxies([*urls, *prefixes]), diagnose.certificates()):
         if setting.problem is None:
             yield Finding(AREA, setting.text)
         else:
             fix = setting.fix or PAGE
             yield Finding(AREA, setting.problem, setting.why, fix, ok=False)
+    if os.environ.get("NO_PROXY") or os.environ.get("no_proxy"):
+        yield Finding(AREA, "NO_PROXY is set: hosts that it names are asked directly")
+
+
+def mirrors() -> Iterator[Finding]:
+    """Yield what mirrors are set, without secrets, and whether there may be a network."""
+    from cmx_resnet50.fetch import diagnose
+    from cmx_resnet50.fetch.sources import require
+
+    options = Options.read({})
     for prefix in options.mirror:
         mirror = Source(prefix, named_by_user=True)
         require(mirror)
@@ -64,8 +76,6 @@ def settings() -> Iterator[Finding]:
         )
     if options.offline:
         yield Finding(AREA, "CM_RESNET50_OFFLINE is on: no socket is opened")
-    if os.environ.get("NO_PROXY") or os.environ.get("no_proxy"):
-        yield Finding(AREA, "NO_PROXY is set: hosts that it names are asked directly")
 
 
 def sources() -> Iterator[Finding]:

@@ -190,9 +190,9 @@ def test_settings_that_cannot_work(cm: CM, tmp_path: Path) -> None:
     for env, area, text in (
         ({"HTTPS_PROXY": "http://a b:1", "https_proxy": "http://a b:1"}, "network", "proxy"),
         ({"REQUESTS_CA_BUNDLE": "/no/such.pem"}, "network", "/no/such.pem"),
-        ({"CM_RESNET50_MIRROR": "gopher://x/y"}, "network", "gopher"),
+        ({"CM_RESNET50_MIRROR": "gopher://x/y"}, "options", "gopher"),
         ({"CM_RESNET50_STORE": str(tmp_path / "mine")}, "store", "letter"),
-        ({"CM_RESNET50_OFFLINE": "perhaps"}, "store", "must be yes or no"),
+        ({"CM_RESNET50_OFFLINE": "perhaps"}, "options", "must be yes or no"),
     ):
         said, done = findings(cm, env=env)
         found = wrong(said, area)

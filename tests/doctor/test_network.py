@@ -56,6 +56,25 @@ def test_a_mirror_whose_folder_is_missing(tmp_path: Path, kind: str) -> None:
     assert "CM_RESNET50_MIRROR" in one["fix"]
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("CM_RESNET50_MIRROR", "/tmp/nope"),
+        ("CM_RESNET50_MIRROR", "https://127.0.0.1:99999/m"),
+        ("CM_RESNET50_OFFLINE", "perhaps"),
+        ("CM_RESNET50_STORE", "'/srv/store'"),
+        ("CM_RESNET50_MIROR", "https://127.0.0.1/m"),
+    ],
+)
+@pytest.mark.parametrize("options", [(), ("--online",)], ids=["", "online"])
+def test_an_invalid_option_is_one_finding(
+    tmp_path: Path, name: str, value: str, options: tuple[str, ...]
+) -> None:
+    (one,) = wrong(tmp_path, *options, **{name: value})
+    assert name in one["what"]
+    assert one["fix"] == f"unset {name}"
+
+
 def test_a_mirror_that_is_there(tmp_path: Path) -> None:
     (tmp_path / "m 1").mkdir()
     assert not wrong(tmp_path, CM_RESNET50_MIRROR=(tmp_path / "m 1").as_uri())
