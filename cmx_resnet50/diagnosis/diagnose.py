@@ -1,4 +1,4 @@
-"""All checks, in the order in which a reader looks: the package, engines, options, store, network."""
+"""All checks in the order in which a reader looks: package, engines, options, store, network."""
 
 from __future__ import annotations
 
