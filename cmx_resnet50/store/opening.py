@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from cmx_resnet50.errors import see
 from cmx_resnet50.store.access import Access, share
 from cmx_resnet50.store.layout import Layout
 from cmx_resnet50.store.mark import Mark, require_store_content, write_mark
@@ -87,10 +88,12 @@ def _own_root(candidates: Sequence[Path], named: Path) -> Path:
                 and _can_be_written(layout.root)
             ):
                 return layout.root
+    tried = ", ".join(map(str, candidates)) or "HOME is not set"
     raise StoreReadOnly(
-        f"The store {named} belongs to another user and is only read, and there is no folder for "
-        f"a store of your own: {', '.join(map(str, candidates))}. Name one with "
-        "CM_RESNET50_STORE."
+        f"The store {named} belongs to another user and is only read, and no folder for a store of "
+        f"your own can be written: {tried}. Set HOME, or XDG_CACHE_HOME, to a folder that you can "
+        "write; or ask the owner of the store to share it with a group: "
+        f"cmx-resnet50 store init --shared '{named}'. {see('clusters')}"
     )
 
 

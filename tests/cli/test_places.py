@@ -90,6 +90,12 @@ def test_a_store_that_can_only_be_read(cm: CM, origin: Origin, served: dict[str,
         assert result.code == 6
         assert "--to DIR" in result.err
         assert "Traceback" not in result.err
+        missing = cm.command(tool, "get", "_tflite", "--to", "to", "--offline")
+        assert missing.code == 4, missing.text
+        (line,) = missing.err.splitlines()
+        assert "resnet50_v1.tflite (_tflite,_fp32) is missing" in line
+        assert str(store_of(cm)) in line
+        assert "cmx-resnet50 prefetch _tflite,_fp32. " in line
         result = cm.command(tool, "get", "_ncnn", "--to", "to")
         assert result.ok, result.text
         assert_filled(cm.cwd / "to", served, "ncnn")

@@ -312,6 +312,19 @@ def test_a_stranger_reads_a_shared_store_and_does_not_write_it(base: Path, team:
     assert entries(team) == before
 
 
+def test_without_a_folder_of_ones_own_home_and_the_owner_are_named(base: Path, annas: Path) -> None:
+    code = """
+        try:
+            open_store(named, [Path("/proc/self/status/store")])
+        except StoreError as error:
+            print(type(error).__name__, error)
+    """
+    text = finished(as_user(base, BEN, annas, code))
+    assert text.startswith("StoreReadOnly")
+    assert "Set HOME" in text and f"store init --shared '{annas}'" in text
+    assert "CM_RESNET50_STORE" not in text
+
+
 def test_a_store_is_shared_by_its_owner_alone(base: Path, annas: Path) -> None:
     code = """
         from cmx_resnet50.store import init_store
