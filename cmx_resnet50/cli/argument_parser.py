@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, NoReturn
 
 from cmx_resnet50.cli.failure import UsageError
@@ -35,8 +35,18 @@ class ArgumentParser(argparse.ArgumentParser):
         if extras:
             # What follows an unknown option may be valid without it.
             extras = [one for one in extras if one.startswith("-")] or extras
-            self.error(f"unrecognized arguments: {' '.join(extras)}")
+            flags = [extra.partition("=")[0] for extra in extras if extra.startswith("-")]
+            meant = _suggestion(flags, self._option_string_actions)
+            self.error(f"unrecognized arguments: {' '.join(extras)}{meant}")
         return parsed, extras
+
+    def _check_value(self, action: argparse.Action, value: Any) -> None:
+        """Suggest a choice that is nearly `value`: a subcommand, a page."""
+        try:
+            super()._check_value(action, value)
+        except argparse.ArgumentError as error:
+            error.message += _suggestion([str(value)], map(str, action.choices or ()))
+            raise
 
     def error(self, message: str) -> NoReturn:
         """Raise the error for a wrong command line.
@@ -47,3 +57,14 @@ class ArgumentParser(argparse.ArgumentParser):
             Always.
         """
         raise UsageError(self.prog, self.format_usage(), message)
+
+
+def _suggestion(given: Iterable[str], known: Iterable[str]) -> str:
+    """Return the sentence with the names that are nearly those `given`; empty if there are none."""
+    from difflib import get_close_matches
+
+    # Without the dashes, which all options have in common.
+    names = {name.lstrip("-"): name for name in known}
+    near = [match for word in given for match in get_close_matches(word.lstrip("-"), names, n=1)]
+    meant = " and ".join(names[match] for match in dict.fromkeys(near))
+    return f". Did you mean {meant}?" if meant else ""

@@ -44,3 +44,28 @@ def test_an_error_names_only_what_is_wrong(line: str, text: str) -> None:
     with pytest.raises(UsageError) as raised:
         parser().parse_args(line.split())
     assert raised.value.text == text
+
+
+@pytest.mark.parametrize(
+    ("line", "meant"),
+    [
+        ("gte _onnx", "get"),
+        ("verfy", "verify"),
+        ("bundle exprot x", "export"),
+        ("docs newtorks", "networks"),
+        ("get --too x", "--to"),
+        ("get --too=x --ofline", "--to and --offline"),
+        ("--print-completion bsh", "bash"),
+    ],
+)
+def test_a_name_that_is_near_is_suggested(line: str, meant: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parser().parse_args(line.split())
+    assert raised.value.text.endswith(f". Did you mean {meant}?")
+
+
+@pytest.mark.parametrize("line", ["nothing", "get --zzzzz", "docs qqq"])
+def test_nothing_is_suggested_that_is_not_near(line: str) -> None:
+    with pytest.raises(UsageError) as raised:
+        parser().parse_args(line.split())
+    assert "Did you mean" not in raised.value.text
