@@ -50,8 +50,8 @@ def test_an_error_names_only_what_is_wrong(line: str, text: str) -> None:
     ("line", "meant"),
     [
         ("gte _onnx", "get"),
-        ("verfy", "verify"),
-        ("bundle exprot x", "export"),
+        ("verifx", "verify"),
+        ("bundle exportx x", "export"),
         ("docs newtorks", "networks"),
         ("get --too x", "--to"),
         ("get --too=x --ofline", "--to and --offline"),
