@@ -158,6 +158,22 @@ def _fix(stored: StoredObject) -> str:
     return f"cmx-resnet50 prefetch {request}"
 
 
+_LEFT = {
+    "partial": "unfinished download",
+    "lock": "lock file of an ended run",
+    "alias": "name of a file that is gone",
+    "placement": "record of a place that is unknown",
+    "leftover": "temporary file of an ended run",
+}
+"""What is pruned beside objects, by its kind."""
+
+
+def _what(item: Pruned) -> str:
+    if item.stored is not None:
+        return item.stored.name
+    return f"record of {item.place}, which is gone" if item.place else _LEFT[item.kind]
+
+
 def _prune(parsed: argparse.Namespace) -> None:
     stores = _store().writable()
     gone: list[Pruned] = []
@@ -198,8 +214,8 @@ def _prune(parsed: argparse.Namespace) -> None:
     print_table(
         [
             (
-                word if item.stored else f"{word} {item.kind}",
-                item.stored.name if item.stored else item.path.name,
+                word,
+                _what(item),
                 f"{item.size:,} bytes",
                 str(item.path),
             )

@@ -117,10 +117,12 @@ class Pruned:
     """What `Store.prune` removed, or would remove.
 
     `kind` is ``object``, ``partial``, ``lock``, ``alias``, ``placement`` or ``leftover``; `size`
-    counts bytes of content, which come free only where no place still links to them.
+    counts bytes of content, which come free only where no place still links to them. `place` is the
+    file that a ``placement`` is the record of, if it can be read.
     """
 
     kind: str
     path: Path
     size: int
     stored: StoredObject | None = None
+    place: str | None = None

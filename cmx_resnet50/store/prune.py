@@ -112,8 +112,9 @@ def _orphans(
             yield from _removed("alias", path, dry_run)
     for folder in children(layout.root / "placements"):
         for path in children(folder) if is_sha256(folder.name) else ():
-            if _RECORD.fullmatch(path.name) and not _leads_somewhere(path):
-                yield from _removed("placement", path, dry_run)
+            place = _place(path)
+            if _RECORD.fullmatch(path.name) and not (place and may_exist(Path(place))):
+                yield from _removed("placement", path, dry_run, place)
 
 
 def _locks(layout: Layout, locks: Locks, dry_run: bool) -> Iterator[Pruned]:
@@ -133,17 +134,17 @@ def _locks(layout: Layout, locks: Locks, dry_run: bool) -> Iterator[Pruned]:
         yield Pruned("lock", path, 0)
 
 
-def _removed(kind: str, path: Path, dry_run: bool) -> Iterator[Pruned]:
+def _removed(kind: str, path: Path, dry_run: bool, place: str | None = None) -> Iterator[Pruned]:
     size = _bytes(path)
     if not dry_run:
         remove(path)
-    yield Pruned(kind, path, size)
+    yield Pruned(kind, path, size, place=place)
 
 
-def _leads_somewhere(record: Path) -> bool:
-    """Whether a file is at the path that `record` names, as far as this user can see."""
+def _place(record: Path) -> str | None:
+    """Return the path that the record of a placement names."""
     place = (read_json(record) or {}).get("path")
-    return isinstance(place, str) and "\0" not in place and may_exist(Path(place))
+    return place if isinstance(place, str) and "\0" not in place else None
 
 
 def _old(*paths: Path) -> bool:

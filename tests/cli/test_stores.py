@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shlex
 import time
 from pathlib import Path
@@ -187,6 +188,17 @@ def test_a_copy_on_another_file_system_counts(cm: CM, served: dict[str, Path]) -
         (folder / "resnet50-19c8e357.pth").unlink(missing_ok=True)
         folder.rmdir()
     assert [row["kind"] for row in tool(cm, "prune")["unused"]] == ["object", "placement"]
+
+
+def test_the_record_of_a_place_that_is_gone_is_named_so(cm: CM) -> None:
+    assert cm.command(TOOL, "get", "_pytorch", "--to", "models").ok
+    assert cm.command(TOOL, "get", "_pytorch", "--to", "kept").ok
+    place = cm.cwd / "models" / "resnet50-19c8e357.pth"
+    place.unlink()
+    for word, options in (("unused", ()), ("removed", ("--apply",))):
+        result = cm.command(TOOL, "prune", *options)
+        (line,) = (line for line in result.out.splitlines() if "record of" in line)
+        assert re.match(rf"{word} +record of {place}, which is gone  ", line)
 
 
 COMMANDS = (
