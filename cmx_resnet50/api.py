@@ -7,16 +7,18 @@ any number of threads and processes at the same time: a file is fetched once.
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, TypedDict
 
 from cmx_resnet50 import keywords
-from cmx_resnet50.errors import Resnet50Warning
+from cmx_resnet50.errors import Resnet50Error, Resnet50Warning
 from cmx_resnet50.keywords import StrPath
 from cmx_resnet50.options import BOUNDS, OptionError, Options, mirror_prefixes
 from cmx_resnet50.progress import ProgressCallback, progress_for
+from cmx_resnet50.wording import PYTHON
 
 if TYPE_CHECKING:
     from typing_extensions import Unpack
@@ -149,7 +151,11 @@ def get(
     """
     keywords.check_names(settings, _valid(get))
     names = _names(request, framework, precision, argmax, opset, batch, dummy)
-    return deliver(names, settings, to=to, checkpoint=checkpoint, progress=progress, warn=_warn)[0]
+    with _words_of_python():
+        found = deliver(
+            names, settings, to=to, checkpoint=checkpoint, progress=progress, warn=_warn
+        )
+    return found[0]
 
 
 def find(
@@ -198,7 +204,8 @@ def find(
     folder = None if to is None else keywords.absolute_path("to", to)
     options = _options(settings)
     catalog = Catalog.load()
-    resolution = catalog.resolve(catalog.request(names), strict=options.strict)
+    with _words_of_python():
+        resolution = catalog.resolve(catalog.request(names), strict=options.strict)
     pipeline = Pipeline(catalog, options, notify=_log)
     delivery = pipeline.find(resolution)
     if delivery is None:
@@ -433,6 +440,16 @@ def _names(
     if batch is not None:
         names.append(f"batch_size.{keywords.number('batch', batch, prefix='batch_size.')}")
     return [*names, "dummy-weights"] if keywords.switch("dummy", dummy) else names
+
+
+@contextmanager
+def _words_of_python() -> Iterator[None]:
+    """Let errors name options as Python has them."""
+    try:
+        yield
+    except Resnet50Error as error:
+        error.wording = PYTHON
+        raise
 
 
 def _valid(function: Callable[..., object]) -> list[str]:

@@ -2,15 +2,26 @@
 
 from __future__ import annotations
 
+from cmx_resnet50.wording import COMMAND
+
 INTERRUPTED = "interrupted; fetched bytes are kept, the same command resumes from there."
 """What a user is told after ctrl-C."""
 
 
 class Resnet50Error(Exception):
-    """An error whose text is complete: what was asked, what is wrong, what to do next."""
+    """An error whose text is complete: what was asked, what is wrong, what to do next.
+
+    Its text may have marks of `wording`; as a string it is in the words of `wording`.
+    """
+
+    wording = COMMAND
+    """The words of those who called."""
 
     commands: tuple[str, ...] = ()
     """Those of the text that can be run next, for programs; without what `see` names."""
+
+    def __str__(self) -> str:
+        return self.wording.apply(super().__str__())
 
 
 class DigestError(Resnet50Error):

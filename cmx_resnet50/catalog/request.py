@@ -22,10 +22,7 @@ SMALLEST_LIMIT = 1 << 20
 
 
 class RequestError(Resnet50Error):
-    """A request that no file matches; `nearest` are variation lists that have a file.
-
-    Its text has marks of `wording`; as a string it is in the command's words.
-    """
+    """A request that no file matches; `nearest` are variation lists that have a file."""
 
     def __init__(self, reason: str, nearest: Sequence[str] = ()) -> None:
         self.reason = reason
@@ -36,9 +33,6 @@ class RequestError(Resnet50Error):
             text += f"\nThe nearest requests that have a file:\n{commands}"
         super().__init__(f"{text}\n{see('choose')}")
         self.commands = tuple(f"{COMMAND.run}{variations}" for variations in self.nearest)
-
-    def __str__(self) -> str:
-        return COMMAND.apply(super().__str__())
 
 
 @dataclass(frozen=True)

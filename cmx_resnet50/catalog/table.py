@@ -21,7 +21,7 @@ from cmx_resnet50.catalog.request import ASKED, Artifact, Request, RequestError,
 from cmx_resnet50.catalog.variations import Variations, compose, plain_names
 from cmx_resnet50.redaction import redact
 from cmx_resnet50.user_urls import plain, without_fragment
-from cmx_resnet50.wording import CHECKSUM, URL
+from cmx_resnet50.wording import CHECKPOINT, CHECKSUM, DUMMY, STRICT, URL
 
 __all__ = ["ASKED", "SCRIPT", "Artifact", "Catalog", "Request", "RequestError", "Resolution"]
 
@@ -41,8 +41,8 @@ _WEIGHTS = {
 """Weight of each field in the distance of two requests; the framework outweighs all others."""
 
 _EXCLUSIVE = (
-    ("_dummy-weights", "--checkpoint"),
-    ("_dummy-weights", "a URL of your own"),
+    (DUMMY, CHECKPOINT),
+    (DUMMY, "a URL of your own"),
     ("_huggingface_default", "a URL of your own"),
 )
 """Sources that contradict one another. A checkpoint may well be a file that a URL names."""
@@ -104,8 +104,7 @@ class Catalog:
         resolution = replace(resolution, deviations=tuple(_deviations(resolution)))
         if strict and resolution.deviations:
             raise RequestError(
-                f"{' '.join(resolution.deviations)} "
-                "That is an error in strict mode (CM_RESNET50_STRICT=yes).",
+                f"{' '.join(resolution.deviations)} That is an error in strict mode ({STRICT}).",
                 self.nearest(request),
             )
         return replace(resolution, notices=tuple(_notices(resolution)))
@@ -280,7 +279,7 @@ def _check_dummy(resolution: Resolution) -> None:
         fp32 = replace(request, precision="fp32", output="none")
         precision = f", which is {artifact.precision}" if artifact.precision else ""
         raise RequestError(
-            f"_dummy-weights: random weights are not available for {artifact.file}{precision}.",
+            f"{DUMMY}: random weights are not available for {artifact.file}{precision}.",
             [fp32.variations],
         )
 
@@ -288,8 +287,8 @@ def _check_dummy(resolution: Resolution) -> None:
 def _check_sources(request: Request) -> None:
     """Reject a request that names the source of its bytes twice."""
     named = {
-        "_dummy-weights": request.weights == "dummy",
-        "--checkpoint": request.local is not None,
+        DUMMY: request.weights == "dummy",
+        CHECKPOINT: request.local is not None,
         "a URL of your own": request.url is not None,
         "_huggingface_default": request.huggingface == "yes",
     }

@@ -18,6 +18,7 @@ from cmx_resnet50.errors import DigestError, Resnet50Error, see
 from cmx_resnet50.limits import because
 from cmx_resnet50.options import Options
 from cmx_resnet50.store import Store, StoredObject
+from cmx_resnet50.wording import ACCEPT_ANY
 
 if TYPE_CHECKING:
     from cmx_resnet50.formats.facts import ModelFacts
@@ -100,8 +101,7 @@ class GivenFile:
             if problem is not None and not self._options.accept_any:
                 raise DigestError(
                     f"{_is_not(artifact, file)}: {problem}. "
-                    "To use it all the same, unverified, set CM_RESNET50_ACCEPT_ANY=yes. "
-                    + see("notes")
+                    f"To use it all the same, unverified, set {ACCEPT_ANY}. " + see("notes")
                 )
             data = _data_files(resolution, facts, file)
             resolution = replace(resolution, companions=(*resolution.companions, *data))

@@ -9,7 +9,16 @@ from typing import Any
 import numpy as np
 import pytest
 
-from cmx_resnet50 import OptionError, convert, find, get, inspect, reshape
+from cmx_resnet50 import (
+    OptionError,
+    RequestError,
+    Resnet50Error,
+    convert,
+    find,
+    get,
+    inspect,
+    reshape,
+)
 from tests.api.conftest import World
 
 QUIET: dict[str, Any] = {"progress": False, "dummy": True}
@@ -102,6 +111,21 @@ def test_a_text_that_means_no_switches_off(word: str, monkeypatch: pytest.Monkey
 def test_a_wrong_type_is_one_sentence(given: dict[str, Any], text: str) -> None:
     with pytest.raises(TypeError, match=f"^{text}$"):
         get(**given)
+
+
+@pytest.mark.usefixtures("filled")
+def test_errors_name_options_as_python_has_them(world: World, tmp_path: Path) -> None:
+    other = tmp_path / "mine.onnx"
+    other.write_bytes(world.served["onnx-opset-8"].read_bytes())
+    for given, text in (
+        ({"request": "onnx", "checkpoint": other}, "unverified, set accept_any=True. "),
+        ({"checkpoint": other, "dummy": True}, "Choose one source: dummy=True or checkpoint=."),
+        ({"request": "onnx int8", "strict": True}, r"strict mode \(strict=True\)"),
+    ):
+        with pytest.raises(Resnet50Error, match=text):
+            call(progress=False, **given)
+    with pytest.raises(RequestError, match=r"strict=True.*\n.*\n  cmx-resnet50 get _onnx"):
+        find("onnx int8", strict=True)
 
 
 def test_an_empty_path_is_refused() -> None:

@@ -20,7 +20,7 @@ from tests.api.conftest import World
 from tests.harness.artifacts import ARTIFACTS
 
 QUIET: dict[str, Any] = {"progress": False}
-OFFER = "CM_RESNET50_ACCEPT_ANY"
+OFFER = "set accept_any=True"
 ONNX = "resnet50_v1.onnx"
 POINTER = b"version https://git-lfs.github.com/spec/v1\noid sha256:" + b"0" * 64 + b"\nsize 102\n"
 
