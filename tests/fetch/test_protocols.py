@@ -14,6 +14,8 @@ import pytest
 from cmx_resnet50.digests import Expected
 from cmx_resnet50.fetch import FetchError
 from cmx_resnet50.fetch.http.exceptions import translate_exception
+from cmx_resnet50.fetch.sources import KINDS
+from cmx_resnet50.user_urls import SCHEMES
 from tests.fetch.conftest import CONTENT, KNOWN, SIZE, Watched, assert_whole, get
 from tests.harness.authority import Authority, Flavour
 from tests.harness.faults import Headers, IgnoreRanges
@@ -143,3 +145,7 @@ def test_an_encoding_of_a_file_without_a_digest_is_refused_before_it_came(
         get([server.url], partial, Expected())
     assert server.bytes_sent() <= SIZE
     assert not list(partial.parent.iterdir())
+
+
+def test_a_scheme_that_users_may_name_has_a_kind_of_source() -> None:
+    assert {scheme for kind in KINDS for scheme in kind.schemes} == set(SCHEMES)
