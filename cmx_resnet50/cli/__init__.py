@@ -49,26 +49,20 @@ def _main(arguments: Sequence[str]) -> int:
     # A file name may hold what the terminal's encoding has not.
     for stream in (sys.stdout, sys.stderr):
         getattr(stream, "reconfigure", dict)(errors="backslashreplace")
-    from cmx_resnet50.cli import failure
+    from cmx_resnet50.cli import failure, output
 
     try:
         from cmx_resnet50.cli.parser import parser
 
         parsed = parser().parse_args(arguments)
         code = int(parsed.run(parsed) or 0)
-        sys.stdout.flush()
-    except BrokenPipeError:  # The reader, say `head`, has closed its end.
-        code = failure.CODES["failed"]
+        with output.reader_may_leave(sys.stdout):
+            sys.stdout.flush()
     except (Resnet50Error, failure.UsageError, OSError, MemoryError, KeyboardInterrupt) as error:
         code = failure.end(error, as_json="--json" in arguments)
-    _drop_unwritable()
-    return code
-
-
-def _drop_unwritable() -> None:
-    """Drop what a stream cannot write: Python would fail on it at exit, and end with 120."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
-        except OSError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+        except OSError:  # Python would fail on it at exit, and end with 120.
+            output.drop(stream)
+    return code

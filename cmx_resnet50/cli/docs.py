@@ -7,11 +7,10 @@ each page is requested by its name.
 from __future__ import annotations
 
 import argparse
-import sys
 from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.arguments import command, path
-from cmx_resnet50.cli.output import print_line
+from cmx_resnet50.cli.output import print_line, print_text
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -68,7 +67,7 @@ def _docs(parsed: argparse.Namespace) -> None:
     name = _FILES.get(parsed.page, f"docs/{parsed.page}.md")
     text = (SCRIPT / name).read_text(encoding="utf-8")
     if parsed.output is None:
-        sys.stdout.write(text)
+        print_text(text)
     else:
         from cmx_resnet50.rewrite.new_file import write_new
 

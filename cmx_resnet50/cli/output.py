@@ -3,14 +3,39 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TextIO
+
+
+@contextmanager
+def reader_may_leave(stream: TextIO) -> Iterator[None]:
+    """Drop what is written to `stream` once its reader, say ``head``, has closed its end.
+
+    The command goes on, and its exit code is its own.
+    """
+    try:
+        yield
+    except BrokenPipeError:
+        drop(stream)
+
+
+def drop(stream: TextIO) -> None:
+    """Drop what `stream` has not written yet, and all that is written to it later."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
+
+
+def print_text(text: str) -> None:
+    """Print a result as it is."""
+    with reader_may_leave(sys.stdout):
+        sys.stdout.write(text)
 
 
 def print_line(text: str = "") -> None:
     """Print a result."""
-    sys.stdout.write(f"{plain(text)}\n")
+    print_text(f"{plain(text)}\n")
 
 
 def print_json(content: Any) -> None:
@@ -22,8 +47,9 @@ def print_json(content: Any) -> None:
 
 def print_note(text: str) -> None:
     """Print what is not a result: what to do next, what is going on."""
-    sys.stderr.write(f"{plain(text)}\n")
-    sys.stderr.flush()
+    with reader_may_leave(sys.stderr):
+        sys.stderr.write(f"{plain(text)}\n")
+        sys.stderr.flush()
 
 
 def print_error(text: str, command: str = "cmx-resnet50") -> None:

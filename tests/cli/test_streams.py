@@ -31,6 +31,21 @@ def test_a_full_disk_behind_stdout_is_named(cm: CM, command: str, unbuffered: st
     assert "Exception ignored" not in done.err
 
 
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+@pytest.mark.parametrize(
+    ("command", "code"),
+    [("list", 0), ("list --json", 0), ("docs start", 0), ("get _onnx,_opset-9 --json", 3)],
+)
+def test_a_reader_that_leaves_does_not_change_the_exit_code(
+    cm: CM, command: str, code: int, unbuffered: str
+) -> None:
+    script = f"exec 3> >(true); wait $!; cmx-resnet50 {command} >&3"
+    done = cm.command("/bin/bash", "-c", script, env={"PYTHONUNBUFFERED": unbuffered})
+    assert done.code == code, done.text
+    assert "Traceback" not in done.err
+    assert not done.err or code
+
+
 def test_a_removed_working_folder_is_named(cm: CM) -> None:
     script = "mkdir gone && cd gone && rmdir ../gone && cmx-resnet50 get _dummy-weights --to models"
     done = cm.command("/bin/bash", "-c", script)
