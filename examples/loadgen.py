@@ -20,6 +20,7 @@ import argparse
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ try:
     import numpy as np
     import onnxruntime
 
-    from cmx_resnet50 import Resnet50Error, get
+    from cmx_resnet50 import Resnet50Error, Resnet50Warning, get
 except ModuleNotFoundError as missing:
     if {"-h", "--help"}.isdisjoint(sys.argv):  # the help needs none of them
         sys.exit(f"{missing}. In the clone, run: pip install . mlcommons-loadgen onnxruntime")
@@ -63,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--logs", type=Path, metavar="DIR", help="keep LoadGen's logs here")
     given = parser.parse_args(arguments)
     try:
-        path = given.model or get(given.request).path
+        path = given.model or _requested(given.request)
         system = System(path, given.batch)
         with tempfile.TemporaryDirectory() as scratch:
             for scenario in (given.scenario,) if given.scenario else SCENARIOS:
@@ -75,6 +76,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(error, file=sys.stderr)
         return 1
     return 0
+
+
+def _requested(request: str) -> Path:
+    """Return the file that is requested; print what the user should know of it."""
+    with warnings.catch_warnings():
+        # Printed below, without the line of Python that a warning shows.
+        warnings.simplefilter("ignore", Resnet50Warning)
+        model = get(request)
+    for line in (*model.deviations, *model.notices):
+        print(line, file=sys.stderr)
+    return model.path
 
 
 class System:

@@ -77,3 +77,15 @@ def test_no_model_is_said_plainly(model: Path, tmp_path: Path) -> None:
     assert (done.returncode, done.stdout) == (1, "")
     assert "cannot load" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.mark.usefixtures("model")
+def test_what_was_requested_and_is_not_delivered_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CM_RESNET50_STORE", str(tmp_path / "store"))
+    request = ["--request", "onnx int8 dummy-weights", "--scenario", "Offline"]
+    done = _run(tmp_path, *request, "--count", "1", "--batch", "1")
+    assert done.returncode == 0, done.stderr
+    assert "is fp32, and is called that.\nThe weights are random" in done.stderr
+    assert "Warning:" not in done.stderr
