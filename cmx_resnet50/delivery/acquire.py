@@ -16,11 +16,11 @@ from cmx_resnet50.options import Options
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.redaction import redact
 from cmx_resnet50.store import Store, StoredObject
+from cmx_resnet50.wording import RUN
 
 if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
     from cmx_resnet50.digests import Digests, Expected
 
-BY_HAND = "any folder; then run again with CM_RESNET50_MIRROR=file:///THAT/FOLDER"
 UNPACKED_LIMIT = 4 << 30
 """Bytes that an archive of unknown origin may unpack to; known ones state their own bound."""
 
@@ -182,7 +182,7 @@ class Acquirer:
                 offline=options.offline,
             ),
             progress=self.progress,
-            place_hint=BY_HAND,
+            place_hint=_place_hint(artifact),
         )
         if found.url not in here:
             return found.digests, found.url
@@ -242,6 +242,13 @@ def site_urls(artifact: Artifact, mirrors: Sequence[str]) -> list[str]:
     names = [f"{kind}/{what[kind]}" for kind in ("sha256", "md5") if what.get(kind)]
     names.append(artifact.mirror_name)
     return [_below(prefix, name) for prefix in mirrors for name in names]
+
+
+def _place_hint(artifact: Artifact) -> str:
+    """Return where a file fetched manually belongs, and how it is given."""
+    if artifact.companions or artifact.companion_key is not None:
+        return f"a folder with all files of the model; then run {RUN}VARIATIONS --checkpoint=FOLDER"
+    return f"any folder; then run {RUN}VARIATIONS --checkpoint=FILE"
 
 
 def _below(prefix: str, name: str) -> str:

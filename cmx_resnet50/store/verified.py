@@ -57,7 +57,7 @@ class VerifiedDigests:
             from cmx_resnet50.digests import COLLISION
 
             if md5 is not None and COLLISION in str(error) and self.sha256_of(md5):
-                error.args = (f"{error}\n{self._explanation(md5)}",)
+                error.args = (f"{error.args[0]}\n{self._explanation(md5)}",)
             raise
 
     def _explanation(self, md5: str) -> str:

@@ -13,7 +13,10 @@ from cmx_resnet50.catalog.request import Artifact
 from cmx_resnet50.catalog.table import Catalog
 from cmx_resnet50.delivery.acquire import Acquirer
 from cmx_resnet50.dummy import write
+from cmx_resnet50.engines.cm import CM
+from cmx_resnet50.engines.mlc import MLC
 from cmx_resnet50.errors import Resnet50Error
+from cmx_resnet50.fetch import FetchError
 from cmx_resnet50.options import Options
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.store import Store
@@ -90,3 +93,19 @@ def test_a_mirror_answers_for_a_users_url_only_by_its_digest(
     assert stored.path.read_bytes() == model
     assert asked == ([by_digest] if known else [])
     assert len(server.requests) == (0 if known else 1)
+
+
+@pytest.mark.parametrize(
+    ("name", "what"), [("pytorch-fp32", "FILE"), ("ncnn", "FOLDER"), ("ncnn-param", "FOLDER")]
+)
+def test_a_file_fetched_manually_is_given_in_the_words_of_each_way_in(
+    tmp_path: Path, name: str, what: str
+) -> None:
+    artifact = next(a for a in Catalog.load().artifacts.values() if a.name == name)
+    with pytest.raises(FetchError) as caught:
+        acquirer(tmp_path, offline="yes").fetch(artifact, [artifact.url])
+    assert f"then run cmx-resnet50 get VARIATIONS --checkpoint={what}" in str(caught.value)
+    for engine in (CM, MLC):
+        text = engine.wording.apply(caught.value.args[0])
+        assert f"resnet50,VARIATIONS --checkpoint={what}" in text
+        assert "MIRROR" not in text and "<<" not in text

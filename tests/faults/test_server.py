@@ -103,7 +103,9 @@ def test_fault_that_lasts(
     folder = engine.home / "models"
     result = engine.get(*REQUEST, env=options_for(behaviours), outdirname=str(folder))
     name = served[LONE].name
-    assert_failed(engine, result, served, words, name, URL, " in ", "curl -fL", "Where to put it")
+    assert_failed(
+        engine, result, served, words, name, URL, " in ", "curl -fL", "VARIATIONS --checkpoint=FILE"
+    )
     assert not folder.exists() or not list(folder.iterdir())
     if "wrong bytes" in words:
         assert "expected md5" in result.err and "actual   md5" in result.err
