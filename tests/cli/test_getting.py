@@ -189,7 +189,7 @@ def test_files_at_the_same_time_and_an_interrupt_of_both(
         (("get", "_onnx,_tf"), 3, "Choose one framework: onnx or tensorflow"),
         (("get", "_tflite,_-argmax,_argmax"), 3, "Both requested and excluded: _argmax"),
         (("prefetch", "_ncnn,_int8"), 3, "_ncnn,_int8: No ResNet-50 file"),
-        (("docs", "--output", "no/such/folder"), 1, "no/such/folder"),
+        (("docs", "--output", "no/such/folder"), 6, "no/such/folder"),
     ],
 )
 def test_errors_say_what_is_wrong(cm: CM, arguments: tuple[str, ...], code: int, text: str) -> None:
