@@ -38,7 +38,9 @@ def write_new(
         If something else is at `out`.
     """
     if not out.parent.is_dir():
-        raise NotWritableError(f"{out.parent} is not a folder. Create it, or name another.")
+        raise NotWritableError(
+            f"{out} cannot be written: {out.parent} is not a folder. Create it, or name another."
+        )
     if not os.access(out.parent, os.W_OK | os.X_OK):
         raise NotWritableError(
             f"{out} cannot be written: the folder {out.parent} is not writable for this user. Make "

@@ -22,7 +22,7 @@ WRONG = {
     "quotes": ("'https://me:s3cret@h/x'", "it begins with a quote. Leave the quotes out."),
     "no host": ("https:///x", "it names no host."),
     "no bucket": ("s3://", "it names no bucket."),
-    "port": ("https://me:s3cret@h:x/y", "its host or port cannot be read."),
+    "port": ("https://me:s3cret@h:x/y", "its port is not a number from 1 to 65535."),
     "slash in a password": ("https://me:s3cret/1@h/x", "In a password / is written %2F"),
     "hash in a password": ("https://me:s3cret#1@h/x", "In a password / is written %2F"),
     "more in a password": ("'https://me:p@w?s3cret@h/x'", "it begins with a quote."),
