@@ -344,5 +344,5 @@ def test_a_store_is_shared_by_its_owner_alone(base: Path, annas: Path) -> None:
 
 
 def test_no_folder_for_an_own_store_is_an_error_that_says_so(base: Path, annas: Path) -> None:
-    with pytest.raises(StoreError, match="CM_RESNET50_STORE"):
+    with pytest.raises(StoreError, match="Set HOME, or XDG_CACHE_HOME"):
         open_store(annas, [annas, base / "annas"])
