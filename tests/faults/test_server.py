@@ -299,11 +299,10 @@ def test_error_says_what_to_do_and_that_works(
         origin.fail(ARTIFACTS[name].url, Status(404))
         result = engine.get(*variations)
         assert_failed(engine, result, served, f"-o {ARTIFACTS[name].file} ")
-        assert "CM_RESNET50_MIRROR=file://" in result.err
-        folder = engine.home / name
-        folder.mkdir()
-        (folder / ARTIFACTS[name].file).write_bytes(served[name].read_bytes())
-        result = engine.get(*variations, env={"CM_RESNET50_MIRROR": folder.as_uri()})
+        assert "VARIATIONS --checkpoint=FILE" in result.err
+        fetched = engine.home / ARTIFACTS[name].file
+        fetched.write_bytes(served[name].read_bytes())
+        result = engine.get(*variations, checkpoint=str(fetched))
         assert_good(engine, result, served, name)
 
 
