@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from cmx_resnet50.fetch import FetchError, Source
-from tests.fetch.conftest import CONTENT, SIZE, assert_whole, get
+from tests.fetch.conftest import CONTENT, QUICK, SIZE, assert_whole, get
 from tests.harness.authority import Authority
 from tests.harness.faults import Redirect, Short, Status
 from tests.harness.file_server import FileServer
@@ -112,7 +113,8 @@ def test_a_public_host_that_refuses_an_old_password_is_asked_without(
         return hosts.reply(request, *([Short(1_000_000)] if first else []))
 
     hosts.always = answer
-    assert_whole(get([HERE], partial), partial)
+    # On a busy machine, a second connection might fetch a part twice.
+    assert_whole(get([HERE], partial, options=replace(QUICK, connections=1)), partial)
     assert hosts.bytes_sent() < SIZE + 10_000
     refused = [request for request in hosts.requests if request.status == status]
     assert len(refused) == (2 if redirected else 1)
