@@ -9,6 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cmx_resnet50.catalog.table import SCRIPT, Catalog, Request, RequestError, Resolution
+from cmx_resnet50.user_urls import plain, without_fragment
 from tests.catalog import documented as known
 from tests.catalog.engine import compose
 
@@ -285,4 +286,4 @@ def test_any_url_comes_to_a_file_with_a_plain_name_or_to_words(
     assert "/" not in found.artifact.file
     assert not found.artifact.file.startswith((".", "-"))
     assert found.artifact.file.isascii()
-    assert found.sources == (url,)
+    assert found.sources == (without_fragment(plain(url)),)
