@@ -5,9 +5,12 @@ from __future__ import annotations
 import argparse
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cmx_resnet50.cli.failure import DOCUMENTED
+
+if TYPE_CHECKING:
+    from cmx_resnet50.options import Bounds
 
 Run = Callable[[argparse.Namespace], "int | None"]
 
@@ -103,13 +106,17 @@ def batch(text: str) -> int:
     """Return the batch size that a user wrote."""
     from cmx_resnet50.options import BATCHES
 
-    if not text.isdecimal() or int(text) not in BATCHES:
-        raise argparse.ArgumentTypeError(f"{text!r} must be {BATCHES}")
-    return int(text)
+    return _number(text, BATCHES)
 
 
 def jobs(text: str) -> int:
     """Return how many files a user wants at the same time."""
-    if not text.isdecimal() or not 1 <= int(text) <= 16:
-        raise argparse.ArgumentTypeError(f"{text!r} must be a number from 1 to 16")
+    from cmx_resnet50.options import Bounds
+
+    return _number(text, Bounds(1, 16, whole=True))
+
+
+def _number(text: str, bounds: Bounds) -> int:
+    if not text.isdecimal() or int(text) not in bounds:
+        raise argparse.ArgumentTypeError(f"{text!r} must be {bounds}")
     return int(text)
