@@ -144,7 +144,7 @@ class Artifact:
     companions: Sequence[str] = ()
     companion_key: str | None = None
     cache_tags: Sequence[str] = ()
-    """By which ``find cache`` finds this file, as long as an engine's downloader fetched it."""
+    """Tags of the cache entry in which the engine's downloader would keep this file."""
     downloader: str | None = None
     """The tool that the variation declares for it in the meta; we do without."""
     batch: str | None = None

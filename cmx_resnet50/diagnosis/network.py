@@ -167,7 +167,7 @@ def _mirrors(options: Options) -> list[Question]:
             named_by_user=True,
         )
         for prefix in options.mirror
-        # One that is not there is a finding of `settings` already.
+        # A folder that cannot be used is a finding of `mirrors`.
         if diagnose.folder_problem(Source(prefix)) is None
     ]
 

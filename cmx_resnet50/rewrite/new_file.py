@@ -33,7 +33,7 @@ def write_new(
     Raises
     ------
     NotWritableError
-        If there is no folder for it, or none that can be written.
+        If its folder does not exist or cannot be written.
     Resnet50Error
         If something else is at `out`.
     """
