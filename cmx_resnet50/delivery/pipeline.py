@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,12 +11,12 @@ from typing import TYPE_CHECKING, Any
 from cmx_resnet50.catalog.table import Artifact, Catalog, Resolution
 from cmx_resnet50.delivery.acquire import Acquirer
 from cmx_resnet50.delivery.delivered import Delivery, derived_key
-from cmx_resnet50.errors import DigestError, Resnet50Error, see
+from cmx_resnet50.delivery.read_only import explain_missing
+from cmx_resnet50.errors import DigestError, Resnet50Error
 from cmx_resnet50.options import Options, own_stores
 from cmx_resnet50.progress import Progress
 from cmx_resnet50.redaction import redact
 from cmx_resnet50.store import ObjectMissing, Placement, StoredObject, open_store
-from cmx_resnet50.store.model import StoreReadOnly
 
 if TYPE_CHECKING:  # A cached run computes no digest, and does not pay for hashlib.
     from cmx_resnet50.digests import Digests
@@ -108,7 +107,8 @@ class Pipeline:
         sources = [*resolution.sources, *extra_sources]
         named = resolution.request.url is not None
         others = []
-        with self._missing_named(resolution):
+        offline = self.options.offline
+        with explain_missing(resolution, self.store.root, offline=offline):
             model, made = self._acquirer.fetch(
                 resolution.artifact, sources, named_by_user=named, by_other_tool=by_other_tool
             )
@@ -119,24 +119,6 @@ class Pipeline:
                 others.append(stored)
                 made = made or fetched
         return self._delivery(resolution, model, tuple(others), "fetched" if made else "store")
-
-    @contextmanager
-    def _missing_named(self, resolution: Resolution) -> Iterator[None]:
-        """Offline, name the file that a store lacks which is only read, and who can add it."""
-        try:
-            yield
-        except StoreReadOnly as error:
-            if not self.options.offline:
-                raise
-            from cmx_resnet50.fetch import OfflineError
-
-            artifact, request = resolution.artifact, resolution.request.variations
-            raise OfflineError(
-                f"{artifact.file} ({request}) is missing or damaged in the store "
-                f"{self.store.root}, which this user can only read, and offline mode is on. "
-                "Whoever can write the store adds the file, on a machine with the network: "
-                f"cmx-resnet50 prefetch {request}. {see('clusters')}"
-            ) from error
 
     def obtain_archive(self, resolution: Resolution) -> StoredObject | None:
         """Return the archive that the file comes in, fetched where the store lacks it.
